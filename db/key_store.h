@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Projects and API keys. A key is stored as the SHA-256 of its text; the text itself is never stored. */
+#ifndef VG_DB_KEY_STORE_H
+#define VG_DB_KEY_STORE_H
+
+#include "db/db.h"
+
+struct vg_key {
+    const char *id; /* "key_..." */
+    const char *project;
+    const char *name;
+    const char *hint;
+    int64_t created_at; /* Unix seconds */
+    int64_t revoked_at; /* 0: active */
+};
+
+/* Looks a key up by hash; batched. */
+struct vg_key_lookup {
+    struct vg_db_op op;
+    uint8_t hash[32];
+    /* results */
+    bool found; /* false also for a revoked key */
+    int64_t project_id;
+    const char *key_id;
+};
+void vg_key_lookup(struct vg_db *db, struct vg_key_lookup *op);
+
+struct vg_key_create {
+    struct vg_db_op op;
+    const char *project; /* created when new */
+    const char *name;
+    const char *id;
+    const char *hint;
+    uint8_t hash[32];
+    struct vg_key key; /* result */
+};
+void vg_key_create(struct vg_db *db, struct vg_key_create *op);
+
+struct vg_key_list {
+    struct vg_db_op op;
+    const char *project; /* NULL: all */
+    struct vg_key *keys; /* result, newest first, at most 1,000 */
+    size_t count;
+};
+void vg_key_list(struct vg_db *db, struct vg_key_list *op);
+
+/* VG_ERR_NOT_FOUND when there is none; revoking twice is fine. */
+struct vg_key_revoke {
+    struct vg_db_op op;
+    const char *id;
+    struct vg_key key; /* result */
+};
+void vg_key_revoke(struct vg_db *db, struct vg_key_revoke *op);
+
+#endif

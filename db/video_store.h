@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Videos as callers see them: create, read, list, cancel, delete. Strings of results live in op.arena. */
+#ifndef VG_DB_VIDEO_STORE_H
+#define VG_DB_VIDEO_STORE_H
+
+#include "db/db.h"
+
+/* As stored in videos.status; the same numbers as videogate.v1.VideoStatus. */
+enum vg_video_status {
+    VG_VIDEO_QUEUED = 1,
+    VG_VIDEO_IN_PROGRESS,
+    VG_VIDEO_COMPLETED,
+    VG_VIDEO_FAILED,
+    VG_VIDEO_CANCELED,
+    VG_VIDEO_EXPIRED,
+    VG_VIDEO_STATUS_MAX
+};
+
+struct vg_output {
+    int32_t index;
+    const char *blob; /* blob key */
+    const char *mime_type;
+    int64_t bytes;
+    const char *sha256; /* hex */
+    int64_t stored_at;  /* Unix seconds */
+};
+
+struct vg_video {
+    const char *id;
+    int64_t project_id;
+    const char *model;
+    enum vg_video_status status;
+    int32_t progress;
+    int64_t created_at;   /* Unix seconds */
+    int64_t completed_at; /* 0: none */
+    int64_t expires_at;   /* 0: none */
+    const char *error_code; /* NULL: none */
+    const char *error_message;
+    const char *prompt;
+    int32_t width, height;
+    int32_t seconds;
+    bool audio;
+    int32_t n;
+    const char *remixed_from; /* NULL: none */
+    int64_t version;
+    const void *spec; /* packed videogate.store.v1.JobSpec */
+    size_t spec_size;
+    struct vg_output *outputs; /* stored ones, by index */
+    size_t output_count;
+};
+
+enum vg_create_outcome {
+    VG_CREATE_NEW,      /* recorded */
+    VG_CREATE_REPLAYED, /* same key, same parameters: `video` is the earlier one */
+    VG_CREATE_MISMATCH  /* same key, other parameters */
+};
+
+/* One transaction: video, n generations (state pending, due now), idempotency record. Running it twice with the same
+ * id changes nothing (a lost COMMIT answer is retried). Concurrent creates with one idempotency key: one wins, the
+ * others see REPLAYED or MISMATCH. Notifies dispatchers once per batch. */
+struct vg_video_create {
+    struct vg_db_op op;
+    const char *id; /* "video_..." */
+    int64_t project_id;
+    const char *key_id;
+    const char *model;
+    const char *prompt;
+    int32_t width, height, seconds, n;
+    bool audio;
+    const char *provider;       /* of the first route */
+    const char *remixed_from;   /* NULL: none */
+    const char *callback_url;   /* NULL: none */
+    const void *secret_sealed;  /* sealed callback_secret; NULL: none */
+    size_t secret_size;
+    const void *spec;
+    size_t spec_size;
+    int64_t deadline_s;         /* seconds from now until the job is given up */
+    const char *idempotency_key; /* NULL: none */
+    uint8_t fingerprint[32];     /* of the parsed parameters */
+    /* results */
+    enum vg_create_outcome outcome;
+    struct vg_video video;
+};
+void vg_video_create(struct vg_db *db, struct vg_video_create *op);
+
+/* Batched with = ANY. VG_ERR_NOT_FOUND also for another project's video and a deleted one. */
+struct vg_video_get {
+    struct vg_db_op op;
+    const char *id;
+    int64_t project_id;
+    struct vg_video video; /* result */
+};
+void vg_video_get(struct vg_db *db, struct vg_video_get *op);
+
+struct vg_video_list {
+    struct vg_db_op op;
+    int64_t project_id;
+    const char *after; /* NULL: from the start; unknown id: VG_ERR_NOT_FOUND */
+    int32_t limit;     /* 1 to 100 */
+    bool ascending;
+    struct vg_video *videos; /* result */
+    size_t count;
+    bool has_more;
+};
+void vg_video_list(struct vg_db *db, struct vg_video_list *op);
+
+/* Marks the video; generations that no one holds become due at once, so that a dispatcher ends them. Terminal videos
+ * are returned unchanged. */
+struct vg_video_cancel {
+    struct vg_db_op op;
+    const char *id;
+    int64_t project_id;
+    struct vg_video video; /* result */
+};
+void vg_video_cancel(struct vg_db *db, struct vg_video_cancel *op);
+
+/* Only terminal videos (else VG_ERR_CONFLICT kind NOT_READY). The row stays, hidden, until its deliveries ended; the result lists
+ * blobs to remove, and the rows are remembered as `purge` until vg_video_purged says that the files are gone. */
+struct vg_video_delete {
+    struct vg_db_op op;
+    const char *id;
+    int64_t project_id;
+    const char **blobs; /* result: outputs and inputs */
+    size_t blob_count;
+};
+void vg_video_delete(struct vg_db *db, struct vg_video_delete *op);
+
+/* Versions of watched videos, for WatchVideo: 0 for a video that is gone. */
+struct vg_video_versions {
+    struct vg_db_op op;
+    const char *const *ids;
+    size_t count;
+    int64_t *versions; /* result, same order */
+};
+void vg_video_versions(struct vg_db *db, struct vg_video_versions *op);
+
+#endif
