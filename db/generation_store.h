@@ -5,6 +5,7 @@
 #define VG_DB_GENERATION_STORE_H
 
 #include "db/db.h"
+#include "db/video_store.h"
 
 /* The same numbers as in SQL (generations.state). Legal successors stand behind each. */
 enum vg_generation_state {
