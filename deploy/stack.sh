@@ -1,0 +1,290 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The whole of Videogate on this machine, for development, tests and benchmarks. See usage below.
+set -euo pipefail
+
+usage() {
+  cat <<'EOF'
+usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR]
+
+  up      starts whatever is not running: PostgreSQL, service, worker, webhook sender, bridge, callback receiver
+  down    stops everything; jobs and keys stay in DIR
+  status  one line per process; exit status 3 when something is not running
+  env     prints DIR/env, shell assignments for callers
+
+  --dir DIR    where the stack lives (default: run/ in the project); several stacks may live side by side
+  --port BASE  first of ten ports (default: what DIR used last, else 8080):
+               +0 HTTP  +1 HTTPS  +2 gRPC  +3 service monitor  +4 worker  +5 worker monitor
+               +6 webhook sender  +7 its monitor  +8 callback receiver  (PostgreSQL: a socket in DIR, no port)
+  --build DIR  where the programs are (default: build/ in the project)
+
+Any VIDEOGATE_* variable in the environment reaches the processes (see the configuration table in README.md).
+EOF
+}
+
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+pgbin=/usr/lib/postgresql/15/bin
+dir=$root/run base='' build=$root/build
+
+die() {
+  echo "stack: $*" >&2
+  exit 1
+}
+
+command=${1:-}
+[ $# -gt 0 ] && shift
+while [ $# -gt 0 ]; do
+  case $1 in
+    --dir) dir=${2:?--dir needs a folder} && shift 2 ;;
+    --port) base=${2:?--port needs a number} && shift 2 ;;
+    --build) build=${2:?--build needs a folder} && shift 2 ;;
+    -h | --help) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+done
+case $command in
+  up | down | status | env) ;;
+  -h | --help | help) usage && exit 0 ;;
+  *) usage >&2 && exit 2 ;;
+esac
+case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
+[ -n "$base" ] || base=$(cat "$dir/port" 2>/dev/null || echo 8080)
+[[ $base =~ ^[0-9]+$ ]] && [ "$base" -ge 1024 ] && [ "$base" -le 65525 ] || die "--port takes 1024 to 65525, not '$base'"
+
+bin=$build/bin
+processes=(postgres receiver worker webhook service bridge)
+
+# --- one process ---
+
+pid_of() { cat "$dir/pids/$1.pid" 2>/dev/null || true; }
+
+# A pid file may outlive its process and the number be taken by another: the environment tells.
+running() {
+  local pid
+  pid=$(pid_of "$1")
+  [ -n "$pid" ] && [ -d "/proc/$pid" ] || return 1
+  if [ "$1" = postgres ]; then
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = postgres ]
+  else
+    # A zombie has no environment left; it does not run.
+    tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "VIDEOGATE_STACK_DIR=$dir"
+  fi
+}
+
+port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# start NAME PORT[,PORT] COMMAND...
+start() {
+  local name=$1 ports=$2 port
+  shift 2
+  running "$name" && return 0
+  for port in ${ports//,/ }; do
+    port_taken "$port" && die "port $port, which $name needs, is taken; choose another with --port"
+  done
+  VIDEOGATE_STACK_DIR=$dir setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null &
+  echo $! >"$dir/pids/$name.pid"
+}
+
+# wait_ready NAME URL SECONDS
+wait_ready() {
+  local name=$1 url=$2 left=$((${3} * 10))
+  until curl -fsS -o /dev/null --max-time 2 "$url" 2>/dev/null; do
+    running "$name" || { tail -n 5 "$dir/log/$name.log" >&2; die "$name did not start (log: $dir/log/$name.log)"; }
+    [ $((left -= 1)) -gt 0 ] || { curl -sS --max-time 2 "$url" >&2; die "$name is not ready (log: $dir/log/$name.log)"; }
+    sleep 0.1
+  done
+}
+
+stop() {
+  local name=$1 signal=$2 pid left=400
+  if running "$name"; then
+    pid=$(pid_of "$name")
+    kill "-$signal" "$pid" 2>/dev/null || true
+    while [ -d "/proc/$pid" ] && running "$name"; do
+      if [ $((left -= 1)) -le 0 ]; then
+        echo "stack: $name did not stop in 40 s, killed" >&2
+        kill -KILL "$pid" 2>/dev/null || true
+        break
+      fi
+      sleep 0.1
+    done
+  fi
+  rm -f "$dir/pids/$name.pid"
+}
+
+# --- PostgreSQL: private, socket only, never root ---
+
+# The folder must be open to the user postgres when we are root, and short enough for a socket's name.
+pg_home() {
+  if [ ! -s "$dir/pg_home" ]; then
+    local home=$dir/pg
+    if [ ${#home} -gt 80 ] || { [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=postgres --regid=postgres --clear-groups test -x "$dir"; }; then
+      home=/var/tmp/videogate-$(id -u)-$(printf %s "$dir" | cksum | cut -d' ' -f1)
+    fi
+    mkdir -p "$home"
+    [ "$(id -u)" -ne 0 ] || chown postgres:postgres "$home"
+    chmod 700 "$home"
+    echo "$home" >"$dir/pg_home"
+  fi
+  cat "$dir/pg_home"
+}
+
+as_pg() {
+  if [ "$(id -u)" -eq 0 ]; then
+    (cd / && exec setpriv --reuid=postgres --regid=postgres --clear-groups "$@")
+  else
+    (cd / && exec "$@")
+  fi
+}
+
+start_postgres() {
+  local home
+  [ -x "$pgbin/postgres" ] || die "PostgreSQL 15 is not installed (apt-get install postgresql-15)"
+  home=$(pg_home)
+  if [ ! -s "$home/data/PG_VERSION" ]; then
+    as_pg rm -rf "$home/data.new" "$home/data"
+    as_pg "$pgbin/initdb" -D "$home/data.new" -U videogate --auth=trust -E UTF8 --locale=C >"$dir/log/initdb.log" 2>&1 ||
+      die "initdb failed (log: $dir/log/initdb.log)"
+    as_pg mv "$home/data.new" "$home/data"
+  fi
+  if ! running postgres; then
+    as_pg rm -f "$home/data/postmaster.pid"
+    (cd / && VIDEOGATE_STACK_DIR=$dir setsid $([ "$(id -u)" -eq 0 ] && echo setpriv --reuid=postgres --regid=postgres --clear-groups) \
+      "$pgbin/postgres" -D "$home/data" -c listen_addresses='' -c unix_socket_directories="$home" \
+      -c unix_socket_permissions=0700 -c port=$((base + 9)) -c max_connections=100 -c shared_buffers=128MB \
+      -c log_min_messages=warning >>"$dir/log/postgres.log" 2>&1 </dev/null &
+      echo $! >"$dir/pids/postgres.pid")
+  fi
+  local left=300
+  until "$pgbin/pg_isready" -q -h "$home" -p $((base + 9)); do
+    running postgres || { tail -n 5 "$dir/log/postgres.log" >&2; die "PostgreSQL did not start (log: $dir/log/postgres.log)"; }
+    [ $((left -= 1)) -gt 0 ] || die "PostgreSQL is not ready (log: $dir/log/postgres.log)"
+    sleep 0.1
+  done
+  psql_admin -c 'CREATE DATABASE videogate' 2>/dev/null || true
+}
+
+psql_admin() { "$pgbin/psql" -qAt -h "$(pg_home)" -p $((base + 9)) -U videogate -d postgres "$@"; }
+
+# --- the stack ---
+
+random_hex() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+
+write_secrets() {
+  [ -s "$dir/secrets" ] && return 0
+  (umask 077 && cat >"$dir/secrets.new" <<EOF
+VIDEOGATE_ADMIN_KEY=$(random_hex)
+VIDEOGATE_SECRET_KEY=$(random_hex)
+EOF
+  )
+  mv "$dir/secrets.new" "$dir/secrets"
+}
+
+write_certificate() {
+  [ -s "$dir/tls.crt" ] && return 0
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
+  chmod 600 "$dir/tls.key"
+}
+
+write_env() {
+  local key
+  key=$(sed -n 's/^VIDEOGATE_API_KEY=//p' "$dir/env" 2>/dev/null || true)
+  if [ -z "$key" ]; then
+    key=$("$bin/videogatectl" --service "127.0.0.1:$((base + 2))" keys create --project default --name stack | sed -n 's/^secret //p')
+    [ -n "$key" ] || die "could not create an API key"
+  fi
+  (umask 077 && cat >"$dir/env.new" <<EOF
+VIDEOGATE_URL=http://127.0.0.1:$base
+VIDEOGATE_TLS_URL=https://localhost:$((base + 1))
+VIDEOGATE_TLS_CA=$dir/tls.crt
+VIDEOGATE_GRPC=127.0.0.1:$((base + 2))
+VIDEOGATE_API_KEY=$key
+VIDEOGATE_ADMIN_KEY=$VIDEOGATE_ADMIN_KEY
+VIDEOGATE_WEBHOOK_SINK=http://127.0.0.1:$((base + 8))
+VIDEOGATE_WEBHOOK_LOG=$dir/log/callbacks.jsonl
+DATABASE_URL='$DATABASE_URL'
+EOF
+  )
+  mv "$dir/env.new" "$dir/env"
+}
+
+up() {
+  local program url=http://127.0.0.1
+  for program in videogate-bridge videogate-service videogate-worker videogate-webhook videogatectl; do
+    [ -x "$bin/$program" ] || die "$bin/$program is missing; build first (deploy/quickstart.sh, or cmake -S . -B build -G Ninja && ninja -C build)"
+  done
+  mkdir -p "$dir"/{pids,log,blobs,sandbox}
+  exec 9>"$dir/lock"
+  flock -w 120 9 || die "another stack.sh works on $dir"
+  local last
+  last=$(cat "$dir/port" 2>/dev/null || echo "$base")
+  if [ "$last" != "$base" ] && running bridge; then
+    die "the stack in $dir runs on port $last; stop it first to move it"
+  fi
+  echo "$base" >"$dir/port"
+  write_secrets
+  write_certificate
+  set -a
+  # shellcheck disable=SC1091
+  . "$dir/secrets"
+  set +a
+  start_postgres 9>&-
+  DATABASE_URL="postgresql://videogate@/videogate?host=$(pg_home)&port=$((base + 9))"
+  export VIDEOGATE_DATABASE_URL=$DATABASE_URL
+  "$bin/videogatectl" migrate >>"$dir/log/migrate.log" 2>&1 || { tail -n 5 "$dir/log/migrate.log" >&2; die "migrations failed"; }
+
+  start receiver $((base + 8)) /usr/bin/python3 "$root/deploy/callback_receiver.py" --listen "127.0.0.1:$((base + 8))" \
+    --log "$dir/log/callbacks.jsonl" --secret "${VIDEOGATE_RECEIVER_SECRET:-}" 9>&-
+  start worker $((base + 4)),$((base + 5)) "$bin/videogate-worker" --provider sandbox --listen "127.0.0.1:$((base + 4))" \
+    --monitor "127.0.0.1:$((base + 5))" --sandbox-dir "$dir/sandbox" 9>&-
+  start webhook $((base + 6)),$((base + 7)) "$bin/videogate-webhook" --listen "127.0.0.1:$((base + 6))" \
+    --monitor "127.0.0.1:$((base + 7))" --allow-http true --allow-any-port true --allow-nets 127.0.0.0/8 9>&-
+  start service $((base + 2)),$((base + 3)) "$bin/videogate-service" --listen "127.0.0.1:$((base + 2))" \
+    --monitor "127.0.0.1:$((base + 3))" --blob-dir "$dir/blobs" --catalog "${VIDEOGATE_CATALOG:-$root/service/catalog.json}" \
+    --workers "sandbox=127.0.0.1:$((base + 4))" --webhook "127.0.0.1:$((base + 6))" --public-url "$url:$base" \
+    --route-all "${VIDEOGATE_ROUTE_ALL-sandbox}" --callback-allow-http true --callback-allow-any-port true \
+    --callback-allow-nets 127.0.0.0/8 9>&-
+  start bridge "$base",$((base + 1)) "$bin/videogate-bridge" --listen "127.0.0.1:$base" --tls-listen "127.0.0.1:$((base + 1))" \
+    --tls-cert "$dir/tls.crt" --tls-key "$dir/tls.key" --service "127.0.0.1:$((base + 2))" 9>&-
+  wait_ready receiver "$url:$((base + 8))/readyz" 20
+  wait_ready worker "$url:$((base + 5))/readyz" 60
+  wait_ready webhook "$url:$((base + 7))/readyz" 60
+  wait_ready service "$url:$((base + 3))/readyz" 60
+  wait_ready bridge "$url:$base/readyz" 60
+  write_env
+}
+
+down() {
+  local name
+  [ -d "$dir" ] || return 0
+  for name in bridge service worker webhook receiver; do
+    stop "$name" TERM
+  done
+  stop postgres INT
+}
+
+status() {
+  local name missing=0
+  for name in "${processes[@]}"; do
+    if running "$name"; then
+      printf '%-10s running  pid %s\n' "$name" "$(pid_of "$name")"
+    else
+      printf '%-10s stopped\n' "$name"
+      missing=3
+    fi
+  done
+  return $missing
+}
+
+print_env() {
+  [ -s "$dir/env" ] || die "no stack was started in $dir"
+  cat "$dir/env"
+}
+
+case $command in
+  up) up ;;
+  down) down ;;
+  status) status ;;
+  env) print_env ;;
+esac
