@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: real stacks (PostgreSQL and every process) started by deploy/stack.sh.
+
+VG_BUILD names the build folder whose programs are tested, VG_NODE the folder that holds node_modules.
+"""
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from vg import Stack  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """One stack that well-behaved tests share."""
+    with Stack(tmp_path_factory.mktemp("stack")) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def own_stack(tmp_path_factory, request):
+    """A stack of this module's own, to be broken. A module variable STACK_ENV adds environment."""
+    env = getattr(request.module, "STACK_ENV", {})
+    with Stack(tmp_path_factory.mktemp("own"), env) as own:
+        yield own
+
+
+def pytest_configure(config):
+    for name in ("VG_BUILD", "VG_NODE"):
+        if not os.environ.get(name):
+            raise pytest.UsageError(f"{name} is not set; run tests/run.sh integration")

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the integration tests share: a stack, an HTTP caller, waiting, probing."""
+import http.client
+import json
+import os
+import pathlib
+import random
+import shlex
+import signal
+import socket
+import subprocess
+import time
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("VG_BUILD", ROOT / "build"))
+NODE = pathlib.Path(os.environ.get("VG_NODE", ROOT / "build/node"))
+TERMINAL = ("completed", "failed", "canceled", "expired")
+# Long enough for a loaded machine under sanitizers; a limit against hanging, not a claim.
+PATIENCE = 180
+
+
+def wait_for(check, what, patience=PATIENCE, pause=0.1):
+    """Calls `check` until it returns something true; returns that."""
+    end = time.monotonic() + patience
+    while True:
+        value = check()
+        if value:
+            return value
+        assert time.monotonic() < end, f"waited {patience} s for {what}"
+        time.sleep(pause)
+
+
+def free_base():
+    """The first of ten ports nobody listens on."""
+    for _ in range(200):
+        base = random.randrange(20000, 32000, 10)
+        sockets = []
+        try:
+            for port in range(base, base + 10):
+                one = socket.socket()
+                sockets.append(one)
+                one.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+    raise RuntimeError("no ten free ports in a row")
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def error(self):
+        """The OpenAI envelope, checked for its four keys."""
+        error = self.json["error"]
+        assert set(error) == {"message", "type", "param", "code"}, error
+        assert error["message"] and error["type"]
+        return error
+
+
+class Stack:
+    def __init__(self, folder, env=None):
+        self.folder = pathlib.Path(folder)
+        self.base = free_base()
+        self.environ = {**os.environ, "VIDEOGATE_LOG_LEVEL": "debug", **(env or {})}
+        self.env = {}
+
+    def __enter__(self):
+        self.up()
+        return self
+
+    def __exit__(self, *_):
+        self.run("down")
+        self.check_logs()
+
+    def run(self, command, check=True):
+        args = [str(ROOT / "deploy/stack.sh"), command, "--dir", str(self.folder), "--port", str(self.base),
+                "--build", str(BUILD)]
+        done = subprocess.run(args, env=self.environ, text=True, capture_output=True)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def up(self):
+        self.run("up")
+        self.env = dict(
+            line.split("=", 1) for line in shlex.split(self.run("env").stdout.replace("\n", " "))
+        )
+
+    def check_logs(self):
+        """No sanitizer report, assertion, key or prompt in any log."""
+        for log in (self.folder / "log").glob("*.log"):
+            text = log.read_text(encoding="utf-8", errors="replace")
+            for bad in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "assertion failed",
+                        "WARNING: ThreadSanitizer", self.key):
+                assert bad not in text, f"{log.name} has {bad!r}:\n" + excerpt(text, bad)
+
+    # --- processes ---
+
+    def pid(self, name):
+        return int((self.folder / "pids" / f"{name}.pid").read_text())
+
+    def kill(self, name, sig=signal.SIGKILL):
+        os.kill(self.pid(name), sig)
+        if sig == signal.SIGKILL:
+            wait_for(lambda: not pathlib.Path(f"/proc/{self.pid(name)}/environ").exists()
+                     or not pathlib.Path(f"/proc/{self.pid(name)}/environ").read_bytes(), f"{name} to die")
+
+    def log(self, name):
+        return (self.folder / "log" / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def key(self):
+        return self.env["VIDEOGATE_API_KEY"]
+
+    def port(self, offset):
+        return self.base + offset
+
+    # --- callers ---
+
+    def http(self, method, path, body=None, headers=None, key=True, timeout=60):
+        """One HTTP/1.1 request; a dict body is sent as JSON. `key` may be another key or False."""
+        out = dict(headers or {})
+        if isinstance(body, dict):
+            body = json.dumps(body).encode()
+            out.setdefault("content-type", "application/json")
+        if key:
+            out.setdefault("authorization", f"Bearer {self.key if key is True else key}")
+        connection = http.client.HTTPConnection("127.0.0.1", self.base, timeout=timeout)
+        try:
+            connection.request(method, path, body=body, headers=out)
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def create(self, expect=200, key=True, headers=None, **fields):
+        fields.setdefault("prompt", "a red kite over the sea")
+        fields.setdefault("model", "sandbox-instant")
+        fields.setdefault("size", "160x90")
+        fields.setdefault("seconds", 1)
+        answer = self.http("POST", "/v1/videos", fields, key=key, headers=headers)
+        assert answer.status == expect, answer.body
+        return answer.json
+
+    def get(self, video_id, key=True):
+        answer = self.http("GET", f"/v1/videos/{video_id}", key=key)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def wait(self, video_id, patience=PATIENCE):
+        """Waits for a terminal state; returns the video."""
+        seen = {}
+
+        def ended():
+            seen.update(self.get(video_id))
+            return seen["status"] in TERMINAL
+
+        wait_for(ended, f"{video_id} to end", patience)
+        return seen
+
+    def ctl(self, *args, admin=False, check=True, stdin=None):
+        env = {**os.environ, "VIDEOGATE_API_KEY": self.key}
+        if admin:
+            env["VIDEOGATE_ADMIN_KEY"] = self.env["VIDEOGATE_ADMIN_KEY"]
+        done = subprocess.run([str(BUILD / "bin/videogatectl"), "--service", self.env["VIDEOGATE_GRPC"], *args],
+                              env=env, text=True, capture_output=True, stdin=stdin)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def new_key(self, project):
+        out = self.ctl("keys", "create", "--project", project, admin=True).stdout
+        return dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
+
+    def curl(self, *args):
+        done = subprocess.run(["curl", "-sS", "--max-time", "60", "-H", f"Authorization: Bearer {self.key}", *args],
+                              capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # --- looking behind ---
+
+    def sql(self, statement, *args):
+        import psycopg2
+
+        connection = psycopg2.connect(self.env["DATABASE_URL"])
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement, args)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def callbacks(self, video_id=None):
+        path = pathlib.Path(self.env["VIDEOGATE_WEBHOOK_LOG"])
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [r for r in rows if video_id is None or video_id in r["body"]]
+
+    def submissions(self):
+        """The sandbox provider's own record of what it was asked to make: {token: count}."""
+        counts = {}
+        path = self.folder / "sandbox" / "submissions.log"
+        for line in path.read_text().splitlines() if path.exists() else []:
+            token = line.split(" ")[0]
+            counts[token] = counts.get(token, 0) + 1
+        return counts
+
+    def metric(self, port_offset, name):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port(port_offset), timeout=20)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return {line.split(" ")[0]: float(line.split(" ")[1]) for line in text.splitlines()
+                if line.startswith(name) and not line.startswith("#")}
+
+
+def excerpt(text, word):
+    at = text.find(word)
+    return text[max(0, at - 500) : at + 3000]
+
+
+def ffprobe(path):
+    out = subprocess.run(["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", str(path)],
+                         capture_output=True, check=True).stdout
+    return json.loads(out)
+
+
+def query(**fields):
+    return urllib.parse.urlencode(fields)
