@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/crypto.h"
+
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/id.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#define NONCE_SIZE 12
+#define TAG_SIZE 16
+#define KEY_PREFIX "vg_"
+#define KEY_PREFIX_LEN 3
+#define KEY_RANDOM_LEN 40
+#define KEY_CHECK_LEN 6
+
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+static EVP_MD *fetched_sha256; /* kept for the life of the process */
+
+static void fetch(void)
+{
+    fetched_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    VG_ASSERT(fetched_sha256);
+}
+
+/* OpenSSL 3 otherwise looks the algorithm up by name on each use, which costs more than a short
+ * hash. */
+static const EVP_MD *sha256_md(void)
+{
+    VG_ASSERT(pthread_once(&fetch_once, fetch) == 0);
+    return fetched_sha256;
+}
+
+struct vg_sha256 {
+    EVP_MD_CTX *ctx; /* owned */
+};
+
+void vg_sha256(uint8_t out[VG_SHA256_SIZE], const void *data, size_t len)
+{
+    VG_ASSERT(EVP_Digest(data, len, out, NULL, sha256_md(), NULL) == 1);
+}
+
+struct vg_sha256 *vg_sha256_new(void)
+{
+    struct vg_sha256 *self = vg_xalloc(sizeof *self);
+    self->ctx = EVP_MD_CTX_new();
+    VG_ASSERT(self->ctx && EVP_DigestInit_ex2(self->ctx, sha256_md(), NULL) == 1);
+    return self;
+}
+
+void vg_sha256_update(struct vg_sha256 *self, const void *data, size_t len)
+{
+    VG_ASSERT(EVP_DigestUpdate(self->ctx, data, len) == 1);
+}
+
+void vg_sha256_hex(struct vg_sha256 *self, char out[VG_SHA256_HEX_SIZE])
+{
+    uint8_t digest[VG_SHA256_SIZE];
+    VG_ASSERT(EVP_DigestFinal_ex(self->ctx, digest, NULL) == 1);
+    vg_hex_encode(out, digest, sizeof digest);
+}
+
+struct vg_sha256 *vg_sha256_free(struct vg_sha256 *self)
+{
+    if (self) {
+        EVP_MD_CTX_free(self->ctx);
+        free(self);
+    }
+    return NULL;
+}
+
+void vg_hmac_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view key, struct vg_view data)
+{
+    VG_ASSERT(key.len <= INT_MAX);
+    unsigned size = VG_SHA256_SIZE;
+    VG_ASSERT(HMAC(sha256_md(), key.data, (int)key.len, (const unsigned char *)data.data, data.len,
+                   out, &size));
+}
+
+bool vg_equal_ct(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void vg_webhook_sign(char out[48], const char *secret, const char *id, int64_t timestamp,
+                     struct vg_view body)
+{
+    static const char prefix[] = "whsec_";
+    const size_t prefix_len = sizeof prefix - 1;
+    struct vg_view key = vg_view_of(secret);
+    uint8_t *decoded = vg_xalloc((key.len / 4 + 1) * 3);
+    size_t decoded_len;
+    if (strncmp(secret, prefix, prefix_len) == 0 &&
+        vg_base64_decode(decoded, &decoded_len, secret + prefix_len, key.len - prefix_len) == 0)
+        key = (struct vg_view){(const char *)decoded, decoded_len};
+
+    struct vg_buf text;
+    vg_buf_init(&text, strlen(id) + body.len + 32);
+    VG_ASSERT(vg_buf_addf(&text, "%s.%lld.", id, (long long)timestamp) == 0);
+    VG_ASSERT(vg_buf_add(&text, body.data, body.len) == 0);
+    uint8_t mac[VG_SHA256_SIZE];
+    vg_hmac_sha256(mac, key, vg_buf_view(&text));
+    memcpy(out, "v1,", 3);
+    vg_base64_encode(out + 3, mac, sizeof mac);
+
+    vg_buf_fini(&text);
+    explicit_bzero(decoded, (strlen(secret) / 4 + 1) * 3);
+    free(decoded);
+}
+
+static int gcm_seal(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t key[32], struct vg_view aad,
+                    struct vg_view plain)
+{
+    uint8_t *nonce = out, *text = out + NONCE_SIZE, *tag = text + plain.len;
+    int n;
+    vg_random(nonce, NONCE_SIZE);
+    if (EVP_EncryptInit_ex2(ctx, EVP_aes_256_gcm(), key, nonce, NULL) != 1)
+        return -1;
+    if (aad.len && EVP_EncryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.data, (int)aad.len) != 1)
+        return -1;
+    if (plain.len &&
+        EVP_EncryptUpdate(ctx, text, &n, (const uint8_t *)plain.data, (int)plain.len) != 1)
+        return -1;
+    if (EVP_EncryptFinal_ex(ctx, tag, &n) != 1)
+        return -1;
+    return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, tag) == 1 ? 0 : -1;
+}
+
+int vg_seal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad, struct vg_view plain)
+{
+    if (plain.len > INT_MAX - NONCE_SIZE - TAG_SIZE || aad.len > INT_MAX)
+        return -1;
+    size_t size = NONCE_SIZE + plain.len + TAG_SIZE;
+    uint8_t *at = (uint8_t *)vg_buf_reserve(out, size);
+    if (!at)
+        return -1;
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int rc = ctx ? gcm_seal(ctx, at, key, aad, plain) : -1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (rc == 0)
+        vg_buf_commit(out, size);
+    return rc;
+}
+
+static int gcm_unseal(EVP_CIPHER_CTX *ctx, uint8_t *out, const uint8_t key[32], struct vg_view aad,
+                      struct vg_view sealed)
+{
+    const uint8_t *nonce = (const uint8_t *)sealed.data, *text = nonce + NONCE_SIZE;
+    size_t len = sealed.len - NONCE_SIZE - TAG_SIZE;
+    uint8_t tag[TAG_SIZE];
+    int n;
+    memcpy(tag, text + len, sizeof tag);
+    if (EVP_DecryptInit_ex2(ctx, EVP_aes_256_gcm(), key, nonce, NULL) != 1)
+        return -1;
+    if (aad.len && EVP_DecryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.data, (int)aad.len) != 1)
+        return -1;
+    if (len && EVP_DecryptUpdate(ctx, out, &n, text, (int)len) != 1)
+        return -1;
+    if (EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) != 1)
+        return -1;
+    return EVP_DecryptFinal_ex(ctx, out + len, &n) == 1 ? 0 : -1;
+}
+
+int vg_unseal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad, struct vg_view sealed)
+{
+    if (sealed.len < NONCE_SIZE + TAG_SIZE || sealed.len > INT_MAX || aad.len > INT_MAX)
+        return -1;
+    size_t size = sealed.len - NONCE_SIZE - TAG_SIZE;
+    uint8_t *at = (uint8_t *)vg_buf_reserve(out, size);
+    if (!at)
+        return -1;
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int rc = ctx ? gcm_unseal(ctx, at, key, aad, sealed) : -1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (rc == 0)
+        vg_buf_commit(out, size);
+    else
+        explicit_bzero(at, size); /* unauthenticated bytes must not be found there */
+    return rc;
+}
+
+static const char base62_digits[] =
+    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+static uint32_t crc32_of(const char *data, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < len; i++) {
+        crc ^= (uint8_t)data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
+    }
+    return ~crc;
+}
+
+static void key_check(char out[KEY_CHECK_LEN], const char *key)
+{
+    uint32_t crc = crc32_of(key, KEY_PREFIX_LEN + KEY_RANDOM_LEN);
+    for (int i = KEY_CHECK_LEN - 1; i >= 0; i--) {
+        out[i] = base62_digits[crc % 62];
+        crc /= 62;
+    }
+}
+
+void vg_api_key_new(char out[VG_API_KEY_SIZE])
+{
+    memcpy(out, KEY_PREFIX, KEY_PREFIX_LEN);
+    size_t at = KEY_PREFIX_LEN;
+    while (at < KEY_PREFIX_LEN + KEY_RANDOM_LEN) {
+        uint8_t pool[KEY_RANDOM_LEN];
+        vg_random(pool, sizeof pool);
+        for (size_t i = 0; i < sizeof pool && at < KEY_PREFIX_LEN + KEY_RANDOM_LEN; i++) {
+            if (pool[i] < 248) /* the largest multiple of 62: every digit is equally likely */
+                out[at++] = base62_digits[pool[i] % 62];
+        }
+        explicit_bzero(pool, sizeof pool);
+    }
+    key_check(out + at, out);
+    out[VG_API_KEY_SIZE - 1] = '\0';
+}
+
+bool vg_api_key_wellformed(const char *key, size_t len)
+{
+    if (len != VG_API_KEY_SIZE - 1 || memcmp(key, KEY_PREFIX, KEY_PREFIX_LEN) != 0)
+        return false;
+    for (size_t i = KEY_PREFIX_LEN; i < len; i++) {
+        if (!memchr(base62_digits, key[i], sizeof base62_digits - 1))
+            return false;
+    }
+    char check[KEY_CHECK_LEN];
+    key_check(check, key);
+    return memcmp(check, key + KEY_PREFIX_LEN + KEY_RANDOM_LEN, KEY_CHECK_LEN) == 0;
+}
