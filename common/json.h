@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON (RFC 8259): a strict bounded parser over cJSON and a writer into vg_buf. Any thread.
  *
- * The parser refuses what cJSON lets pass: invalid UTF-8, NUL (\u0000) in strings, depth over the limit, trailing
- * bytes, numbers that are not finite, duplicate keys. */
+ * The parser refuses what cJSON lets pass: invalid UTF-8, NUL (\u0000) in strings, lone surrogates, depth and count
+ * over the limits, trailing bytes, numbers that are not finite or longer than 60 characters, duplicate keys. */
 #ifndef VG_COMMON_JSON_H
 #define VG_COMMON_JSON_H
 
@@ -14,6 +14,7 @@
 #include "common/err.h"
 
 #define VG_JSON_MAX_DEPTH 32
+#define VG_JSON_MAX_VALUES 100000 /* in one text; each costs 64 bytes or more in the tree */
 
 struct vg_json; /* a value; opaque */
 
@@ -33,7 +34,7 @@ size_t vg_json_count(const struct vg_json *container);
 const char *vg_json_string(const struct vg_json *value);  /* NULL unless a string */
 bool vg_json_bool(const struct vg_json *value);           /* false unless true */
 double vg_json_number(const struct vg_json *value);       /* 0 unless a number */
-/* Whole numbers up to 2^53 only; false otherwise. */
+/* Whole numbers between -2^53 and 2^53, both exclusive; false otherwise. */
 bool vg_json_int(const struct vg_json *value, int64_t *out);
 
 /* Writer: commas and escapes are its business. Overflow is found with vg_buf_ok at the end. */
@@ -50,6 +51,7 @@ void vg_json_put_key(struct vg_json_writer *w, const char *key);
 void vg_json_put_string(struct vg_json_writer *w, const char *data, size_t len); /* escapes; valid UTF-8 expected */
 void vg_json_put_text(struct vg_json_writer *w, const char *s);                  /* NULL writes null */
 void vg_json_put_int(struct vg_json_writer *w, int64_t value);
+void vg_json_put_number(struct vg_json_writer *w, double value); /* not finite: null */
 void vg_json_put_bool(struct vg_json_writer *w, bool value);
 void vg_json_put_null(struct vg_json_writer *w);
 

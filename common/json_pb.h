@@ -41,7 +41,7 @@ struct vg_json_shape {
     size_t rule_count;
     const struct vg_json_reader *readers;
     size_t reader_count;
-    /* out: `"object": NAME` is put second in these messages */
+    /* out: `"object": NAME` is put second in these messages, first in those that begin with a list */
     const struct vg_json_object_name {
         const char *message;
         const char *name;
@@ -56,6 +56,9 @@ VG_MUSTCHECK int vg_pb_from_json(const struct vg_json *object, ProtobufCMessage 
                                  const struct vg_json_shape *shape, struct vg_arena *arena, struct vg_err *err);
 /* Writes the message as a JSON object. `bytes` fields are written as base64. */
 void vg_pb_to_json(const ProtobufCMessage *message, const struct vg_json_shape *shape, struct vg_json_writer *w);
+/* The members alone, for a caller that opens the object and adds members of its own. */
+void vg_pb_members_to_json(const ProtobufCMessage *message, const struct vg_json_shape *shape,
+                           struct vg_json_writer *w);
 
 /* The public API's shape: the rules for every videogate.v1 message that appears in REST bodies and callbacks. */
 const struct vg_json_shape *vg_api_shape(void);

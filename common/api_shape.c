@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <strings.h>
+
+#include "common/json_pb.h"
+#include "common/str.h"
+#include "videogate/v1/video.pb-c.h"
+
+enum { MAX_IMAGE = 20 * 1024 * 1024, MAX_IMAGE_URL = 8192, MAX_MEDIA_TYPE = 100 };
+
+/* Sorted by (message, field). */
+static const struct vg_json_rule rules[] = {
+    {"videogate.v1.CreateVideoRequest", "input_reference", VG_JSON_ONE_OR_LIST, NULL},
+    {"videogate.v1.CreateVideoRequest", "n", VG_JSON_INT_OR_TEXT, NULL},
+    {"videogate.v1.CreateVideoRequest", "no_fallback", VG_JSON_HIDDEN, NULL}, /* a header */
+    {"videogate.v1.CreateVideoRequest", "request_id", VG_JSON_HIDDEN, NULL},  /* a header */
+    {"videogate.v1.CreateVideoRequest", "seconds", VG_JSON_INT_OR_TEXT, NULL},
+    {"videogate.v1.RemixVideoRequest", "id", VG_JSON_HIDDEN, NULL},         /* from the path */
+    {"videogate.v1.RemixVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */
+    {"videogate.v1.Video", "completed_at", VG_JSON_NULL_IF_UNSET, NULL},
+    {"videogate.v1.Video", "content", VG_JSON_OMIT_EMPTY, NULL},
+    {"videogate.v1.Video", "error", VG_JSON_NULL_IF_UNSET, NULL},
+    {"videogate.v1.Video", "expires_at", VG_JSON_NULL_IF_UNSET, NULL},
+    {"videogate.v1.Video", "poll_after_ms", VG_JSON_HIDDEN, NULL},
+    {"videogate.v1.Video", "remixed_from_video_id", VG_JSON_NULL_IF_UNSET, NULL},
+    {"videogate.v1.Video", "seconds", VG_JSON_AS_TEXT, NULL},
+    {"videogate.v1.Video", "status", 0, "VIDEO_STATUS_"},
+    {"videogate.v1.Video", "version", VG_JSON_HIDDEN, NULL},
+    {"videogate.v1.VideoError", "code", VG_JSON_OMIT_EMPTY, NULL}, /* null breaks a client */
+};
+
+static const struct vg_json_object_name names[] = {
+    {"videogate.v1.DeleteVideoResponse", "video.deleted"},
+    {"videogate.v1.ListModelsResponse", "list"},
+    {"videogate.v1.ListVideosResponse", "list"},
+    {"videogate.v1.Model", "model"},
+    {"videogate.v1.Video", "video"},
+};
+
+static int refuse(struct vg_err *err, const char *path, const char *why)
+{
+    return vg_err_param(err, VG_ERR_INVALID_REQUEST, path, "%s: %s", path, why);
+}
+
+/* "image/png;...;base64" between "data:" and the comma; NULL when it is good. */
+static const char *check_data_head(struct vg_view head, struct vg_view *media_type)
+{
+    static const char base64[] = ";base64";
+    const size_t tail = sizeof(base64) - 1;
+
+    if (head.len < tail || strncasecmp(head.data + head.len - tail, base64, tail) != 0)
+        return "a data URL must have the form data:image/...;base64,...";
+    const char *semicolon = memchr(head.data, ';', head.len);
+    *media_type = (struct vg_view){head.data, (size_t)(semicolon - head.data)};
+    if (media_type->len > MAX_MEDIA_TYPE || media_type->len <= strlen("image/") ||
+        strncasecmp(media_type->data, "image/", strlen("image/")) != 0)
+        return "a data URL must hold an image";
+    return NULL;
+}
+
+static int read_data_url(Videogate__V1__MediaInput *input, const char *url, struct vg_arena *arena,
+                         const char *path, struct vg_err *err)
+{
+    const char *head = url + strlen("data:"), *comma = strchr(head, ',');
+    struct vg_view media_type;
+
+    if (!comma)
+        return refuse(err, path, "a data URL must have the form data:image/...;base64,...");
+    const char *why = check_data_head((struct vg_view){head, (size_t)(comma - head)}, &media_type);
+    if (why)
+        return refuse(err, path, why);
+    const char *text = comma + 1;
+    size_t len = strlen(text), padding = 0;
+    while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
+        padding++;
+    size_t bytes = (len - padding) / 4 * 3 + (len - padding) % 4 * 3 / 4;
+    if (bytes > MAX_IMAGE)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, path,
+                            "%s: Image size (%.1fMB) exceeds the 20MB limit for image inputs", path,
+                            (double)bytes / (1024 * 1024));
+    uint8_t *data = vg_arena_alloc(arena, (len / 4 + 1) * 3);
+    if (vg_base64_decode(data, &bytes, text, len) != 0 || bytes == 0)
+        return refuse(err, path, "the data URL does not hold valid base64");
+    input->data = (ProtobufCBinaryData){.len = bytes, .data = data};
+    input->source_case = VIDEOGATE__V1__MEDIA_INPUT__SOURCE_DATA;
+    input->mime_type = vg_arena_memdup(arena, media_type.data, media_type.len);
+    for (char *c = input->mime_type; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + ('a' - 'A'));
+    return 0;
+}
+
+/* The address in one of the forms clients send: "...", {"image_url": "..."}, {"image_url": {"url":
+ * "..."}}. */
+static const char *image_url_of(const struct vg_json *value)
+{
+    const struct vg_json *inner = vg_json_get(value, "image_url");
+
+    if (inner)
+        value = inner;
+    inner = vg_json_get(value, "url");
+    return vg_json_string(inner ? inner : value);
+}
+
+static int read_media_input(const struct vg_json *value, ProtobufCMessage *message,
+                            struct vg_arena *arena, const char *path, struct vg_err *err)
+{
+    Videogate__V1__MediaInput *input = (Videogate__V1__MediaInput *)message;
+    const char *url = image_url_of(value);
+
+    if (!url && vg_json_get(value, "file_id"))
+        return refuse(err, path, "file_id is not supported; give image_url");
+    if (!url)
+        return vg_err_param(
+            err, VG_ERR_INVALID_REQUEST, path,
+            "%s: expected an image URL, a data URL or an object with image_url, got %s", path,
+            vg_json_type_name(value));
+    if (!*url)
+        return refuse(err, path, "must not be empty");
+    if (strncasecmp(url, "data:", strlen("data:")) == 0)
+        return read_data_url(input, url, arena, path, err);
+    if (strlen(url) > MAX_IMAGE_URL)
+        return refuse(err, path, "the address is longer than 8,192 bytes");
+    input->url = vg_arena_strdup(arena, url);
+    input->source_case = VIDEOGATE__V1__MEDIA_INPUT__SOURCE_URL;
+    return 0;
+}
+
+static const struct vg_json_reader readers[] = {
+    {"videogate.v1.MediaInput", read_media_input},
+};
+
+const struct vg_json_shape *vg_api_shape(void)
+{
+    static const struct vg_json_shape shape = {
+        .rules = rules,
+        .rule_count = VG_COUNT(rules),
+        .readers = readers,
+        .reader_count = VG_COUNT(readers),
+        .names = names,
+        .name_count = VG_COUNT(names),
+    };
+    return &shape;
+}

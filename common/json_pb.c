@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/json_pb.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+
+enum { MAX_PATH = 128, MAX_ENUM_NAME = 64 };
+
+/* The rules of one message: neighbours in the sorted table. */
+struct rules {
+    const struct vg_json_rule *first;
+    size_t count;
+};
+
+static struct rules rules_of(const struct vg_json_shape *shape, const char *message)
+{
+    size_t low = 0, high = shape->rule_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(shape->rules[middle].message, message) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    struct rules rules = {.first = shape->rules + low};
+    while (low + rules.count < shape->rule_count &&
+           strcmp(rules.first[rules.count].message, message) == 0)
+        rules.count++;
+    return rules;
+}
+
+static const struct vg_json_rule *rule_of(const struct rules *rules, const char *field)
+{
+    static const struct vg_json_rule none;
+
+    for (size_t i = 0; i < rules->count; i++)
+        if (strcmp(rules->first[i].field, field) == 0)
+            return &rules->first[i];
+    return &none;
+}
+
+/* The name of an enum value as JSON shows it: without the prefix and lower-cased where the rule has
+ * a prefix. */
+static const char *enum_name(const struct vg_json_rule *rule, const char *name,
+                             char out[MAX_ENUM_NAME])
+{
+    if (!rule->enum_prefix)
+        return name;
+    size_t skip = strlen(rule->enum_prefix);
+    if (strncmp(name, rule->enum_prefix, skip) == 0)
+        name += skip;
+    size_t i = 0;
+    for (; name[i] && i < MAX_ENUM_NAME - 1; i++)
+        out[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]);
+    out[i] = '\0';
+    return out;
+}
+
+static void *at_offset(const ProtobufCMessage *message, unsigned offset)
+{
+    return (char *)(uintptr_t)message + offset;
+}
+
+static size_t size_of_type(ProtobufCType type)
+{
+    static const size_t sizes[] = {
+        [PROTOBUF_C_TYPE_INT32] = 4,
+        [PROTOBUF_C_TYPE_SINT32] = 4,
+        [PROTOBUF_C_TYPE_SFIXED32] = 4,
+        [PROTOBUF_C_TYPE_INT64] = 8,
+        [PROTOBUF_C_TYPE_SINT64] = 8,
+        [PROTOBUF_C_TYPE_SFIXED64] = 8,
+        [PROTOBUF_C_TYPE_UINT32] = 4,
+        [PROTOBUF_C_TYPE_FIXED32] = 4,
+        [PROTOBUF_C_TYPE_UINT64] = 8,
+        [PROTOBUF_C_TYPE_FIXED64] = 8,
+        [PROTOBUF_C_TYPE_FLOAT] = sizeof(float),
+        [PROTOBUF_C_TYPE_DOUBLE] = sizeof(double),
+        [PROTOBUF_C_TYPE_BOOL] = sizeof(protobuf_c_boolean),
+        [PROTOBUF_C_TYPE_ENUM] = sizeof(int),
+        [PROTOBUF_C_TYPE_STRING] = sizeof(char *),
+        [PROTOBUF_C_TYPE_BYTES] = sizeof(ProtobufCBinaryData),
+        [PROTOBUF_C_TYPE_MESSAGE] = sizeof(ProtobufCMessage *),
+    };
+    return sizes[type];
+}
+
+/* Where a value stands, as a chain on the stack; only an error makes text of it. */
+struct path {
+    const struct path *up;
+    const char *name;
+    size_t index;
+    bool indexed;
+};
+
+struct reader {
+    const struct vg_json_shape *shape;
+    struct vg_arena *arena;
+    struct vg_err *err;
+};
+
+static size_t path_text(const struct path *path, char out[MAX_PATH])
+{
+    size_t len = path->up ? path_text(path->up, out) : 0;
+    int more = snprintf(out + len, MAX_PATH - len, "%s%s", len > 0 ? "." : "", path->name);
+
+    len += (size_t)more;
+    if (path->indexed && len < MAX_PATH) {
+        more = snprintf(out + len, MAX_PATH - len, "[%zu]", path->index);
+        len += (size_t)more;
+    }
+    return len < MAX_PATH ? len : MAX_PATH - 1;
+}
+
+static int fail(const struct reader *r, const struct path *path, const char *why, const char *got)
+{
+    char text[MAX_PATH];
+
+    (void)path_text(path, text); /* cut is fine */
+    return vg_err_param(r->err, VG_ERR_INVALID_REQUEST, text, "%s: %s%s%s", text, why,
+                        got ? ", got " : "", got ? got : "");
+}
+
+static int expected(const struct reader *r, const struct path *path, const char *what,
+                    const struct vg_json *value)
+{
+    char why[MAX_PATH];
+
+    (void)snprintf(why, sizeof(why), "expected %s", what);
+    return fail(r, path, why, vg_json_type_name(value));
+}
+
+/* Integers of JSON text are exact below 2^53 only; a larger one comes as text. */
+static int read_int(const struct reader *r, const struct path *path,
+                    const struct vg_json_rule *rule, const struct vg_json *value, int64_t min,
+                    int64_t max, int64_t *out)
+{
+    const char *text = vg_json_string(value);
+
+    if (text && (rule->flags & VG_JSON_INT_OR_TEXT)) {
+        if (vg_parse_i64(vg_view_of(text), INT64_MIN, INT64_MAX, out) != 0)
+            return expected(r, path, "an integer", value);
+    } else if (vg_json_type(value) != VG_JSON_NUMBER) {
+        return expected(r, path, "an integer", value);
+    } else if (!vg_json_int(value, out)) {
+        return fail(r, path, "expected an integer", "a fraction or a number too large");
+    }
+    if (*out < min || *out > max) {
+        char why[MAX_PATH];
+        (void)snprintf(why, sizeof(why), "must be between %" PRId64 " and %" PRId64, min, max);
+        return fail(r, path, why, NULL);
+    }
+    return 0;
+}
+
+static int read_enum(const struct reader *r, const struct path *path,
+                     const struct vg_json_rule *rule, const ProtobufCEnumDescriptor *desc,
+                     const struct vg_json *value, int *out)
+{
+    const char *text = vg_json_string(value);
+    char name[MAX_ENUM_NAME];
+
+    if (!text)
+        return expected(r, path, "a string", value);
+    for (unsigned i = 0; i < desc->n_values; i++) {
+        if (strcmp(enum_name(rule, desc->values[i].name, name), text) == 0) {
+            *out = desc->values[i].value;
+            return 0;
+        }
+    }
+    return fail(r, path, "unknown value", NULL);
+}
+
+static int read_bytes(const struct reader *r, const struct path *path, const struct vg_json *value,
+                      ProtobufCBinaryData *out)
+{
+    const char *text = vg_json_string(value);
+
+    if (!text)
+        return expected(r, path, "a string", value);
+    size_t len = strlen(text);
+    out->data = vg_arena_alloc(r->arena, (len / 4 + 1) * 3);
+    if (vg_base64_decode(out->data, &out->len, text, len) != 0)
+        return fail(r, path, "expected base64", NULL);
+    return 0;
+}
+
+static int read_members(const struct reader *r, const struct path *up, const struct vg_json *object,
+                        ProtobufCMessage *message);
+
+static int read_message(const struct reader *r, const struct path *path,
+                        const ProtobufCMessageDescriptor *desc, const struct vg_json *value,
+                        ProtobufCMessage **out)
+{
+    ProtobufCMessage *message = vg_arena_alloc(r->arena, desc->sizeof_message);
+
+    protobuf_c_message_init(desc, message);
+    *out = message;
+    for (size_t i = 0; i < r->shape->reader_count; i++) {
+        if (strcmp(r->shape->readers[i].message, desc->name) == 0) {
+            char text[MAX_PATH];
+            (void)path_text(path, text); /* cut is fine */
+            return r->shape->readers[i].read(value, message, r->arena, text, r->err);
+        }
+    }
+    if (vg_json_type(value) != VG_JSON_OBJECT)
+        return expected(r, path, "an object", value);
+    return read_members(r, path, value, message);
+}
+
+static int read_number(const struct reader *r, const struct path *path, const struct vg_json *value,
+                       double *out)
+{
+    if (vg_json_type(value) != VG_JSON_NUMBER)
+        return expected(r, path, "a number", value);
+    *out = vg_json_number(value);
+    return 0;
+}
+
+/* Reads one value to `out`, which has the size of the field's type. */
+static int read_value(const struct reader *r, const struct path *path,
+                      const struct vg_json_rule *rule, const ProtobufCFieldDescriptor *field,
+                      const struct vg_json *value, void *out)
+{
+    int64_t number;
+    double real;
+
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+        if (read_int(r, path, rule, value, INT32_MIN, INT32_MAX, &number) != 0)
+            return -1;
+        *(int32_t *)out = (int32_t)number;
+        return 0;
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+        if (read_int(r, path, rule, value, 0, UINT32_MAX, &number) != 0)
+            return -1;
+        *(uint32_t *)out = (uint32_t)number;
+        return 0;
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+        return read_int(r, path, rule, value, INT64_MIN, INT64_MAX, out);
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        return read_int(r, path, rule, value, 0, INT64_MAX, out);
+    case PROTOBUF_C_TYPE_FLOAT:
+        if (read_number(r, path, value, &real) != 0)
+            return -1;
+        *(float *)out = (float)real;
+        return 0;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return read_number(r, path, value, out);
+    case PROTOBUF_C_TYPE_BOOL:
+        if (vg_json_type(value) != VG_JSON_BOOL)
+            return expected(r, path, "a boolean", value);
+        *(protobuf_c_boolean *)out = vg_json_bool(value);
+        return 0;
+    case PROTOBUF_C_TYPE_ENUM:
+        return read_enum(r, path, rule, field->descriptor, value, out);
+    case PROTOBUF_C_TYPE_STRING:
+        if (vg_json_type(value) != VG_JSON_STRING)
+            return expected(r, path, "a string", value);
+        *(char **)out = vg_arena_strdup(r->arena, vg_json_string(value));
+        return 0;
+    case PROTOBUF_C_TYPE_BYTES:
+        return read_bytes(r, path, value, out);
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return read_message(r, path, field->descriptor, value, out);
+    }
+    return fail(r, path, "has a type this program does not know", NULL);
+}
+
+static int read_list(const struct reader *r, struct path *path, const struct vg_json_rule *rule,
+                     const ProtobufCFieldDescriptor *field, const struct vg_json *value,
+                     ProtobufCMessage *message)
+{
+    bool list = vg_json_type(value) == VG_JSON_ARRAY;
+
+    if (!list && !(rule->flags & VG_JSON_ONE_OR_LIST))
+        return expected(r, path, "an array", value);
+    size_t count = list ? vg_json_count(value) : 1, size = size_of_type(field->type);
+    if (count == 0)
+        return 0;
+    char *items = vg_arena_alloc(r->arena, count * size);
+    const struct vg_json *item = list ? vg_json_first(value) : value;
+    path->indexed = list;
+    for (size_t i = 0; i < count; i++) {
+        path->index = i;
+        if (read_value(r, path, rule, field, item, items + i * size) != 0)
+            return -1;
+        item = vg_json_next(item);
+    }
+    *(void **)at_offset(message, field->offset) = items;
+    *(size_t *)at_offset(message, field->quantifier_offset) = count;
+    return 0;
+}
+
+static int read_field(const struct reader *r, struct path *path, const struct vg_json_rule *rule,
+                      const ProtobufCFieldDescriptor *field, const struct vg_json *value,
+                      ProtobufCMessage *message)
+{
+    if (field->label == PROTOBUF_C_LABEL_REPEATED)
+        return read_list(r, path, rule, field, value, message);
+    if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
+        uint32_t *which = at_offset(message, field->quantifier_offset);
+        if (*which != 0)
+            return fail(r, path, "excludes another field that was given", NULL);
+        if (read_value(r, path, rule, field, value, at_offset(message, field->offset)) != 0)
+            return -1;
+        *which = field->id;
+        return 0;
+    }
+    if (read_value(r, path, rule, field, value, at_offset(message, field->offset)) != 0)
+        return -1;
+    if (field->label == PROTOBUF_C_LABEL_OPTIONAL && field->quantifier_offset != 0)
+        *(protobuf_c_boolean *)at_offset(message, field->quantifier_offset) = true;
+    return 0;
+}
+
+static int read_members(const struct reader *r, const struct path *up, const struct vg_json *object,
+                        ProtobufCMessage *message)
+{
+    struct rules rules = rules_of(r->shape, message->descriptor->name);
+
+    for (const struct vg_json *m = vg_json_first(object); m; m = vg_json_next(m)) {
+        const ProtobufCFieldDescriptor *field =
+            protobuf_c_message_descriptor_get_field_by_name(message->descriptor, vg_json_key(m));
+        if (!field || vg_json_type(m) == VG_JSON_NULL)
+            continue;
+        const struct vg_json_rule *rule = rule_of(&rules, field->name);
+        struct path path = {.up = up, .name = field->name};
+        if (!(rule->flags & VG_JSON_HIDDEN) && read_field(r, &path, rule, field, m, message) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int vg_pb_from_json(const struct vg_json *object, ProtobufCMessage *message,
+                    const struct vg_json_shape *shape, struct vg_arena *arena, struct vg_err *err)
+{
+    struct reader r = {.shape = shape, .arena = arena, .err = err};
+
+    if (vg_json_type(object) != VG_JSON_OBJECT)
+        return vg_err_set(err, VG_ERR_INVALID_REQUEST, "expected a JSON object, got %s",
+                          vg_json_type_name(object));
+    return read_members(&r, NULL, object, message);
+}
+
+static void write_bytes(struct vg_json_writer *w, const ProtobufCBinaryData *bytes)
+{
+    char *text = vg_xalloc(vg_base64_encoded_size(bytes->len) + 1);
+
+    vg_base64_encode(text, bytes->data, bytes->len);
+    vg_json_put_text(w, text);
+    free(text);
+}
+
+static void write_int(struct vg_json_writer *w, const struct vg_json_rule *rule, int64_t value)
+{
+    char text[24];
+
+    if (!(rule->flags & VG_JSON_AS_TEXT)) {
+        vg_json_put_int(w, value);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%" PRId64, value);
+    vg_json_put_text(w, text);
+}
+
+static void write_unsigned(struct vg_json_writer *w, const struct vg_json_rule *rule,
+                           uint64_t value)
+{
+    char text[24];
+
+    if (value <= INT64_MAX) {
+        write_int(w, rule, (int64_t)value);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%" PRIu64, value);
+    vg_json_put_text(w, text);
+}
+
+static void write_enum(struct vg_json_writer *w, const struct vg_json_rule *rule,
+                       const ProtobufCEnumDescriptor *desc, int value)
+{
+    const ProtobufCEnumValue *known = protobuf_c_enum_descriptor_get_value(desc, value);
+    char name[MAX_ENUM_NAME];
+
+    if (known)
+        vg_json_put_text(w, enum_name(rule, known->name, name));
+    else
+        vg_json_put_int(w, value); /* of a newer peer */
+}
+
+static void write_value(struct vg_json_writer *w, const struct vg_json_shape *shape,
+                        const struct vg_json_rule *rule, const ProtobufCFieldDescriptor *field,
+                        const void *at)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+        write_int(w, rule, *(const int32_t *)at);
+        return;
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+        write_int(w, rule, *(const uint32_t *)at);
+        return;
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+        write_int(w, rule, *(const int64_t *)at);
+        return;
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        write_unsigned(w, rule, *(const uint64_t *)at);
+        return;
+    case PROTOBUF_C_TYPE_FLOAT:
+        vg_json_put_number(w, (double)*(const float *)at);
+        return;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        vg_json_put_number(w, *(const double *)at);
+        return;
+    case PROTOBUF_C_TYPE_BOOL:
+        vg_json_put_bool(w, *(const protobuf_c_boolean *)at);
+        return;
+    case PROTOBUF_C_TYPE_ENUM:
+        write_enum(w, rule, field->descriptor, *(const int *)at);
+        return;
+    case PROTOBUF_C_TYPE_STRING:
+        vg_json_put_text(w, *(const char *const *)at);
+        return;
+    case PROTOBUF_C_TYPE_BYTES:
+        write_bytes(w, at);
+        return;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        vg_pb_to_json(*(const ProtobufCMessage *const *)at, shape, w);
+        return;
+    }
+}
+
+/* Whether a plain field holds proto3's default. */
+static bool is_default(const ProtobufCFieldDescriptor *field, const void *at)
+{
+    static const char zeros[sizeof(double)];
+
+    if (field->type == PROTOBUF_C_TYPE_STRING) {
+        const char *text = *(const char *const *)at;
+        return !text || !*text;
+    }
+    if (field->type == PROTOBUF_C_TYPE_BYTES)
+        return ((const ProtobufCBinaryData *)at)->len == 0;
+    return memcmp(at, zeros, size_of_type(field->type)) == 0;
+}
+
+static bool is_absent(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+    const void *at = at_offset(message, field->offset);
+
+    if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
+        return *(const uint32_t *)at_offset(message, field->quantifier_offset) != field->id;
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+        return *(const ProtobufCMessage *const *)at == NULL;
+    if (field->label == PROTOBUF_C_LABEL_OPTIONAL && field->type != PROTOBUF_C_TYPE_STRING)
+        return !*(const protobuf_c_boolean *)at_offset(message, field->quantifier_offset);
+    return false;
+}
+
+static void write_list(struct vg_json_writer *w, const struct vg_json_shape *shape,
+                       const struct vg_json_rule *rule, const ProtobufCFieldDescriptor *field,
+                       const ProtobufCMessage *message)
+{
+    size_t count = *(const size_t *)at_offset(message, field->quantifier_offset);
+    const char *items = *(const char *const *)at_offset(message, field->offset);
+
+    if (count == 0 && (rule->flags & VG_JSON_OMIT_EMPTY))
+        return;
+    vg_json_put_key(w, field->name);
+    vg_json_array_open(w);
+    for (size_t i = 0; i < count; i++)
+        write_value(w, shape, rule, field, items + i * size_of_type(field->type));
+    vg_json_array_close(w);
+}
+
+static void write_field(struct vg_json_writer *w, const struct vg_json_shape *shape,
+                        const struct vg_json_rule *rule, const ProtobufCFieldDescriptor *field,
+                        const ProtobufCMessage *message)
+{
+    const void *at = at_offset(message, field->offset);
+
+    if (rule->flags & VG_JSON_HIDDEN)
+        return;
+    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+        write_list(w, shape, rule, field, message);
+    } else if (is_absent(message, field)) {
+        if (!(rule->flags & VG_JSON_NULL_IF_UNSET))
+            return;
+        vg_json_put_key(w, field->name);
+        vg_json_put_null(w);
+    } else if (!(rule->flags & VG_JSON_OMIT_EMPTY) || !is_default(field, at)) {
+        vg_json_put_key(w, field->name);
+        write_value(w, shape, rule, field, at);
+    }
+}
+
+static const char *object_name(const struct vg_json_shape *shape, const char *message)
+{
+    for (size_t i = 0; i < shape->name_count; i++)
+        if (strcmp(shape->names[i].message, message) == 0)
+            return shape->names[i].name;
+    return NULL;
+}
+
+static void write_object_name(struct vg_json_writer *w, const char **name)
+{
+    if (!*name)
+        return;
+    vg_json_put_key(w, "object");
+    vg_json_put_text(w, *name);
+    *name = NULL;
+}
+
+void vg_pb_members_to_json(const ProtobufCMessage *message, const struct vg_json_shape *shape,
+                           struct vg_json_writer *w)
+{
+    const ProtobufCMessageDescriptor *desc = message->descriptor;
+    struct rules rules = rules_of(shape, desc->name);
+    const char *name = object_name(shape, desc->name);
+
+    if (desc->n_fields == 0 || desc->fields[0].label == PROTOBUF_C_LABEL_REPEATED)
+        write_object_name(w, &name);
+    for (unsigned i = 0; i < desc->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &desc->fields[i];
+        write_field(w, shape, rule_of(&rules, field->name), field, message);
+        write_object_name(w, &name);
+    }
+}
+
+void vg_pb_to_json(const ProtobufCMessage *message, const struct vg_json_shape *shape,
+                   struct vg_json_writer *w)
+{
+    vg_json_object_open(w);
+    vg_pb_members_to_json(message, shape, w);
+    vg_json_object_close(w);
+}
