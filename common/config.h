@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration from one table per process: flags (--name VALUE or --name=VALUE) over environment (VIDEOGATE_NAME)
- * over defaults. The table also makes --help, --check-config and the README's table. Parsed once at start. */
+/* Configuration from one table per process: flags (--name VALUE or --name=VALUE) over environment
+ * (VIDEOGATE_NAME) over defaults. The table also makes --help, --check-config and the README's
+ * table. Parsed once at start. */
 #ifndef VG_COMMON_CONFIG_H
 #define VG_COMMON_CONFIG_H
 
@@ -21,11 +22,12 @@ enum vg_config_type {
 };
 
 struct vg_config_key {
-    const char *name; /* "listen" gives --listen and VIDEOGATE_LISTEN; '-' becomes '_' in the variable */
+    const char
+        *name; /* "listen" gives --listen and VIDEOGATE_LISTEN; '-' becomes '_' in the variable */
     enum vg_config_type type;
-    size_t offset; /* offsetof the target in the process's config struct */
+    size_t offset;        /* offsetof the target in the process's config struct */
     const char *fallback; /* default as text; NULL: unset */
-    int64_t min, max;     /* for numbers, in the target's unit */
+    int64_t min, max;     /* for numbers, in the target's unit; both 0: from 0, no upper limit */
     bool secret;          /* environment or NAME_FILE only: never a flag, masked in every dump */
     bool required;
     const char *help;
@@ -35,10 +37,13 @@ struct vg_config {
     const struct vg_config_key *keys;
     size_t count;
     void *target; /* the process's config struct, zeroed */
+    const struct vg_config
+        *also; /* a further table with a target of its own; borrowed; NULL: none */
 };
 
-/* Reads environment and flags. On failure `err` names the key and the rule. A secret may also come from the file
- * named by VIDEOGATE_NAME_FILE (trailing newline dropped). */
+/* Reads environment (empty variables count as unset) and flags; a bool flag may stand without a
+ * value. On failure `err` names the key and the rule. A secret may also come from the file named by
+ * VIDEOGATE_NAME_FILE (trailing newline dropped). */
 VG_MUSTCHECK int vg_config_load(const struct vg_config *config, int argc, char **argv, char **envp,
                                 struct vg_err *err);
 void vg_config_fini(const struct vg_config *config);

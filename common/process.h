@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a process, the same for all: flags, configuration, logging, signals, two-stage stop.
  *
- * vg_process_main handles --help, --version, --check-config, --config-markdown; loads the configuration; sets up the
- * log; blocks SIGTERM, SIGINT, SIGPIPE in all threads; calls start; waits; on SIGTERM or SIGINT calls drain (stop
- * accepting, finish what runs, at most `drain_ms`; a second signal hurries it: vg_process_hurried), then stop, and
- * returns the exit status: 0 after a clean stop, 1 when start failed, 2 for wrong flags or configuration. */
+ * vg_process_main handles --help, --version, --check-config, --config-markdown; loads the
+ * configuration; sets up the log; blocks SIGTERM, SIGINT, SIGPIPE in all threads; calls start;
+ * waits; on SIGTERM or SIGINT calls drain (stop accepting, finish what runs, at most `drain_ms`; a
+ * second signal hurries it: vg_process_hurried), then stop, and returns the exit status: 0 after a
+ * clean stop, 1 when start failed, 2 for wrong flags or configuration. */
 #ifndef VG_COMMON_PROCESS_H
 #define VG_COMMON_PROCESS_H
 
@@ -16,15 +17,18 @@
 struct vg_process {
     const char *name;    /* "videogate-service" */
     const char *summary; /* one line for --help */
-    const struct vg_config_key *keys; /* the process's own; log-level, log-json and drain are added */
+    const struct vg_config_key
+        *keys; /* the process's own; log-level, log-json and drain are added */
     size_t key_count;
     void *config; /* target of the keys, zeroed */
     void *app;
-    /* Further checks of the configuration (files, addresses); also run by --check-config. May be NULL. */
+    /* Further checks of the configuration (files, addresses); also run by --check-config. May be
+     * NULL. */
     int (*check)(void *app, struct vg_err *err);
     /* Starts everything; on failure undoes what it did. */
     int (*start)(void *app, struct vg_err *err);
-    /* Stops accepting and waits for what runs until deadline_ns (monotonic), looking at vg_process_hurried. */
+    /* Stops accepting and waits for what runs until deadline_ns (monotonic), looking at
+     * vg_process_hurried. */
     void (*drain)(void *app, int64_t deadline_ns);
     /* Stops and frees everything. */
     void (*stop)(void *app);
