@@ -78,7 +78,7 @@ if wants tsan; then
   trees+=(tsan)
 fi
 if wants fuzz; then
-  build fuzz clang fuzz -DVG_SANITIZE=address,undefined -DVG_FUZZ=ON
+  build fuzz clang fuzz -DVG_SANITIZE=address,undefined -DVG_FUZZ=ON -DVG_TESTS=OFF
   trees+=(fuzz)
 fi
 
