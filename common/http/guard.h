@@ -20,8 +20,9 @@ struct vg_http_guard {
 VG_MUSTCHECK int vg_http_guard_check(const struct vg_http_guard *guard, struct vg_err *err);
 /* Judges an address as connect(2) would get it. */
 bool vg_http_guard_allows(const struct vg_http_guard *guard, const struct sockaddr *address);
-/* Judges a URL at registration: scheme, userinfo, host form, port, literal addresses, length (at most 2,048). On
- * success writes the normalised URL to `out` (may be NULL). Names are not resolved here. Fails with
+/* Judges a URL at registration: scheme, userinfo, host form, port, literal addresses, length (at most 8,192). On
+ * success appends the normalised URL without its fragment to `out` (may be NULL). Names are not resolved here; local
+ * ones (no dot, .internal, .local, ...) pass only when allow_nets is set, localhost when it covers 127.0.0.1. Fails with
  * VG_ERR_INVALID_REQUEST, `param` as given. */
 VG_MUSTCHECK int vg_http_guard_url(const struct vg_http_guard *guard, const char *url, const char *param,
                                    struct vg_buf *out, struct vg_err *err);
