@@ -20,8 +20,16 @@ struct vg_log_field {
     const char *text; /* NULL: `number` is the value */
     int64_t number;
 };
-#define VG_S(k, v) ((struct vg_log_field){(k), (v) ? (v) : "", 0})
-#define VG_I(k, v) ((struct vg_log_field){(k), 0, (int64_t)(v)})
+static inline struct vg_log_field vg_log_text(const char *key, const char *text)
+{
+    return (struct vg_log_field){key, text ? text : "", 0};
+}
+static inline struct vg_log_field vg_log_number(const char *key, int64_t number)
+{
+    return (struct vg_log_field){key, 0, number};
+}
+#define VG_S(k, v) vg_log_text((k), (v)) /* NULL is written as "" */
+#define VG_I(k, v) vg_log_number((k), (int64_t)(v))
 
 void vg_log_write(enum vg_log_level level, const char *msg, const struct vg_log_field *fields, int count);
 
