@@ -51,6 +51,7 @@ static const struct config_type {
     [VG_CONFIG_SIZE] = {"size",
                         "a size such as 512, 64k, 20m or 4g",
                         {size_units, VG_COUNT(size_units)}},
+    [VG_CONFIG_ADDRESS] = {"address", "an address such as 127.0.0.1:8080", {NULL, 0}},
 };
 
 static const struct {
@@ -74,6 +75,11 @@ static void variable_name(char out[VARIABLE_SIZE], const struct vg_config_key *k
 static void *target_of(const struct vg_config *config, const struct vg_config_key *key)
 {
     return (char *)config->target + key->offset;
+}
+
+static bool is_text(const struct vg_config_key *key)
+{
+    return key->type == VG_CONFIG_TEXT || key->type == VG_CONFIG_ADDRESS;
 }
 
 static int64_t max_of(const struct vg_config_key *key)
@@ -122,6 +128,16 @@ static int parse_bool(const char *text, bool *out)
     return -1;
 }
 
+/* The form alone; whether the name can be resolved shows when it is used. */
+static bool is_address(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t port;
+    return !*text ||
+           (colon && vg_parse_i64(vg_view_of(colon + 1), 0, 65535, &port) == 0 &&
+            (!memchr(text, ':', (size_t)(colon - text)) || (*text == '[' && colon[-1] == ']')));
+}
+
 /* `source` names the flag or variable for the message; the value itself is not shown: it may be a
  * secret. */
 static int refuse(const struct vg_config_key *key, const char *source, struct vg_err *err)
@@ -146,7 +162,9 @@ static int assign(const struct vg_config *config, const struct vg_config_key *ke
                   const char *source, struct vg_err *err)
 {
     void *target = target_of(config, key);
-    if (key->type == VG_CONFIG_TEXT) {
+    if (key->type == VG_CONFIG_ADDRESS && !is_address(text))
+        return refuse(key, source, err);
+    if (is_text(key)) {
         char **slot = target;
         char *copy = vg_xstrdup(text);
         vg_free_secret(*slot);
@@ -284,7 +302,7 @@ static int load_flag(const struct vg_config *config, char **argv, int at, struct
 static int check_required(const struct vg_config *config, const struct vg_config_key *key,
                           struct vg_err *err)
 {
-    if (!key->required || key->type != VG_CONFIG_TEXT)
+    if (!key->required || !is_text(key))
         return 0;
     const char *value = *(char **)target_of(config, key);
     if (value && *value)
@@ -351,7 +369,7 @@ void vg_config_fini(const struct vg_config *config)
 {
     for (; config; config = config->also) {
         for (size_t i = 0; i < config->count; i++) {
-            if (config->keys[i].type != VG_CONFIG_TEXT)
+            if (!is_text(&config->keys[i]))
                 continue;
             char **slot = target_of(config, &config->keys[i]);
             vg_free_secret(*slot);
@@ -364,7 +382,7 @@ static void put_value(const struct vg_config *config, const struct vg_config_key
                       struct vg_buf *out)
 {
     const void *target = target_of(config, key);
-    if (key->type == VG_CONFIG_TEXT) {
+    if (is_text(key)) {
         const char *text = *(char *const *)target;
         (void)vg_buf_adds(out, !text ? "" : key->secret ? "********" : text);
     } else if (key->type == VG_CONFIG_BOOL) {

@@ -18,6 +18,8 @@ enum vg_config_type {
     VG_CONFIG_BOOL,     /* bool: true/false/1/0/yes/no */
     VG_CONFIG_DURATION, /* int64_t milliseconds: "250ms", "30s", "5m", "2h", "3d" */
     VG_CONFIG_SIZE,     /* int64_t bytes: "512", "64k", "20m", "4g" */
+    VG_CONFIG_ADDRESS, /* char * (owned) like TEXT: "HOST:PORT", "[::1]:PORT" or ":PORT"; "" allowed
+                          unless required */
     VG_CONFIG_TYPE_MAX
 };
 

@@ -259,6 +259,34 @@ static void config__markdown_has_a_row_per_key(void **state)
     vg_buf_fini(&out);
 }
 
+static void config__address_has_host_and_port(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool good;
+    } cases[] = {
+        {"127.0.0.1:80", true}, {":0", true},      {"[::1]:65535", true},
+        {"host:1", true},       {"", true},        {"nowhere", false},
+        {"host:", false},       {"host:x", false}, {"host:65536", false},
+        {"::1:80", false},      {"[::1]", false},  {"host:-1", false},
+    };
+    static const struct vg_config_key key[] = {
+        {.name = "monitor", .type = VG_CONFIG_ADDRESS, .help = "Monitor."}};
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        char *target = NULL, name[] = "test", flag[] = "--monitor";
+        char *text = vg_xstrdup(cases[i].text);
+        char *argv[] = {name, flag, text, NULL};
+        struct vg_config config = {.keys = key, .count = 1, .target = &target};
+        struct vg_err err;
+        assert_int_equal(vg_config_load(&config, 3, argv, NONE, &err), cases[i].good ? 0 : -1);
+        if (cases[i].good)
+            assert_string_equal(target, text);
+        vg_config_fini(&config);
+        free(text);
+    }
+}
+
 static void config__second_table_is_read_too(void **state)
 {
     (void)state;
@@ -288,6 +316,7 @@ int main(void)
         cmocka_unit_test(config__secret_comes_from_a_file),
         cmocka_unit_test(config__dump_masks_secrets_and_shortens_units),
         cmocka_unit_test(config__markdown_has_a_row_per_key),
+        cmocka_unit_test(config__address_has_host_and_port),
         cmocka_unit_test(config__second_table_is_read_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
