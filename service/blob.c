@@ -569,16 +569,17 @@ int vg_blob_remove(struct vg_blob_store *store, const char *key, struct vg_err *
     return 0;
 }
 
-/* One fan-out folder of inputs/; false ends the walk. */
-static bool walk_fan(int inputs, const char *fan, int64_t age_ms, vg_blob_each_f *each, void *ctx)
+/* One fan-out folder; false ends the walk. */
+static bool walk_fan(struct vg_blob_store *store, const char *fan, int64_t age_ms,
+                     vg_blob_each_f *each, void *ctx)
 {
     bool go = true;
-    DIR *dir = open_dir(inputs, fan);
+    DIR *dir = open_dir(store->root, fan);
 
     if (!dir)
         return true;
     for (struct dirent *e = readdir(dir); go && e; e = readdir(dir)) {
-        char key[sizeof("inputs/") + FAN_DIGITS + 1 + NAME_MAX_LEN];
+        char key[VG_BLOB_KEY_SIZE];
         char video_id[VG_ID_SIZE];
         struct stat st;
         size_t id_len = strcspn(e->d_name, ".");
@@ -587,8 +588,7 @@ static bool walk_fan(int inputs, const char *fan, int64_t age_ms, vg_blob_each_f
         if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
             !older_than_ms(&st, age_ms))
             continue;
-        (void)snprintf(key, sizeof(key), "inputs/%.*s/%.*s", FAN_DIGITS, fan, NAME_MAX_LEN,
-                       e->d_name);
+        (void)snprintf(key, sizeof(key), "%.16s/%.*s", fan, NAME_MAX_LEN, e->d_name);
         (void)snprintf(video_id, sizeof(video_id), "%.*s", (int)id_len, e->d_name);
         go = each(ctx, key, video_id);
     }
@@ -596,15 +596,16 @@ static bool walk_fan(int inputs, const char *fan, int64_t age_ms, vg_blob_each_f
     return go;
 }
 
-void vg_blob_each_input(struct vg_blob_store *store, int64_t age_s, vg_blob_each_f *each, void *ctx)
+void vg_blob_each(struct vg_blob_store *store, unsigned slice, int64_t age_s, vg_blob_each_f *each,
+                  void *ctx)
 {
+    static const char *const kinds[] = {"inputs", "outputs"};
     bool go = true;
-    DIR *dir = open_dir(store->root, "inputs");
 
-    if (!dir)
-        return;
-    for (struct dirent *e = readdir(dir); go && e; e = readdir(dir))
-        if (e->d_name[0] != '.')
-            go = walk_fan(dirfd(dir), e->d_name, age_s * 1000, each, ctx);
-    (void)closedir(dir);
+    for (size_t k = 0; go && k < VG_COUNT(kinds); k++)
+        for (unsigned low = 0; go && low < 16; low++) {
+            char fan[24];
+            (void)snprintf(fan, sizeof(fan), "%s/%02x%x", kinds[k], slice & 0xffu, low);
+            go = walk_fan(store, fan, age_s * 1000, each, ctx);
+        }
 }

@@ -91,10 +91,12 @@ VG_MUSTCHECK int vg_blob_get(struct vg_blob_store *store, const char *key, size_
 /* Removing; a missing file is success. */
 VG_MUSTCHECK int vg_blob_remove(struct vg_blob_store *store, const char *key, struct vg_err *err);
 
-/* Calls `each` for every input file older than `age_s` with its key and the video it was written
- * for. `each` returning false ends the walk. For the janitor. */
+/* Calls `each` for every file of one slice (0 to 255; together they are the store) that is older
+ * than `age_s`, with its key and the video it was written for. `each` returning false ends the
+ * walk. For the janitor. */
+#define VG_BLOB_SLICES 256
 typedef bool vg_blob_each_f(void *ctx, const char *key, const char *video_id);
-void vg_blob_each_input(struct vg_blob_store *store, int64_t age_s, vg_blob_each_f *each,
-                        void *ctx);
+void vg_blob_each(struct vg_blob_store *store, unsigned slice, int64_t age_s, vg_blob_each_f *each,
+                  void *ctx);
 
 #endif

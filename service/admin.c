@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AdminService: keys, deliveries, queue figures. */
+#include <string.h>
+
+#include "common/crypto.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "db/generation_store.h"
+#include "service/service_priv.h"
+
+static const ProtobufCMessage *request_of(const struct vg_request *request)
+{
+    return vg_rpc_call_request(request->call);
+}
+
+/* A label: valid UTF-8 without control characters, at most 128 characters. */
+static bool name_ok(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (!vg_utf8_valid(name, len) || vg_utf8_length(name, len) > 128)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static bool project_ok(const char *project)
+{
+    size_t len = strlen(project);
+
+    return len >= 1 && len <= 64 &&
+           strspn(project, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
+}
+
+/* "PREFIX_" and hex digits, or an event id that holds a video id: short, plain, never a pattern. */
+static bool id_ok(const char *id)
+{
+    size_t len = strlen(id);
+
+    return len >= 1 && len <= 80 && strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
+}
+
+static void bad(struct vg_request *request, enum vg_err_kind kind, const char *param,
+                const char *text)
+{
+    struct vg_err err;
+
+    (void)vg_err_param(&err, kind, param, "%s", text);
+    vg_request_fail(request, &err);
+}
+
+/* --- CreateApiKey --- */
+
+struct create_key {
+    struct vg_request request;
+    struct vg_key_create op;
+    char id[VG_ID_SIZE];
+    char hint[5];
+    char *secret; /* owned; outlives the call's memory so that it can be wiped */
+};
+
+static void create_key_done(struct vg_task *task)
+{
+    struct create_key *k = VG_CONTAINER(task, struct create_key, op.op.done);
+    Videogate__V1__CreateApiKeyResponse response = VIDEOGATE__V1__CREATE_API_KEY_RESPONSE__INIT;
+    Videogate__V1__ApiKey key;
+    char *secret = k->secret;
+
+    if (k->op.op.ok) {
+        vg_log(VG_LOG_INFO, "api key created", VG_S("key", k->op.key.id),
+               VG_S("project", k->op.key.project));
+        vg_translate_key(&k->op.key, &key);
+        response.key = &key;
+        response.secret = secret;
+        vg_request_reply(&k->request, &response.base);
+    } else {
+        vg_request_fail(&k->request, &k->op.op.err);
+    }
+    vg_free_secret(secret);
+}
+
+static void create_key_run(struct vg_request *request)
+{
+    struct create_key *k = VG_CONTAINER(request, struct create_key, request);
+    const Videogate__V1__CreateApiKeyRequest *in =
+        (const Videogate__V1__CreateApiKeyRequest *)request_of(request);
+    const char *project = in->project[0] ? in->project : "default";
+
+    if (!project_ok(project)) {
+        bad(request, VG_ERR_INVALID_REQUEST, "project",
+            "project: must be 1 to 64 characters of [a-z0-9_-]");
+        return;
+    }
+    if (!name_ok(in->name)) {
+        bad(request, VG_ERR_INVALID_REQUEST, "name",
+            "name: must have at most 128 characters, no control characters");
+        return;
+    }
+    k->secret = vg_xalloc(VG_API_KEY_SIZE);
+    vg_api_key_new(k->secret);
+    size_t len = strlen(k->secret);
+    vg_sha256(k->op.hash, k->secret, len);
+    (void)vg_strcpy(k->hint, sizeof(k->hint), k->secret + len - 4);
+    vg_id_new(k->id, "key");
+    k->op.project = project;
+    k->op.name = in->name;
+    k->op.id = k->id;
+    k->op.hint = k->hint;
+    vg_request_op(request, &k->op.op, create_key_done);
+    vg_key_create(request->service->db, &k->op);
+}
+
+static void handle_create_key(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_admin(ctx, call, sizeof(struct create_key), create_key_run);
+}
+
+/* --- ListApiKeys --- */
+
+struct list_keys {
+    struct vg_request request;
+    struct vg_key_list op;
+};
+
+static void list_keys_done(struct vg_task *task)
+{
+    struct list_keys *l = VG_CONTAINER(task, struct list_keys, op.op.done);
+    struct vg_arena *arena = vg_request_arena(&l->request);
+    Videogate__V1__ListApiKeysResponse response = VIDEOGATE__V1__LIST_API_KEYS_RESPONSE__INIT;
+
+    if (!l->op.op.ok) {
+        vg_request_fail(&l->request, &l->op.op.err);
+        return;
+    }
+    response.n_keys = l->op.count;
+    response.keys = vg_arena_alloc(arena, (l->op.count + 1) * sizeof(*response.keys));
+    for (size_t i = 0; i < l->op.count; i++) {
+        response.keys[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__ApiKey));
+        vg_translate_key(&l->op.keys[i], response.keys[i]);
+    }
+    vg_request_reply(&l->request, &response.base);
+}
+
+static void list_keys_run(struct vg_request *request)
+{
+    struct list_keys *l = VG_CONTAINER(request, struct list_keys, request);
+    const Videogate__V1__ListApiKeysRequest *in =
+        (const Videogate__V1__ListApiKeysRequest *)request_of(request);
+
+    if (in->project[0] && !project_ok(in->project)) {
+        bad(request, VG_ERR_INVALID_REQUEST, "project",
+            "project: must be 1 to 64 characters of [a-z0-9_-]");
+        return;
+    }
+    l->op.project = in->project[0] ? in->project : NULL;
+    vg_request_op(request, &l->op.op, list_keys_done);
+    vg_key_list(request->service->db, &l->op);
+}
+
+static void handle_list_keys(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_admin(ctx, call, sizeof(struct list_keys), list_keys_run);
+}
+
+/* --- RevokeApiKey --- */
+
+struct revoke_key {
+    struct vg_request request;
+    struct vg_key_revoke op;
+};
+
+static void revoke_key_done(struct vg_task *task)
+{
+    struct revoke_key *r = VG_CONTAINER(task, struct revoke_key, op.op.done);
+    Videogate__V1__RevokeApiKeyResponse response = VIDEOGATE__V1__REVOKE_API_KEY_RESPONSE__INIT;
+    Videogate__V1__ApiKey key;
+
+    if (!r->op.op.ok) {
+        vg_request_fail(&r->request, &r->op.op.err);
+        return;
+    }
+    vg_log(VG_LOG_INFO, "api key revoked", VG_S("key", r->op.key.id),
+           VG_S("project", r->op.key.project));
+    vg_translate_key(&r->op.key, &key);
+    response.key = &key;
+    vg_request_reply(&r->request, &response.base);
+}
+
+static void revoke_key_run(struct vg_request *request)
+{
+    struct revoke_key *r = VG_CONTAINER(request, struct revoke_key, request);
+    const char *id = ((const Videogate__V1__RevokeApiKeyRequest *)request_of(request))->id;
+
+    if (!id_ok(id)) {
+        bad(request, VG_ERR_NOT_FOUND, "id", "Key not found.");
+        return;
+    }
+    r->op.id = id;
+    vg_request_op(request, &r->op.op, revoke_key_done);
+    vg_key_revoke(request->service->db, &r->op);
+}
+
+static void handle_revoke_key(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_admin(ctx, call, sizeof(struct revoke_key), revoke_key_run);
+}
+
+/* --- ListDeliveries --- */
+
+struct deliveries {
+    struct vg_request request;
+    struct vg_delivery_list op;
+};
+
+static void deliveries_done(struct vg_task *task)
+{
+    struct deliveries *d = VG_CONTAINER(task, struct deliveries, op.op.done);
+    struct vg_arena *arena = vg_request_arena(&d->request);
+    Videogate__V1__ListDeliveriesResponse response = VIDEOGATE__V1__LIST_DELIVERIES_RESPONSE__INIT;
+
+    if (!d->op.op.ok) {
+        vg_request_fail(&d->request, &d->op.op.err);
+        return;
+    }
+    response.n_deliveries = d->op.count;
+    response.deliveries = vg_arena_alloc(arena, (d->op.count + 1) * sizeof(*response.deliveries));
+    for (size_t i = 0; i < d->op.count; i++) {
+        response.deliveries[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__Delivery));
+        vg_translate_delivery(&d->op.deliveries[i], response.deliveries[i]);
+    }
+    vg_request_reply(&d->request, &response.base);
+}
+
+static void deliveries_run(struct vg_request *request)
+{
+    struct deliveries *d = VG_CONTAINER(request, struct deliveries, request);
+    const char *id = ((const Videogate__V1__ListDeliveriesRequest *)request_of(request))->video_id;
+
+    if (!vg_video_id_ok(id)) {
+        bad(request, VG_ERR_NOT_FOUND, "video_id", "Video not found.");
+        return;
+    }
+    d->op.video_id = id;
+    vg_request_op(request, &d->op.op, deliveries_done);
+    vg_delivery_list(request->service->db, &d->op);
+}
+
+static void handle_deliveries(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_admin(ctx, call, sizeof(struct deliveries), deliveries_run);
+}
+
+/* --- RedeliverWebhook --- */
+
+struct redeliver {
+    struct vg_request request;
+    struct vg_delivery_redeliver op;
+};
+
+static void redeliver_done(struct vg_task *task)
+{
+    struct redeliver *r = VG_CONTAINER(task, struct redeliver, op.op.done);
+    Videogate__V1__RedeliverWebhookResponse response =
+        VIDEOGATE__V1__REDELIVER_WEBHOOK_RESPONSE__INIT;
+    Videogate__V1__Delivery delivery;
+
+    if (!r->op.op.ok) {
+        vg_request_fail(&r->request, &r->op.op.err);
+        return;
+    }
+    vg_log(VG_LOG_INFO, "redelivery asked", VG_S("delivery", r->op.id));
+    vg_jobs_poke(r->request.service->jobs);
+    vg_translate_delivery(&r->op.delivery, &delivery);
+    response.delivery = &delivery;
+    vg_request_reply(&r->request, &response.base);
+}
+
+static void redeliver_run(struct vg_request *request)
+{
+    struct redeliver *r = VG_CONTAINER(request, struct redeliver, request);
+    const char *id = ((const Videogate__V1__RedeliverWebhookRequest *)request_of(request))->id;
+
+    if (!id_ok(id)) {
+        bad(request, VG_ERR_NOT_FOUND, "id", "Delivery not found.");
+        return;
+    }
+    r->op.id = id;
+    vg_request_op(request, &r->op.op, redeliver_done);
+    vg_delivery_redeliver(request->service->db, &r->op);
+}
+
+static void handle_redeliver(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_admin(ctx, call, sizeof(struct redeliver), redeliver_run);
+}
+
+/* --- GetQueueStats --- */
+
+struct stats {
+    struct vg_request request;
+    struct vg_generation_stats op;
+};
+
+static void stats_done(struct vg_task *task)
+{
+    struct stats *s = VG_CONTAINER(task, struct stats, op.op.done);
+    Videogate__V1__GetQueueStatsResponse response = VIDEOGATE__V1__GET_QUEUE_STATS_RESPONSE__INIT;
+    Videogate__V1__QueueStat rows[VG_GEN_STATE_MAX];
+    Videogate__V1__QueueStat *list[VG_GEN_STATE_MAX];
+
+    if (!s->op.op.ok) {
+        vg_request_fail(&s->request, &s->op.op.err);
+        return;
+    }
+    response.stats = list;
+    for (int state = VG_GEN_PENDING; state < VG_GEN_STATE_MAX; state++) {
+        Videogate__V1__QueueStat *row = &rows[response.n_stats];
+        if (s->op.counts[state] == 0)
+            continue;
+        videogate__v1__queue_stat__init(row);
+        row->state = (char *)(uintptr_t)vg_generation_state_name((enum vg_generation_state)state);
+        row->count = s->op.counts[state];
+        list[response.n_stats++] = row;
+    }
+    vg_request_reply(&s->request, &response.base);
+}
+
+static void stats_run(struct vg_request *request)
+{
+    struct stats *s = VG_CONTAINER(request, struct stats, request);
+
+    vg_request_op(request, &s->op.op, stats_done);
+    vg_generation_stats(request->service->db, &s->op);
+}
+
+static void handle_stats(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_admin(ctx, call, sizeof(struct stats), stats_run);
+}
+
+struct vg_rpc_service vg_admin_service(struct vg_service *service)
+{
+    static const struct vg_rpc_method methods[] = {
+        {"CreateApiKey", handle_create_key, false},    {"GetQueueStats", handle_stats, false},
+        {"ListApiKeys", handle_list_keys, false},      {"ListDeliveries", handle_deliveries, false},
+        {"RedeliverWebhook", handle_redeliver, false}, {"RevokeApiKey", handle_revoke_key, false},
+    };
+
+    return (struct vg_rpc_service){.descriptor = &videogate__v1__admin_service__descriptor,
+                                   .methods = methods,
+                                   .method_count = VG_COUNT(methods),
+                                   .ctx = service};
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/auth.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#define WAYS 4
+#define PENDING_BUCKETS 256
+#define LOOKUP_MS 5000
+
+enum { AUTH_CHECKS };
+enum { AUTH_HIT, AUTH_MISS, AUTH_JOINED, AUTH_JUNK };
+static const char *const check_results[] = {"hit", "miss", "joined", "malformed", NULL};
+static const struct vg_metric_desc metric_table[] = {
+    [AUTH_CHECKS] = {"videogate_auth_checks_total", VG_METRIC_COUNTER,
+                     "API key checks by how the cache answered.", "result", check_results},
+};
+
+struct entry {
+    uint8_t hash[VG_SHA256_SIZE];
+    int64_t expires_ns; /* 0: free */
+    bool found;
+    struct vg_identity who;
+};
+
+/* One lookup under way with everyone who waits for it. */
+struct lookup {
+    struct vg_key_lookup db;
+    struct vg_auth *auth;         /* borrowed */
+    struct vg_arena *arena;       /* owned; the database's results */
+    struct vg_auth_wait *waiters; /* borrowed, each given back by its done */
+    int64_t started_ns;
+    struct lookup *next;
+};
+
+struct vg_auth {
+    struct vg_auth_options options; /* admin_key is not kept */
+    bool has_admin;
+    uint8_t admin_hash[VG_SHA256_SIZE];
+    struct vg_metric_set *metrics; /* borrowed */
+    size_t sets;
+    pthread_mutex_t lock;
+    struct entry *entries;                   /* owned, sets * WAYS */
+    struct lookup *pending[PENDING_BUCKETS]; /* owned until their done */
+    size_t pending_count;
+};
+
+struct vg_auth *vg_auth_new(const struct vg_auth_options *options)
+{
+    struct vg_auth *auth = vg_xalloc(sizeof(*auth));
+
+    auth->options = *options;
+    auth->options.admin_key = NULL;
+    if (auth->options.ttl_ms <= 0)
+        auth->options.ttl_ms = 800;
+    if (auth->options.max_entries < WAYS)
+        auth->options.max_entries = 4096;
+    if (auth->options.max_pending == 0)
+        auth->options.max_pending = 1024;
+    if (options->admin_key && options->admin_key[0]) {
+        auth->has_admin = true;
+        vg_sha256(auth->admin_hash, options->admin_key, strlen(options->admin_key));
+    }
+    auth->sets = auth->options.max_entries / WAYS;
+    auth->entries = vg_xcalloc(auth->sets * WAYS, sizeof(*auth->entries));
+    if (options->metrics)
+        auth->metrics = vg_metrics_register(options->metrics, metric_table, VG_COUNT(metric_table));
+    VG_ASSERT(pthread_mutex_init(&auth->lock, NULL) == 0);
+    return auth;
+}
+
+struct vg_auth *vg_auth_free(struct vg_auth *auth)
+{
+    if (!auth)
+        return NULL;
+    VG_ASSERT(auth->pending_count == 0);
+    (void)pthread_mutex_destroy(&auth->lock);
+    free(auth->entries);
+    free(auth);
+    return NULL;
+}
+
+static struct entry *set_of(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE])
+{
+    uint64_t n;
+
+    memcpy(&n, hash, sizeof(n)); /* SHA-256 bits are even */
+    return &auth->entries[(n % auth->sets) * WAYS];
+}
+
+static struct entry *find_entry(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE],
+                                int64_t now)
+{
+    struct entry *set = set_of(auth, hash);
+
+    for (size_t i = 0; i < WAYS; i++)
+        if (set[i].expires_ns > now && memcmp(set[i].hash, hash, VG_SHA256_SIZE) == 0)
+            return &set[i];
+    return NULL;
+}
+
+/* Takes the place of the same key, or of what ends first. */
+static void store_entry(struct vg_auth *auth, const struct entry *fresh)
+{
+    struct entry *set = set_of(auth, fresh->hash);
+    struct entry *victim = &set[0];
+
+    for (size_t i = 0; i < WAYS; i++) {
+        if (memcmp(set[i].hash, fresh->hash, VG_SHA256_SIZE) == 0) {
+            victim = &set[i];
+            break;
+        }
+        if (set[i].expires_ns < victim->expires_ns)
+            victim = &set[i];
+    }
+    *victim = *fresh;
+}
+
+static void answer(struct vg_auth_wait *wait, bool found, const struct vg_identity *who)
+{
+    wait->ok = found;
+    if (found)
+        wait->who = *who;
+    else
+        (void)vg_err_set(&wait->err, VG_ERR_UNAUTHENTICATED, NULL);
+}
+
+static void unlink_lookup(struct vg_auth *auth, struct lookup *lookup)
+{
+    struct lookup **at = &auth->pending[lookup->db.hash[0]];
+
+    while (*at != lookup)
+        at = &(*at)->next;
+    *at = lookup->next;
+    auth->pending_count--;
+}
+
+static void lookup_done(struct vg_task *task)
+{
+    struct lookup *lookup = VG_CONTAINER(task, struct lookup, db.op.done);
+    struct vg_auth *auth = lookup->auth;
+    struct entry fresh = {.found = lookup->db.found, .who.project_id = lookup->db.project_id};
+
+    memcpy(fresh.hash, lookup->db.hash, VG_SHA256_SIZE);
+    fresh.expires_ns = lookup->started_ns + auth->options.ttl_ms * VG_NS_PER_MS;
+    bool good = lookup->db.op.ok;
+    if (good && fresh.found)
+        good = vg_strcpy(fresh.who.key_id, sizeof(fresh.who.key_id), lookup->db.key_id);
+    (void)pthread_mutex_lock(&auth->lock);
+    unlink_lookup(auth, lookup);
+    if (good)
+        store_entry(auth, &fresh);
+    (void)pthread_mutex_unlock(&auth->lock);
+    while (lookup->waiters) {
+        struct vg_auth_wait *wait = lookup->waiters;
+        lookup->waiters = wait->next;
+        if (good) {
+            answer(wait, fresh.found, &fresh.who);
+        } else {
+            wait->ok = false;
+            wait->err = lookup->db.op.err;
+        }
+        vg_post(wait->executor, &wait->done);
+    }
+    (void)vg_arena_free(lookup->arena);
+    free(lookup);
+}
+
+static struct lookup *find_pending(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE])
+{
+    struct lookup *l = auth->pending[hash[0]];
+
+    while (l && memcmp(l->db.hash, hash, VG_SHA256_SIZE) != 0)
+        l = l->next;
+    return l;
+}
+
+static struct lookup *add_pending(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE],
+                                  int64_t now)
+{
+    struct lookup *l = vg_xalloc(sizeof(*l));
+
+    l->auth = auth;
+    l->arena = vg_arena_new();
+    l->started_ns = now;
+    memcpy(l->db.hash, hash, VG_SHA256_SIZE);
+    l->db.op.executor = auth->options.executor;
+    l->db.op.done.run = lookup_done;
+    l->db.op.deadline_ns = vg_deadline_in_ms(LOOKUP_MS);
+    l->db.op.arena = l->arena;
+    l->next = auth->pending[hash[0]];
+    auth->pending[hash[0]] = l;
+    auth->pending_count++;
+    return l;
+}
+
+bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait *wait)
+{
+    uint8_t hash[VG_SHA256_SIZE];
+    struct lookup *start = NULL;
+    int64_t now = vg_now_ns();
+
+    if (!vg_api_key_wellformed(key.data, key.len)) {
+        vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_JUNK, 1);
+        answer(wait, false, NULL);
+        return true;
+    }
+    vg_sha256(hash, key.data, key.len);
+    (void)pthread_mutex_lock(&auth->lock);
+    const struct entry *entry = find_entry(auth, hash, now);
+    if (entry) {
+        answer(wait, entry->found, &entry->who);
+        (void)pthread_mutex_unlock(&auth->lock);
+        vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_HIT, 1);
+        return true;
+    }
+    struct lookup *lookup = find_pending(auth, hash);
+    if (!lookup && auth->pending_count >= auth->options.max_pending) {
+        (void)pthread_mutex_unlock(&auth->lock);
+        wait->ok = false;
+        (void)vg_err_set(&wait->err, VG_ERR_OVERLOADED, NULL);
+        wait->err.retry_after_ms = 1000;
+        return true;
+    }
+    if (!lookup)
+        lookup = start = add_pending(auth, hash, now);
+    wait->next = lookup->waiters;
+    lookup->waiters = wait;
+    (void)pthread_mutex_unlock(&auth->lock);
+    vg_metric_add(auth->metrics, AUTH_CHECKS, start ? AUTH_MISS : AUTH_JOINED, 1);
+    if (start) /* outside the lock; it cannot end before it is started */
+        auth->options.lookup(auth->options.lookup_ctx, &start->db);
+    return false;
+}
+
+bool vg_auth_is_admin(const struct vg_auth *auth, struct vg_view key)
+{
+    uint8_t hash[VG_SHA256_SIZE];
+
+    /* Hashing both sides hides the length as well. */
+    vg_sha256(hash, key.len ? key.data : "", key.len);
+    return auth->has_admin && vg_equal_ct(hash, auth->admin_hash, sizeof(hash));
+}
+
+struct vg_view vg_auth_key_of(struct vg_view authorization, struct vg_view x_api_key)
+{
+    static const char scheme[] = "bearer";
+    struct vg_view v = vg_view_trim(authorization);
+    size_t len = sizeof(scheme) - 1;
+
+    if (v.len > len && vg_view_eqs_nocase((struct vg_view){v.data, len}, scheme) &&
+        (v.data[len] == ' ' || v.data[len] == '\t'))
+        return vg_view_trim((struct vg_view){v.data + len, v.len - len});
+    return authorization.len ? (struct vg_view){"", 0} : vg_view_trim(x_api_key);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DownloadVideo: info, then pieces of the file. After the row has been read the whole stream lives
+ * on the work pool: a piece is read when the one before has been handed to the transport, so a slow
+ * reader holds one piece and no thread.
+ *
+ *   row --loop--> open --pool--> info -sent-> read, send -sent-> read, send ... -sent-> end
+ */
+#include <string.h>
+
+#include "common/log.h"
+#include "service/range.h"
+#include "service/service_priv.h"
+
+#define PIECE ((size_t)128 * 1024)
+
+struct download {
+    struct vg_request request;
+    struct vg_video_get op;
+    const struct vg_output *output; /* in the arena */
+    struct vg_task task;            /* pool: open, then after each send */
+    struct vg_blob_reader *reader;  /* owned */
+    uint8_t *piece;                 /* in the arena */
+    int64_t total;
+    int64_t first, at, end; /* bytes of the file */
+    struct vg_err err;
+};
+
+static const Videogate__V1__DownloadVideoRequest *asked(const struct download *d)
+{
+    return (const Videogate__V1__DownloadVideoRequest *)vg_rpc_call_request(d->request.call);
+}
+
+static void close_reader(struct download *d)
+{
+    d->reader = vg_blob_close(d->reader);
+    vg_metric_add(d->request.service->metrics, VG_SM_DOWNLOAD_BYTES, 0, d->at - d->first);
+}
+
+static void fail(struct download *d)
+{
+    close_reader(d);
+    vg_request_fail(&d->request, &d->err);
+}
+
+static void send_piece(struct download *d)
+{
+    Videogate__V1__DownloadVideoResponse message = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__INIT;
+    int64_t left = d->end - d->at;
+    size_t want = left < (int64_t)PIECE ? (size_t)left : PIECE;
+    size_t got = 0;
+
+    if (vg_blob_read(d->reader, d->at, d->piece, want, &got, &d->err) < 0 || got < want) {
+        vg_log(VG_LOG_ERROR, "stored file cannot be read", VG_S("video", d->op.id),
+               VG_I("at", d->at));
+        (void)vg_err_set(&d->err, VG_ERR_INTERNAL, "The stored file cannot be read.");
+        fail(d);
+        return;
+    }
+    d->at += (int64_t)got;
+    message.part_case = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__PART_DATA;
+    message.data = (ProtobufCBinaryData){.len = got, .data = d->piece};
+    vg_rpc_call_send(d->request.call, &message.base, d->request.service->pool, &d->task);
+}
+
+/* On the pool: the message before is out. */
+static void sent(struct vg_task *task)
+{
+    struct download *d = VG_CONTAINER(task, struct download, task);
+
+    if (vg_rpc_call_cancelled(d->request.call)) {
+        (void)vg_err_set(&d->err, VG_ERR_CANCELLED, NULL);
+        fail(d);
+    } else if (d->at == d->end) {
+        close_reader(d);
+        vg_request_finish(&d->request);
+    } else {
+        send_piece(d);
+    }
+}
+
+static void send_info(struct download *d)
+{
+    Videogate__V1__DownloadVideoResponse message = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__INIT;
+    Videogate__V1__DownloadInfo info = VIDEOGATE__V1__DOWNLOAD_INFO__INIT;
+
+    info.total_bytes = d->total;
+    info.first = d->first;
+    info.length = d->end - d->first;
+    info.mime_type = (char *)(uintptr_t)d->output->mime_type;
+    info.etag = (char *)(uintptr_t)d->output->sha256;
+    info.last_modified = d->output->stored_at;
+    message.part_case = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__PART_INFO;
+    message.info = &info;
+    if (asked(d)->info_only)
+        d->end = d->at;
+    else
+        d->piece = vg_arena_alloc(vg_request_arena(&d->request), PIECE);
+    d->task.run = sent;
+    vg_rpc_call_send(d->request.call, &message.base, d->request.service->pool, &d->task);
+}
+
+static int resolve(struct download *d)
+{
+    const Videogate__V1__DownloadVideoRequest *in = asked(d);
+    const struct vg_range range = {.has_first = in->opt_first_case != 0,
+                                   .has_last = in->opt_last_case != 0,
+                                   .first = in->opt_first_case ? in->first : 0,
+                                   .last = in->opt_last_case ? in->last : 0};
+    int64_t length = 0;
+
+    if (vg_range_resolve(&range, d->total, &d->first, &length, &d->err) < 0)
+        return -1;
+    d->at = d->first;
+    d->end = d->first + length;
+    return 0;
+}
+
+/* On the pool. */
+static void run_open(struct vg_task *task)
+{
+    struct download *d = VG_CONTAINER(task, struct download, task);
+
+    if (vg_blob_open(d->request.service->blobs, d->output->blob, &d->reader, &d->err) < 0) {
+        bool gone = d->err.kind == VG_ERR_NOT_FOUND;
+        vg_log(gone ? VG_LOG_WARN : VG_LOG_ERROR, "stored file cannot be opened",
+               VG_S("video", d->op.id), VG_S("why", vg_err_text(&d->err)));
+        if (gone)
+            (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "id",
+                               "The content of this video is gone.");
+        fail(d);
+        return;
+    }
+    d->total = vg_blob_size(d->reader);
+    if (d->total != d->output->bytes) {
+        vg_log(VG_LOG_ERROR, "stored file has the wrong size", VG_S("video", d->op.id),
+               VG_I("bytes", d->total), VG_I("expected", d->output->bytes));
+        (void)vg_err_set(&d->err, VG_ERR_INTERNAL, "The stored file is damaged.");
+        fail(d);
+        return;
+    }
+    if (resolve(d) < 0) {
+        fail(d);
+        return;
+    }
+    send_info(d);
+}
+
+static const struct vg_output *find_output(const struct vg_video *video, int32_t index)
+{
+    for (size_t i = 0; i < video->output_count; i++)
+        if (video->outputs[i].index == index)
+            return &video->outputs[i];
+    return NULL;
+}
+
+static void got_row(struct vg_task *task)
+{
+    struct download *d = VG_CONTAINER(task, struct download, op.op.done);
+    const struct vg_video *video = &d->op.video;
+
+    if (!d->op.op.ok) {
+        vg_request_fail(&d->request, &d->op.op.err);
+        return;
+    }
+    if (video->status != VG_VIDEO_COMPLETED) {
+        (void)vg_err_param(&d->err, VG_ERR_NOT_READY, "id",
+                           "Video is not ready yet. Current status: %s",
+                           vg_status_word(video->status));
+        vg_request_fail(&d->request, &d->err);
+        return;
+    }
+    d->output = find_output(video, asked(d)->index);
+    if (!d->output) {
+        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "index",
+                           "This video has no content at index %d.", (int)asked(d)->index);
+        vg_request_fail(&d->request, &d->err);
+        return;
+    }
+    d->task.run = run_open;
+    vg_post(d->request.service->pool, &d->task);
+}
+
+static void download_run(struct vg_request *request)
+{
+    struct download *d = VG_CONTAINER(request, struct download, request);
+    const Videogate__V1__DownloadVideoRequest *in = asked(d);
+
+    if (!vg_video_id_ok(in->id)) {
+        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "id", "Video not found.");
+        vg_request_fail(request, &d->err);
+        return;
+    }
+    d->op.id = in->id;
+    d->op.project_id = request->who.project_id;
+    vg_request_op(request, &d->op.op, got_row);
+    vg_video_get(request->service->db, &d->op);
+}
+
+void vg_handle_download(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin(ctx, call, sizeof(struct download), download_run);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "common/clock.h"
+#include "service/service_priv.h"
+
+#define OP_MS 10000
+
+struct vg_arena *vg_request_arena(struct vg_request *request)
+{
+    return vg_rpc_call_arena(request->call);
+}
+
+static void ended(struct vg_service *service)
+{
+    (void)atomic_fetch_sub(&service->in_flight, 1);
+}
+
+/* The request's memory is the call's: nothing of it is touched after the call has ended. */
+void vg_request_reply(struct vg_request *request, const ProtobufCMessage *response)
+{
+    struct vg_service *service = request->service;
+
+    vg_rpc_call_reply(request->call, response);
+    ended(service);
+}
+
+void vg_request_fail(struct vg_request *request, const struct vg_err *err)
+{
+    struct vg_service *service = request->service;
+    const struct vg_err copy = *err; /* `err` mostly lives in the arena */
+
+    vg_rpc_call_fail(request->call, &copy);
+    ended(service);
+}
+
+void vg_request_finish(struct vg_request *request)
+{
+    struct vg_service *service = request->service;
+
+    vg_rpc_call_finish(request->call);
+    ended(service);
+}
+
+static void proceed(struct vg_request *request)
+{
+    if (!request->wait.ok) {
+        vg_request_fail(request, &request->wait.err);
+        return;
+    }
+    request->who = request->wait.who;
+    request->run(request);
+}
+
+static void auth_done(struct vg_task *task)
+{
+    proceed(VG_CONTAINER(task, struct vg_request, wait.done));
+}
+
+static struct vg_request *make(void *service, struct vg_rpc_call *call, size_t size,
+                               vg_request_f *run)
+{
+    struct vg_request *request = vg_arena_alloc(vg_rpc_call_arena(call), size);
+
+    request->service = service;
+    request->call = call;
+    request->run = run;
+    (void)atomic_fetch_add(&request->service->in_flight, 1);
+    return request;
+}
+
+static struct vg_view key_of(const struct vg_rpc_call *call)
+{
+    return vg_auth_key_of(vg_rpc_call_metadata(call, "authorization"),
+                          vg_rpc_call_metadata(call, "x-api-key"));
+}
+
+void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run)
+{
+    struct vg_request *request = make(service, call, size, run);
+
+    request->wait.executor = vg_loop_executor(request->service->loop);
+    request->wait.done.run = auth_done;
+    if (vg_auth_check(request->service->auth, key_of(call), &request->wait))
+        proceed(request);
+}
+
+void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run)
+{
+    struct vg_request *request = make(service, call, size, run);
+
+    request->wait.ok = vg_auth_is_admin(request->service->auth, key_of(call));
+    if (!request->wait.ok)
+        (void)vg_err_set(&request->wait.err, VG_ERR_UNAUTHENTICATED,
+                         "This call takes the admin key as 'Authorization: Bearer KEY'.");
+    proceed(request);
+}
+
+void vg_request_op(struct vg_request *request, struct vg_db_op *op,
+                   void (*done)(struct vg_task *task))
+{
+    int64_t own = vg_deadline_in_ms(OP_MS);
+    int64_t caller = vg_rpc_call_deadline(request->call);
+
+    op->executor = vg_loop_executor(request->service->loop);
+    op->done.run = done;
+    op->deadline_ns = caller < own ? caller : own;
+    op->arena = vg_request_arena(request);
+}
+
+const char *vg_request_metadata(struct vg_request *request, const char *key)
+{
+    struct vg_view v = vg_rpc_call_metadata(request->call, key);
+
+    return vg_arena_memdup(vg_request_arena(request), v.len ? v.data : "",
+                           v.len < 128 ? v.len : 128);
+}
+
+Videogate__V1__Video *vg_request_video(struct vg_request *request, const struct vg_video *row)
+{
+    struct vg_arena *arena = vg_request_arena(request);
+    Videogate__V1__Video *video = vg_arena_alloc(arena, sizeof(*video));
+
+    vg_translate_video(row, request->service->public_url, vg_wall_ms() / 1000, arena, video);
+    return video;
+}
+
+bool vg_video_id_ok(const char *id)
+{
+    return vg_id_valid(id, strlen(id), "video");
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which routes of a model can make what was asked for, and if none, why not in one sentence. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "service/validate_priv.h"
+
+/* One route judged: what it would make, or its reasons against it. */
+struct verdict {
+    const struct vg_route *route;
+    struct vg_size size;
+    int32_t seconds;
+    bool audio;
+    bool fits;
+};
+
+static vg_seconds_set lengths_for(const struct vg_route *route, const struct vg_ask *ask)
+{
+    if (ask->image)
+        return route->seconds_with_image;
+    return ask->references > 0 ? route->seconds_with_references : route->seconds;
+}
+
+static int32_t shortest(vg_seconds_set set)
+{
+    int32_t s = 1;
+
+    while (s < VG_MAX_SECONDS && !vg_seconds_has(set, s))
+        s++;
+    return s;
+}
+
+/* Joins reasons with "; ", remembering the field of the first. */
+struct reasons {
+    struct vg_buf text;
+    const char *param;
+};
+
+static void reason(struct reasons *r, const char *param, const char *text)
+{
+    if (!r)
+        return;
+    if (r->text.len > 0)
+        (void)vg_buf_adds(&r->text, "; ");
+    (void)vg_buf_adds(&r->text, text);
+    if (!r->param)
+        r->param = param;
+}
+
+static void reason_size(struct reasons *r, const struct vg_route *route, struct vg_size size)
+{
+    char text[400];
+    size_t len = 0;
+
+    if (!r)
+        return;
+    len = (size_t)snprintf(text, sizeof(text),
+                           "size %dx%d is unsupported (supported sizes: ", size.width, size.height);
+    for (size_t i = 0; i < route->size_count && len < sizeof(text) - 16; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%dx%d", i ? ", " : "",
+                                route->sizes[i].width, route->sizes[i].height);
+    (void)snprintf(text + len, sizeof(text) - len, ")");
+    reason(r, "size", text);
+}
+
+static void reason_seconds(struct reasons *r, vg_seconds_set set, int32_t seconds)
+{
+    char text[400];
+    size_t len = 0;
+    const char *comma = "";
+
+    if (!r)
+        return;
+    len = (size_t)snprintf(text, sizeof(text),
+                           "duration %ds is unsupported (supported durations: ", (int)seconds);
+    for (int32_t s = 1; s <= VG_MAX_SECONDS && len < sizeof(text) - 16; s++)
+        if (vg_seconds_has(set, s)) {
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%ds", comma, (int)s);
+            comma = ", ";
+        }
+    (void)snprintf(text + len, sizeof(text) - len, ")");
+    reason(r, "seconds", text);
+}
+
+static bool judge_size(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
+{
+    struct vg_size wanted = ask->has_size ? ask->size : ask->model->default_size;
+
+    v->size = wanted;
+    if (vg_route_has_size(v->route, wanted))
+        return true;
+    v->size = v->route->sizes[0];
+    if (!ask->has_size)
+        return true;
+    reason_size(r, v->route, wanted);
+    return false;
+}
+
+static bool judge_seconds(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
+{
+    vg_seconds_set set = lengths_for(v->route, ask);
+    int32_t wanted = ask->seconds ? ask->seconds : ask->model->default_seconds;
+
+    v->seconds = wanted;
+    if (vg_seconds_has(set, wanted))
+        return true;
+    v->seconds = shortest(set);
+    if (!ask->seconds)
+        return true;
+    reason_seconds(r, set, wanted);
+    return false;
+}
+
+static bool judge_audio(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
+{
+    enum vg_audio_mode mode = v->route->audio;
+
+    v->audio = ask->has_audio ? ask->audio : mode != VG_AUDIO_OFF;
+    if (v->audio && mode == VG_AUDIO_OFF) {
+        reason(r, "audio", "audio output is unsupported");
+        return false;
+    }
+    if (!v->audio && mode == VG_AUDIO_ON) {
+        reason(r, "audio",
+               "audio=false is unsupported because this provider mapping only supports "
+               "audio-enabled output");
+        return false;
+    }
+    return true;
+}
+
+static bool judge_frames(const struct vg_ask *ask, const struct vg_route *route, struct reasons *r)
+{
+    if (ask->image && route->image == VG_NEED_NONE) {
+        reason(r, "image", "frame inputs (image, last_frame) are unsupported");
+        return false;
+    }
+    if (ask->last_frame && !route->last_frame) {
+        reason(r, "last_frame", "last_frame is unsupported");
+        return false;
+    }
+    if (!ask->image && route->image == VG_NEED_REQUIRED) {
+        reason(r, "image", "an image input is required");
+        return false;
+    }
+    return true;
+}
+
+static bool judge_references(const struct vg_ask *ask, const struct vg_route *route,
+                             struct reasons *r)
+{
+    char text[80];
+
+    if (ask->references == 0) {
+        if (route->references_required)
+            reason(r, "reference_images", "a reference picture is required");
+        return !route->references_required;
+    }
+    if (route->references_max == 0) {
+        reason(r, "reference_images", "reference inputs are unsupported");
+        return false;
+    }
+    if (ask->references >= route->references_min && ask->references <= route->references_max)
+        return true;
+    if (route->references_min == route->references_max)
+        (void)snprintf(text, sizeof(text), "exactly %d reference image%s supported",
+                       (int)route->references_max, route->references_max == 1 ? " is" : "s are");
+    else
+        (void)snprintf(text, sizeof(text),
+                       "at least %d and at most %d reference images are supported",
+                       (int)route->references_min, (int)route->references_max);
+    reason(r, "reference_images", text);
+    return false;
+}
+
+/* All reasons are gathered, so every rule is asked. */
+static void judge(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
+{
+    bool ok = judge_size(ask, v, r);
+
+    ok = judge_seconds(ask, v, r) && ok;
+    ok = judge_audio(ask, v, r) && ok;
+    ok = judge_frames(ask, v->route, r) && ok;
+    ok = judge_references(ask, v->route, r) && ok;
+    v->fits = ok;
+}
+
+static bool has_worker(const struct vg_validate_env *env, const char *provider)
+{
+    if (!env->providers || env->route_all_provider)
+        return true;
+    for (size_t i = 0; i < env->provider_count; i++)
+        if (strcmp(env->providers[i], provider) == 0)
+            return true;
+    return false;
+}
+
+/* Open for this request: pinned or unpinned, and not closed unless something of the operator's
+ * answers for it. */
+static bool open_route(const struct vg_validate_env *env, const struct vg_ask *ask,
+                       const struct vg_route *route)
+{
+    if (ask->pin && strcmp(route->provider, ask->pin) != 0)
+        return false;
+    return env->route_all_provider || env->allow_closed || !(route->closed || ask->model->closed);
+}
+
+bool vg_model_offered(const struct vg_validate_env *env, const struct vg_model *model)
+{
+    const struct vg_ask ask = {.model = model};
+
+    for (size_t i = 0; i < model->route_count; i++)
+        if (open_route(env, &ask, &model->routes[i]) && has_worker(env, model->routes[i].provider))
+            return true;
+    return false;
+}
+
+static int refuse(const struct vg_validate_env *env, const struct vg_ask *ask, struct vg_err *err)
+{
+    struct reasons all = {.param = NULL};
+    const char *named = "";
+    size_t asked = 0;
+
+    vg_buf_init(&all.text, 4096);
+    for (size_t i = 0; i < ask->model->route_count; i++) {
+        struct verdict v = {.route = &ask->model->routes[i]};
+        struct reasons one = {.param = NULL};
+        if (!open_route(env, ask, v.route))
+            continue;
+        vg_buf_init(&one.text, 2048);
+        judge(ask, &v, &one);
+        /* Two routes of one provider are told apart by the reader through their reasons alone. */
+        (void)vg_buf_addf(&all.text, "%s%s: %s", asked ? ". " : "", v.route->provider,
+                          one.text.data ? one.text.data : "");
+        named = v.route->provider;
+        asked++;
+        if (!all.param)
+            all.param = one.param;
+        vg_buf_fini(&one.text);
+    }
+    const char *text = all.text.data ? all.text.data : "";
+    int rc = vg_err_param(err, VG_ERR_UNSUPPORTED, all.param ? all.param : "model",
+                          "Requested parameters are not supported for %s%s%s. %s",
+                          asked == 1 ? named : "", asked == 1 ? "/" : "", ask->model->name, text);
+    vg_buf_fini(&all.text);
+    return rc;
+}
+
+static int no_worker(const struct vg_ask *ask, struct vg_size size, struct vg_err *err)
+{
+    return vg_err_param(err, VG_ERR_UNSUPPORTED, "model",
+                        "No configured provider is available for model %s and size %dx%d",
+                        ask->model->name, size.width, size.height);
+}
+
+static bool same_product(const struct verdict *a, const struct verdict *b)
+{
+    return a->size.width == b->size.width && a->size.height == b->size.height &&
+           a->seconds == b->seconds && a->audio == b->audio;
+}
+
+/* With route-all several routes may become one. */
+static void add_route(const struct vg_validate_env *env, const struct vg_route *route,
+                      struct vg_job *job)
+{
+    struct vg_job_route r = {route->provider, route->model, route->max_attempts};
+
+    if (env->route_all_provider && strcmp(route->provider, env->route_all_provider) != 0) {
+        r.provider = env->route_all_provider;
+        r.model = env->route_all_model;
+    }
+    for (size_t i = 0; i < job->route_count; i++)
+        if (strcmp(job->routes[i].provider, r.provider) == 0 &&
+            strcmp(job->routes[i].model, r.model) == 0)
+            return;
+    job->routes[job->route_count++] = r;
+    if (route->deadline_s > job->deadline_s)
+        job->deadline_s = route->deadline_s;
+}
+
+static void settle(const struct verdict *v, struct vg_job *job)
+{
+    job->width = v->size.width;
+    job->height = v->size.height;
+    job->seconds = v->seconds;
+    job->audio = v->audio;
+    double one = vg_route_price(v->route, v->size, v->seconds, v->audio);
+    job->price_usd = one < 0 ? -1 : one * job->n;
+}
+
+int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *ask,
+                      struct vg_job *job, struct vg_err *err)
+{
+    struct vg_ask fixed =
+        *ask; /* once the first route is taken, what was left open is what that one makes */
+    struct verdict first = {.route = NULL};
+    struct vg_size unserved = {0, 0};
+    size_t open = 0;
+
+    for (size_t i = 0; i < ask->model->route_count; i++) {
+        struct verdict v = {.route = &ask->model->routes[i]};
+        if (!open_route(env, ask, v.route))
+            continue;
+        open++;
+        judge(&fixed, &v, NULL);
+        if (!v.fits)
+            continue;
+        if (!has_worker(env, v.route->provider)) {
+            unserved = v.size;
+            continue;
+        }
+        if (!first.route) {
+            first = v;
+            fixed.has_size = fixed.has_audio = true;
+            fixed.size = v.size;
+            fixed.seconds = v.seconds;
+            fixed.audio = v.audio;
+            settle(&v, job);
+        }
+        if (same_product(&first, &v) && (job->route_count == 0 || !job->no_fallback))
+            add_route(env, v.route, job);
+    }
+    if (open == 0)
+        return vg_err_param(err, VG_ERR_GONE, "model",
+                            "The model %s has been deactivated and is no longer available",
+                            ask->model->name);
+    if (!first.route)
+        return unserved.width ? no_worker(ask, unserved, err) : refuse(env, ask, err);
+    if (env->max_deadline_s > 0 && job->deadline_s > env->max_deadline_s)
+        job->deadline_s = env->max_deadline_s;
+    return 0;
+}

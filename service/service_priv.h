@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the handlers of this folder share: the service's parts and one request's life.
+ *
+ * A request lives in its call's arena: it dies with vg_request_reply, _fail or _finish, each of
+ * which ends the call exactly once. Between two asynchronous steps it belongs to the step under way
+ * (a lookup, a database operation, a pool task), which always comes back; a caller who went away is
+ * noticed by the runtime, not here. */
+#ifndef VG_SERVICE_PRIV_H
+#define VG_SERVICE_PRIV_H
+
+#include <stdatomic.h>
+
+#include "common/loop.h"
+#include "common/metrics.h"
+#include "common/rpc/server.h"
+#include "common/work_pool.h"
+#include "db/db.h"
+#include "db/video_store.h"
+#include "service/auth.h"
+#include "service/blob.h"
+#include "service/catalog.h"
+#include "service/jobs/jobs.h"
+#include "service/media.h"
+#include "service/translate.h"
+#include "service/validate.h"
+
+enum vg_service_metric { VG_SM_CREATES, VG_SM_DOWNLOAD_BYTES, VG_SM_WATCHERS, VG_SM_PURGED };
+enum vg_create_series {
+    VG_CREATES_NEW,
+    VG_CREATES_REPLAYED,
+    VG_CREATES_REFUSED,
+    VG_CREATES_FAILED
+};
+
+struct vg_hub;
+
+/* Set up by app.c before the first call, constant while calls come. Everything borrowed from the
+ * app. */
+struct vg_service {
+    struct vg_db *db;
+    struct vg_auth *auth;
+    struct vg_validate_env env;
+    struct vg_blob_store *blobs;
+    struct vg_executor *pool; /* for what blocks on the disk */
+    struct vg_loop *loop;     /* where database operations end */
+    struct vg_media *media;
+    struct vg_hub *hub;
+    struct vg_jobs *jobs;
+    struct vg_metric_set *metrics;
+    const char *public_url;
+    uint8_t secret_key[32];
+    atomic_int_fast64_t in_flight; /* requests not ended yet */
+};
+
+struct vg_request;
+typedef void vg_request_f(struct vg_request *request);
+
+/* Head of every handler's state; embed it first. */
+struct vg_request {
+    struct vg_service *service; /* borrowed */
+    struct vg_rpc_call *call;   /* owned until the end */
+    struct vg_identity who;
+    vg_request_f *run; /* called once the caller is known, on the pump or the loop */
+    struct vg_auth_wait wait;
+};
+
+/* Makes the state (`size` bytes, zeroed, in the call's arena) and authenticates; then `run`, or the
+ * call fails. */
+void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run);
+/* As above with the admin key. */
+void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size,
+                            vg_request_f *run);
+/* Prepares an operation that ends on the loop, within the caller's deadline and 10 s. */
+void vg_request_op(struct vg_request *request, struct vg_db_op *op,
+                   void (*done)(struct vg_task *task));
+struct vg_arena *vg_request_arena(struct vg_request *request);
+/* Metadata as text in the arena, cut to 128 bytes; "" when absent. */
+const char *vg_request_metadata(struct vg_request *request, const char *key);
+
+/* The three ends. */
+void vg_request_reply(struct vg_request *request, const ProtobufCMessage *response);
+void vg_request_fail(struct vg_request *request, const struct vg_err *err);
+void vg_request_finish(struct vg_request *request);
+
+/* A row as a message. */
+Videogate__V1__Video *vg_request_video(struct vg_request *request, const struct vg_video *row);
+bool vg_video_id_ok(const char *id);
+
+/* Handlers; `ctx` is the struct vg_service. */
+vg_rpc_handler_f vg_handle_create;
+vg_rpc_handler_f vg_handle_remix;
+vg_rpc_handler_f vg_handle_download;
+vg_rpc_handler_f vg_handle_watch;
+
+struct vg_rpc_service vg_video_service(struct vg_service *service);
+struct vg_rpc_service vg_admin_service(struct vg_service *service);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/translate.h"
+
+#include <string.h>
+
+static const struct {
+    const char *word;
+    bool terminal;
+} statuses[VG_VIDEO_STATUS_MAX] = {
+    [VG_VIDEO_QUEUED] = {"queued", false},      [VG_VIDEO_IN_PROGRESS] = {"in_progress", false},
+    [VG_VIDEO_COMPLETED] = {"completed", true}, [VG_VIDEO_FAILED] = {"failed", true},
+    [VG_VIDEO_CANCELED] = {"canceled", true},   [VG_VIDEO_EXPIRED] = {"expired", true},
+};
+
+const char *vg_status_word(enum vg_video_status status)
+{
+    VG_ASSERT(status >= VG_VIDEO_QUEUED && status < VG_VIDEO_STATUS_MAX);
+    return statuses[status].word;
+}
+
+bool vg_status_terminal(enum vg_video_status status)
+{
+    VG_ASSERT(status >= VG_VIDEO_QUEUED && status < VG_VIDEO_STATUS_MAX);
+    return statuses[status].terminal;
+}
+
+/* protobuf-c has no const; packing only reads. */
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)(s ? s : "");
+}
+
+/* Young jobs are often short ones; old ones are asked for less often. */
+static int32_t poll_after_ms(const struct vg_video *video, int64_t now_s)
+{
+    int64_t age_s = now_s - video->created_at;
+
+    if (vg_status_terminal(video->status))
+        return 0;
+    if (age_s < 15)
+        return 1000;
+    return age_s < 90 ? 2000 : 5000;
+}
+
+static void translate_outputs(const struct vg_video *video, const char *public_url,
+                              struct vg_arena *arena, Videogate__V1__Video *out)
+{
+    size_t n = video->output_count;
+
+    out->content = vg_arena_alloc(arena, (n ? n : 1) * sizeof(Videogate__V1__VideoContent *));
+    for (size_t i = 0; i < n; i++) {
+        const struct vg_output *o = &video->outputs[i];
+        Videogate__V1__VideoContent *c = vg_arena_alloc(arena, sizeof(*c));
+        videogate__v1__video_content__init(c);
+        c->type = text("video");
+        c->url = vg_arena_printf(arena, "%s/v1/videos/%s/content?index=%d",
+                                 public_url ? public_url : "", video->id, (int)o->index);
+        c->mime_type = text(o->mime_type);
+        c->index = o->index;
+        c->bytes = o->bytes;
+        c->sha256 = text(o->sha256);
+        out->content[i] = c;
+    }
+    out->n_content = n;
+}
+
+void vg_translate_video(const struct vg_video *video, const char *public_url, int64_t now_s,
+                        struct vg_arena *arena, Videogate__V1__Video *out)
+{
+    videogate__v1__video__init(out);
+    out->id = text(video->id);
+    out->model = text(video->model);
+    out->status = (Videogate__V1__VideoStatus)video->status;
+    out->progress = video->progress;
+    out->created_at = video->created_at;
+    if (video->completed_at > 0) {
+        out->opt_completed_at_case = VIDEOGATE__V1__VIDEO__OPT_COMPLETED_AT_COMPLETED_AT;
+        out->completed_at = video->completed_at;
+    }
+    if (video->expires_at > 0) {
+        out->opt_expires_at_case = VIDEOGATE__V1__VIDEO__OPT_EXPIRES_AT_EXPIRES_AT;
+        out->expires_at = video->expires_at;
+    }
+    if (video->error_code) {
+        out->error = vg_arena_alloc(arena, sizeof(*out->error));
+        videogate__v1__video_error__init(out->error);
+        out->error->code = text(video->error_code);
+        out->error->message = text(video->error_message);
+    }
+    if (video->status == VG_VIDEO_COMPLETED)
+        translate_outputs(video, public_url, arena, out);
+    out->prompt = text(video->prompt);
+    out->size = vg_arena_printf(arena, "%dx%d", (int)video->width, (int)video->height);
+    out->seconds = video->seconds;
+    out->audio = video->audio;
+    out->n = video->n;
+    if (video->remixed_from) {
+        out->opt_remixed_from_video_id_case =
+            VIDEOGATE__V1__VIDEO__OPT_REMIXED_FROM_VIDEO_ID_REMIXED_FROM_VIDEO_ID;
+        out->remixed_from_video_id = text(video->remixed_from);
+    }
+    out->version = video->version;
+    out->poll_after_ms = poll_after_ms(video, now_s);
+}
+
+static void model_sizes(const struct vg_model *model, struct vg_arena *arena,
+                        Videogate__V1__Model *out)
+{
+    out->sizes =
+        vg_arena_alloc(arena, VG_CATALOG_MAX_ROUTES * VG_CATALOG_MAX_SIZES * sizeof(char *));
+    for (size_t r = 0; r < model->route_count; r++)
+        for (size_t s = 0; s < model->routes[r].size_count; s++) {
+            struct vg_size size = model->routes[r].sizes[s];
+            bool seen = false;
+            for (size_t before = 0; before < r && !seen; before++)
+                seen = vg_route_has_size(&model->routes[before], size);
+            if (!seen)
+                out->sizes[out->n_sizes++] =
+                    vg_arena_printf(arena, "%dx%d", (int)size.width, (int)size.height);
+        }
+}
+
+void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
+                        Videogate__V1__Model *out)
+{
+    vg_seconds_set all = 0;
+
+    videogate__v1__model__init(out);
+    out->id = text(model->name);
+    out->created = model->created;
+    out->owned_by = text(model->owned_by);
+    model_sizes(model, arena, out);
+    for (size_t r = 0; r < model->route_count; r++)
+        all |= model->routes[r].seconds | model->routes[r].seconds_with_image |
+               model->routes[r].seconds_with_references;
+    out->seconds = vg_arena_alloc(arena, VG_MAX_SECONDS * sizeof(*out->seconds));
+    for (int32_t s = 1; s <= VG_MAX_SECONDS; s++)
+        if (vg_seconds_has(all, s))
+            out->seconds[out->n_seconds++] = s;
+    out->default_seconds = model->default_seconds;
+    out->default_size = vg_arena_printf(arena, "%dx%d", (int)model->default_size.width,
+                                        (int)model->default_size.height);
+}
+
+void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out)
+{
+    videogate__v1__api_key__init(out);
+    out->id = text(key->id);
+    out->project = text(key->project);
+    out->name = text(key->name);
+    out->hint = text(key->hint);
+    out->created_at = key->created_at;
+    if (key->revoked_at > 0) {
+        out->opt_revoked_at_case = VIDEOGATE__V1__API_KEY__OPT_REVOKED_AT_REVOKED_AT;
+        out->revoked_at = key->revoked_at;
+    }
+}
+
+void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out)
+{
+    videogate__v1__delivery__init(out);
+    out->id = text(delivery->id);
+    out->video_id = text(delivery->video_id);
+    out->state = text(vg_delivery_state_name(delivery->state));
+    out->attempts = delivery->attempts;
+    out->last_status = delivery->last_status;
+    out->last_reason = text(delivery->last_reason);
+    if (delivery->next_attempt_at > 0) {
+        out->opt_next_attempt_at_case =
+            VIDEOGATE__V1__DELIVERY__OPT_NEXT_ATTEMPT_AT_NEXT_ATTEMPT_AT;
+        out->next_attempt_at = delivery->next_attempt_at;
+    }
+}

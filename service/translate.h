@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows to messages. Pure; results live in the arena or point into the row. */
+#ifndef VG_SERVICE_TRANSLATE_H
+#define VG_SERVICE_TRANSLATE_H
+
+#include "common/mem.h"
+#include "db/delivery_store.h"
+#include "db/key_store.h"
+#include "db/video_store.h"
+#include "service/catalog.h"
+#include "videogate/v1/admin.pb-c.h"
+#include "videogate/v1/video.pb-c.h"
+
+/* `public_url` without a slash at its end; NULL or "": addresses relative to the host. `now_s`:
+ * Unix seconds. */
+void vg_translate_video(const struct vg_video *video, const char *public_url, int64_t now_s,
+                        struct vg_arena *arena, Videogate__V1__Video *out);
+void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
+                        Videogate__V1__Model *out);
+void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out);
+void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out);
+
+/* "queued", "in_progress", ...: the public word of a status. */
+const char *vg_status_word(enum vg_video_status status);
+bool vg_status_terminal(enum vg_video_status status);
+
+#endif

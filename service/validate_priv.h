@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What validate.c asks of resolve.c: routes for a request. Private to the two. */
+#ifndef VG_SERVICE_VALIDATE_PRIV_H
+#define VG_SERVICE_VALIDATE_PRIV_H
+
+#include "service/validate.h"
+
+/* What the caller asked for, with presence. */
+struct vg_ask {
+    const struct vg_model *model;
+    const char *pin; /* NULL: any provider */
+    bool has_size;
+    struct vg_size size;
+    int32_t seconds; /* 0: not given */
+    bool has_audio;
+    bool audio;
+    bool image;
+    bool last_frame;
+    int32_t references;
+};
+
+/* Fills routes, size, seconds, audio, deadline and price of `job`. */
+VG_MUSTCHECK int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *ask,
+                                   struct vg_job *job, struct vg_err *err);
+
+#endif

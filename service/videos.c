@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* VideoService: the method table and the small handlers. */
+#include "common/log.h"
+#include "service/service_priv.h"
+
+static const ProtobufCMessage *request_of(const struct vg_request *request)
+{
+    return vg_rpc_call_request(request->call);
+}
+
+static void not_found(struct vg_request *request)
+{
+    struct vg_err err = {.kind = VG_ERR_NOT_FOUND};
+
+    (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "id", "Video not found.");
+    vg_request_fail(request, &err);
+}
+
+/* --- GetVideo --- */
+
+struct get {
+    struct vg_request request;
+    struct vg_video_get op;
+};
+
+static void get_done(struct vg_task *task)
+{
+    struct get *g = VG_CONTAINER(task, struct get, op.op.done);
+    Videogate__V1__GetVideoResponse response = VIDEOGATE__V1__GET_VIDEO_RESPONSE__INIT;
+
+    if (!g->op.op.ok) {
+        vg_request_fail(&g->request, &g->op.op.err);
+        return;
+    }
+    response.video = vg_request_video(&g->request, &g->op.video);
+    vg_request_reply(&g->request, &response.base);
+}
+
+static void get_run(struct vg_request *request)
+{
+    struct get *g = VG_CONTAINER(request, struct get, request);
+    const char *id = ((const Videogate__V1__GetVideoRequest *)request_of(request))->id;
+
+    if (!vg_video_id_ok(id)) {
+        not_found(request);
+        return;
+    }
+    g->op.id = id;
+    g->op.project_id = request->who.project_id;
+    vg_request_op(request, &g->op.op, get_done);
+    vg_video_get(request->service->db, &g->op);
+}
+
+static void handle_get(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin(ctx, call, sizeof(struct get), get_run);
+}
+
+/* --- ListVideos --- */
+
+struct list {
+    struct vg_request request;
+    struct vg_video_list op;
+};
+
+static void list_done(struct vg_task *task)
+{
+    struct list *l = VG_CONTAINER(task, struct list, op.op.done);
+    Videogate__V1__ListVideosResponse response = VIDEOGATE__V1__LIST_VIDEOS_RESPONSE__INIT;
+
+    if (!l->op.op.ok) {
+        vg_request_fail(&l->request, &l->op.op.err);
+        return;
+    }
+    response.n_data = l->op.count;
+    response.data =
+        vg_arena_alloc(vg_request_arena(&l->request), (l->op.count + 1) * sizeof(*response.data));
+    for (size_t i = 0; i < l->op.count; i++)
+        response.data[i] = vg_request_video(&l->request, &l->op.videos[i]);
+    response.has_more = l->op.has_more;
+    vg_request_reply(&l->request, &response.base);
+}
+
+static void list_run(struct vg_request *request)
+{
+    struct list *l = VG_CONTAINER(request, struct list, request);
+    const Videogate__V1__ListVideosRequest *in =
+        (const Videogate__V1__ListVideosRequest *)request_of(request);
+    struct vg_err err;
+
+    if (in->limit < 0 || in->limit > 100) {
+        (void)vg_err_param(&err, VG_ERR_INVALID_REQUEST, "limit", "limit: must be from 1 to 100");
+        vg_request_fail(request, &err);
+        return;
+    }
+    if (in->after[0] && !vg_video_id_ok(in->after)) {
+        (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "after", "after: there is no such video");
+        vg_request_fail(request, &err);
+        return;
+    }
+    l->op.project_id = request->who.project_id;
+    l->op.after = in->after[0] ? in->after : NULL;
+    l->op.limit = in->limit ? in->limit : 20;
+    l->op.ascending = in->ascending != 0;
+    vg_request_op(request, &l->op.op, list_done);
+    vg_video_list(request->service->db, &l->op);
+}
+
+static void handle_list(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin(ctx, call, sizeof(struct list), list_run);
+}
+
+/* --- DeleteVideo --- */
+
+struct delete
+{
+    struct vg_request request;
+    struct vg_video_delete op;
+    struct vg_task disk;
+    struct vg_video_purged purged;
+    const char *ids[1];
+};
+
+static void delete_reply(struct vg_task *task)
+{
+    struct delete *d = VG_CONTAINER(task, struct delete, purged.op.done);
+    Videogate__V1__DeleteVideoResponse response = VIDEOGATE__V1__DELETE_VIDEO_RESPONSE__INIT;
+
+    /* Whether the database noted the purge does not matter to the caller: the janitor does it
+     * again. */
+    vg_log(VG_LOG_INFO, "video deleted", VG_S("video", d->op.id),
+           VG_S("req", vg_request_metadata(&d->request, "x-request-id")),
+           VG_I("project", d->request.who.project_id), VG_I("files", d->op.blob_count));
+    response.id = ((const Videogate__V1__DeleteVideoRequest *)request_of(&d->request))->id;
+    vg_request_reply(&d->request, &response.base);
+}
+
+/* On the pool. The row remembers the files until vg_video_purged, so nothing is left behind when we
+ * die here. */
+static void delete_files(struct vg_task *task)
+{
+    struct delete *d = VG_CONTAINER(task, struct delete, disk);
+    struct vg_err err;
+    bool all = true;
+
+    for (size_t i = 0; i < d->op.blob_count; i++)
+        if (vg_blob_remove(d->request.service->blobs, d->op.blobs[i], &err) < 0) {
+            vg_log(VG_LOG_WARN, "file not removed, the janitor tries again",
+                   VG_S("video", d->op.id), VG_S("why", vg_err_text(&err)));
+            all = false;
+        }
+    d->ids[0] = d->op.id;
+    d->purged.ids = d->ids;
+    d->purged.count = all ? 1 : 0;
+    vg_request_op(&d->request, &d->purged.op, delete_reply);
+    if (all)
+        vg_video_purged(d->request.service->db, &d->purged);
+    else
+        vg_post(d->purged.op.executor, &d->purged.op.done);
+}
+
+static void delete_done(struct vg_task *task)
+{
+    struct delete *d = VG_CONTAINER(task, struct delete, op.op.done);
+
+    if (!d->op.op.ok) {
+        vg_request_fail(&d->request, &d->op.op.err);
+        return;
+    }
+    d->disk.run = delete_files;
+    vg_post(d->request.service->pool, &d->disk);
+}
+
+static void delete_run(struct vg_request *request)
+{
+    struct delete *d = VG_CONTAINER(request, struct delete, request);
+    const char *id = ((const Videogate__V1__DeleteVideoRequest *)request_of(request))->id;
+
+    if (!vg_video_id_ok(id)) {
+        not_found(request);
+        return;
+    }
+    d->op.id = id;
+    d->op.project_id = request->who.project_id;
+    vg_request_op(request, &d->op.op, delete_done);
+    vg_video_delete(request->service->db, &d->op);
+}
+
+static void handle_delete(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin(ctx, call, sizeof(struct delete), delete_run);
+}
+
+/* --- CancelVideo --- */
+
+struct cancel {
+    struct vg_request request;
+    struct vg_video_cancel op;
+};
+
+static void cancel_done(struct vg_task *task)
+{
+    struct cancel *c = VG_CONTAINER(task, struct cancel, op.op.done);
+    Videogate__V1__CancelVideoResponse response = VIDEOGATE__V1__CANCEL_VIDEO_RESPONSE__INIT;
+
+    if (!c->op.op.ok) {
+        vg_request_fail(&c->request, &c->op.op.err);
+        return;
+    }
+    vg_log(VG_LOG_INFO, "video cancel asked", VG_S("video", c->op.id),
+           VG_S("req", vg_request_metadata(&c->request, "x-request-id")),
+           VG_I("project", c->request.who.project_id));
+    vg_jobs_poke(c->request.service->jobs);
+    response.video = vg_request_video(&c->request, &c->op.video);
+    vg_request_reply(&c->request, &response.base);
+}
+
+static void cancel_run(struct vg_request *request)
+{
+    struct cancel *c = VG_CONTAINER(request, struct cancel, request);
+    const char *id = ((const Videogate__V1__CancelVideoRequest *)request_of(request))->id;
+
+    if (!vg_video_id_ok(id)) {
+        not_found(request);
+        return;
+    }
+    c->op.id = id;
+    c->op.project_id = request->who.project_id;
+    vg_request_op(request, &c->op.op, cancel_done);
+    vg_video_cancel(request->service->db, &c->op);
+}
+
+static void handle_cancel(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin(ctx, call, sizeof(struct cancel), cancel_run);
+}
+
+/* --- ListModels --- */
+
+static void models_run(struct vg_request *request)
+{
+    const struct vg_validate_env *env = &request->service->env;
+    struct vg_arena *arena = vg_request_arena(request);
+    Videogate__V1__ListModelsResponse response = VIDEOGATE__V1__LIST_MODELS_RESPONSE__INIT;
+    size_t count = 0;
+    const struct vg_model *models = vg_catalog_models(env->catalog, &count);
+
+    response.data = vg_arena_alloc(arena, count * sizeof(*response.data));
+    for (size_t i = 0; i < count; i++) {
+        if (!vg_model_offered(env, &models[i]))
+            continue;
+        Videogate__V1__Model *m = vg_arena_alloc(arena, sizeof(*m));
+        vg_translate_model(&models[i], arena, m);
+        response.data[response.n_data++] = m;
+    }
+    vg_request_reply(request, &response.base);
+}
+
+static void handle_models(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin(ctx, call, sizeof(struct vg_request), models_run);
+}
+
+struct vg_rpc_service vg_video_service(struct vg_service *service)
+{
+    static const struct vg_rpc_method methods[] = {
+        {"CancelVideo", handle_cancel, false}, {"CreateVideo", vg_handle_create, false},
+        {"DeleteVideo", handle_delete, false}, {"DownloadVideo", vg_handle_download, true},
+        {"GetVideo", handle_get, false},       {"ListModels", handle_models, false},
+        {"ListVideos", handle_list, false},    {"RemixVideo", vg_handle_remix, false},
+        {"WatchVideo", vg_handle_watch, true},
+    };
+
+    return (struct vg_rpc_service){.descriptor = &videogate__v1__video_service__descriptor,
+                                   .methods = methods,
+                                   .method_count = VG_COUNT(methods),
+                                   .ctx = service};
+}
