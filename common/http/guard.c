@@ -96,15 +96,16 @@ static bool parse_net(struct vg_view text, struct address *net, unsigned *bits)
     return true;
 }
 
-/* Cuts the next comma-separated item off `*list`. */
+/* Cuts the next item that is not empty off the comma-separated `*list`. */
 static bool next_net(const char **list, struct vg_view *item)
 {
-    if (!*list || !**list)
-        return false;
-    size_t len = strcspn(*list, ",");
-    *item = vg_view_trim((struct vg_view){*list, len});
-    *list += len + ((*list)[len] == ',' ? 1 : 0);
-    return true;
+    *item = (struct vg_view){NULL, 0};
+    while (*list && **list && item->len == 0) {
+        size_t len = strcspn(*list, ",");
+        *item = vg_view_trim((struct vg_view){*list, len});
+        *list += len + ((*list)[len] == ',' ? 1 : 0);
+    }
+    return item->len > 0;
 }
 
 int vg_http_guard_check(const struct vg_http_guard *guard, struct vg_err *err)
@@ -277,7 +278,7 @@ static const char *check_name(const struct vg_http_guard *guard, const char *nam
         return why;
     if (is_under(name, "localhost"))
         return judge(guard, &loopback) ? NULL : "the host is not a public one";
-    if (guard->allow_nets)
+    if (guard->allow_nets && *guard->allow_nets)
         return NULL; /* private names go with private nets; the socket check has the last word */
     if (!strchr(name, '.'))
         return "the host is not a public one";
