@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Callback deliveries (the outbox): rows appear in the transaction that ends a video; their body is built once, stored
- * before the first attempt, and sent byte for byte the same afterwards. */
+/* Callback deliveries (the outbox): rows appear in the transaction that ends a video; their body is
+ * built once, stored before the first attempt, and sent byte for byte the same afterwards. */
 #ifndef VG_DB_DELIVERY_STORE_H
 #define VG_DB_DELIVERY_STORE_H
 
@@ -66,6 +66,8 @@ struct vg_delivery_result {
     int32_t http_status;
     const char *reason; /* "" when delivered */
     int64_t duration_ms;
+    bool not_made; /* no attempt was made (the sender was away): only the lease is released and
+                      due_ms set */
     bool applied;
 };
 void vg_delivery_result(struct vg_db *db, struct vg_delivery_result *op);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The job machine's rows (design.md section 4). Every change is a compare-and-set on (id, state, lease_seq); a stale
- * writer changes nothing. Due times and leases are computed with the database's clock. */
+/* The job machine's rows (design.md section 4). Every change is a compare-and-set on (id, state,
+ * lease_seq); a stale writer changes nothing. Due times and leases are computed with the database's
+ * clock. */
 #ifndef VG_DB_GENERATION_STORE_H
 #define VG_DB_GENERATION_STORE_H
 
@@ -9,9 +10,11 @@
 
 /* The same numbers as in SQL (generations.state). Legal successors stand behind each. */
 enum vg_generation_state {
-    VG_GEN_PENDING = 1, /* waits for its turn            -> submitting, failed, canceled */
-    VG_GEN_SUBMITTING,  /* intent committed, call made   -> running, fetching, pending, failed, unknown, canceled, expired */
-    VG_GEN_RUNNING,     /* the provider works            -> running, fetching, pending, failed, canceled, expired */
+    VG_GEN_PENDING = 1, /* waits for its turn            -> pending, submitting, failed, canceled */
+    VG_GEN_SUBMITTING,  /* intent committed, call made   -> submitting (look up again), running,
+                           fetching, pending, failed,  unknown, canceled, expired */
+    VG_GEN_RUNNING,     /* the provider works            -> running, fetching, pending, failed,
+                           canceled, expired */
     VG_GEN_FETCHING,    /* result being copied           -> fetching, stored, failed, canceled */
     VG_GEN_STORED,      /* terminal: file in the store */
     VG_GEN_FAILED,      /* terminal */
@@ -36,47 +39,54 @@ struct vg_generation {
     int32_t route_attempts; /* submissions made on this route */
     int32_t attempts;       /* submissions made in all */
     int32_t fetch_attempts;
-    int32_t poll_errors;    /* in a row */
+    int32_t poll_errors; /* in a row */
     const char *provider;
     const char *upstream_id; /* NULL: none */
     const void *poll_state;
     size_t poll_state_size;
     int32_t progress;
-    int64_t age_ms;       /* since creation */
+    int64_t age_ms;           /* since creation */
     int64_t deadline_left_ms; /* negative: past its deadline */
     bool cancel_requested;
-    bool rescued;         /* taken over from an expired lease */
-    const void *spec;     /* packed JobSpec */
+    bool rescued;     /* taken over from an expired lease */
+    const void *spec; /* packed JobSpec */
     size_t spec_size;
 };
 
-/* Claims due generations: raises lease_seq, sets the lease. Pending ones are taken fairly over projects and within the
- * free places of their provider; others by due time. */
+/* Claims due generations: raises lease_seq, sets the lease. Pending ones are taken fairly over
+ * projects and within the free places of their provider; others by due time. A pending one whose
+ * cancel was requested or whose deadline passed is due whatever the places, also for a provider
+ * that is not listed. */
 struct vg_generation_claim {
     struct vg_db_op op;
     const char *owner; /* process identity, for operators */
     int32_t limit;     /* 1 to 256 */
     int64_t lease_ms;
     int32_t project_concurrency; /* generations of one project in submitting..fetching */
-    /* Places per provider in submitting..fetching over all processes; providers not listed are not claimed while
-     * pending (no worker). */
+    /* Places per provider in submitting..fetching over all processes; providers not listed are not
+     * claimed while pending (no worker). */
     const struct vg_provider_places {
         const char *provider;
         int32_t places;
-    } *providers;
+    } * providers;
     size_t provider_count;
     /* results */
     struct vg_generation *generations;
     size_t count;
-    int64_t next_due_ms; /* until the next row is due; INT64_MAX: none known */
+    int64_t next_due_ms; /* until the next row is due (0: more are due now); INT64_MAX: none known.
+                            Pending rows that wait for a place do not count */
 };
 void vg_generation_claim(struct vg_db *db, struct vg_generation_claim *op);
 
-/* One change. `lease_ms` > 0 keeps the row leased (the holder goes on); 0 releases it, due after `due_ms`.
- * A cancel request that came meanwhile makes a released row due at once. When the generation becomes terminal and is
- * the video's last, the same transaction makes the video terminal (completed when any output is stored, else canceled
- * when all are canceled, else expired when all are expired, else failed) and inserts the callback's delivery row.
- * Submitting records an attempt; leaving submitting or running closes it. Batched. */
+/* One change. `lease_ms` > 0 keeps the row leased (the holder goes on); 0 releases it, due after
+ * `due_ms`. A cancel request that came meanwhile makes a released row due at once. When the
+ * generation becomes terminal and is the video's last, the same transaction makes the video
+ * terminal (completed when any output is stored, else canceled when all are canceled, else expired
+ * when all are expired, else failed) and inserts the callback's delivery row. Entering submitting
+ * records an attempt (again under the same number is fine); going on to anything but submitting or
+ * running closes it. A release never sets the due time past the deadline while that is ahead. An
+ * illegal change fails with VG_ERR_INTERNAL. Batched. Run again after a lost COMMIT answer, it
+ * recognises its own work. */
 struct vg_generation_change {
     struct vg_db_op op;
     int64_t id;
@@ -100,14 +110,14 @@ struct vg_generation_change {
     struct vg_output output;   /* to == stored */
     int64_t retention_s;       /* to == stored: expires_at of the video; 0: none */
     /* results */
-    bool applied;           /* false: the lease was lost; nothing changed */
+    bool applied; /* false: the lease was lost; nothing changed */
     bool cancel_requested;
-    bool video_terminal;    /* this change ended the video */
-    bool delivery_created;  /* a callback is due */
+    bool video_terminal;   /* this change ended the video */
+    bool delivery_created; /* a callback is due */
 };
 void vg_generation_change(struct vg_db *db, struct vg_generation_change *op);
 
-/* Renews a lease. Batched. `applied` false: lost. */
+/* Renews a lease. Batched. `applied` false: lost or released. */
 struct vg_generation_renew {
     struct vg_db_op op;
     int64_t id;
@@ -120,7 +130,8 @@ void vg_generation_renew(struct vg_db *db, struct vg_generation_renew *op);
 
 struct vg_generation_stats {
     struct vg_db_op op;
-    int64_t counts[VG_GEN_STATE_MAX]; /* non-terminal states exactly; terminal ones of the last day */
+    int64_t
+        counts[VG_GEN_STATE_MAX]; /* non-terminal states exactly; terminal ones of the last day */
 };
 void vg_generation_stats(struct vg_db *db, struct vg_generation_stats *op);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Projects and API keys. A key is stored as the SHA-256 of its text; the text itself is never stored. */
+/* Projects and API keys. A key is stored as the SHA-256 of its text; the text itself is never
+ * stored. */
 #ifndef VG_DB_KEY_STORE_H
 #define VG_DB_KEY_STORE_H
 

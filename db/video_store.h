@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Videos as callers see them: create, read, list, cancel, delete. Strings of results live in op.arena. */
+/* Videos as callers see them: create, read, list, cancel, delete. Strings of results live in
+ * op.arena. */
 #ifndef VG_DB_VIDEO_STORE_H
 #define VG_DB_VIDEO_STORE_H
 
@@ -31,9 +32,9 @@ struct vg_video {
     const char *model;
     enum vg_video_status status;
     int32_t progress;
-    int64_t created_at;   /* Unix seconds */
-    int64_t completed_at; /* 0: none */
-    int64_t expires_at;   /* 0: none */
+    int64_t created_at;     /* Unix seconds */
+    int64_t completed_at;   /* 0: none */
+    int64_t expires_at;     /* 0: none */
     const char *error_code; /* NULL: none */
     const char *error_message;
     const char *prompt;
@@ -55,9 +56,13 @@ enum vg_create_outcome {
     VG_CREATE_MISMATCH  /* same key, other parameters */
 };
 
-/* One transaction: video, n generations (state pending, due now), idempotency record. Running it twice with the same
- * id changes nothing (a lost COMMIT answer is retried). Concurrent creates with one idempotency key: one wins, the
- * others see REPLAYED or MISMATCH. Notifies dispatchers once per batch. */
+/* The video of a new create borrows its strings from the operation's parameters; a replayed one has
+ * its own. VG_ERR_GONE: the key's video was deleted.
+ *
+ * One transaction: video, n generations (state pending, due now), idempotency record. Running it
+ * twice with the same id changes nothing (a lost COMMIT answer is retried). Concurrent creates with
+ * one idempotency key: one wins, the others see REPLAYED or MISMATCH. Notifies dispatchers once per
+ * batch. */
 struct vg_video_create {
     struct vg_db_op op;
     const char *id; /* "video_..." */
@@ -67,14 +72,17 @@ struct vg_video_create {
     const char *prompt;
     int32_t width, height, seconds, n;
     bool audio;
-    const char *provider;       /* of the first route */
-    const char *remixed_from;   /* NULL: none */
-    const char *callback_url;   /* NULL: none */
-    const void *secret_sealed;  /* sealed callback_secret; NULL: none */
+    const char *provider;      /* of the first route */
+    const char *remixed_from;  /* NULL: none */
+    const char *callback_url;  /* NULL: none */
+    const void *secret_sealed; /* sealed callback_secret; NULL: none */
     size_t secret_size;
     const void *spec;
     size_t spec_size;
-    int64_t deadline_s;         /* seconds from now until the job is given up */
+    const char *const
+        *inputs; /* blob keys of input pictures, to be purged with the video; no newline in them */
+    size_t input_count;
+    int64_t deadline_s;          /* seconds from now until the job is given up */
     const char *idempotency_key; /* NULL: none */
     uint8_t fingerprint[32];     /* of the parsed parameters */
     /* results */
@@ -104,8 +112,8 @@ struct vg_video_list {
 };
 void vg_video_list(struct vg_db *db, struct vg_video_list *op);
 
-/* Marks the video; generations that no one holds become due at once, so that a dispatcher ends them. Terminal videos
- * are returned unchanged. */
+/* Marks the video; generations that no one holds become due at once, so that a dispatcher ends
+ * them. Terminal videos are returned unchanged. */
 struct vg_video_cancel {
     struct vg_db_op op;
     const char *id;
@@ -114,8 +122,9 @@ struct vg_video_cancel {
 };
 void vg_video_cancel(struct vg_db *db, struct vg_video_cancel *op);
 
-/* Only terminal videos (else VG_ERR_CONFLICT kind NOT_READY). The row stays, hidden, until its deliveries ended; the result lists
- * blobs to remove, and the rows are remembered as `purge` until vg_video_purged says that the files are gone. */
+/* Only terminal videos (else VG_ERR_NOT_READY). The row stays, hidden, until its deliveries ended
+ * and vg_video_purged said that the files are gone. The result lists the blobs to remove; a janitor
+ * gets them from vg_video_purge a minute later in case this process dies. */
 struct vg_video_delete {
     struct vg_db_op op;
     const char *id;
@@ -124,6 +133,39 @@ struct vg_video_delete {
     size_t blob_count;
 };
 void vg_video_delete(struct vg_db *db, struct vg_video_delete *op);
+
+/* For the janitor: files of deleted videos and of videos whose expires_at passed. A video is handed
+ * out again after five minutes unless vg_video_purged has named it. */
+struct vg_video_purge {
+    struct vg_db_op op;
+    int32_t limit; /* videos, 1 to 256 */
+    struct vg_purge {
+        const char *video_id;
+        const char **blobs;
+        size_t blob_count;
+    } * purges; /* result */
+    size_t count;
+};
+void vg_video_purge(struct vg_db *db, struct vg_video_purge *op);
+
+/* The files of these videos are gone (naming one twice or in vain is fine). Rows of deleted videos
+ * whose deliveries have ended go with them; the others go in a later sweep. */
+struct vg_video_purged {
+    struct vg_db_op op;
+    const char *const *ids;
+    size_t count;
+};
+void vg_video_purged(struct vg_db *db, struct vg_video_purged *op);
+
+/* Removes idempotency records older than `max_age_s` (never younger than 24 h) and the rows of
+ * deleted videos that nothing needs any more. */
+struct vg_idempotency_sweep {
+    struct vg_db_op op;
+    int64_t max_age_s;
+    int32_t limit;   /* 1 to 10,000 records */
+    int64_t removed; /* result: records */
+};
+void vg_idempotency_sweep(struct vg_db *db, struct vg_idempotency_sweep *op);
 
 /* Versions of watched videos, for WatchVideo: 0 for a video that is gone. */
 struct vg_video_versions {

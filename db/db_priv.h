@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the combiner and the stores share. Private to db/. */
+#ifndef VG_DB_DB_PRIV_H
+#define VG_DB_DB_PRIV_H
+
+#include "db/db.h"
+#include "db/pg.h"
+#include "db/pg_value.h"
+
+/* One row per kind: name in metrics. */
+#define VG_DB_KINDS(X)                                                                             \
+    X(KEY_LOOKUP, "key_lookup")                                                                    \
+    X(KEY_CREATE, "key_create")                                                                    \
+    X(KEY_LIST, "key_list")                                                                        \
+    X(KEY_REVOKE, "key_revoke")                                                                    \
+    X(VIDEO_CREATE, "video_create")                                                                \
+    X(VIDEO_GET, "video_get")                                                                      \
+    X(VIDEO_LIST, "video_list")                                                                    \
+    X(VIDEO_VERSIONS, "video_versions")                                                            \
+    X(VIDEO_CANCEL, "video_cancel")                                                                \
+    X(VIDEO_DELETE, "video_delete")                                                                \
+    X(VIDEO_PURGE, "video_purge")                                                                  \
+    X(VIDEO_PURGED, "video_purged")                                                                \
+    X(IDEMPOTENCY_SWEEP, "idempotency_sweep")                                                      \
+    X(GENERATION_CLAIM, "generation_claim")                                                        \
+    X(GENERATION_CHANGE, "generation_change")                                                      \
+    X(GENERATION_RENEW, "generation_renew")                                                        \
+    X(GENERATION_STATS, "generation_stats")                                                        \
+    X(DELIVERY_CLAIM, "delivery_claim")                                                            \
+    X(DELIVERY_BODY, "delivery_body")                                                              \
+    X(DELIVERY_RESULT, "delivery_result")                                                          \
+    X(DELIVERY_LIST, "delivery_list")                                                              \
+    X(DELIVERY_REDELIVER, "delivery_redeliver")
+
+#define VG_DB_KIND_ENUM(name, text) VG_DB_##name,
+enum vg_db_kind_id { VG_DB_KINDS(VG_DB_KIND_ENUM) VG_DB_KIND_MAX };
+#undef VG_DB_KIND_ENUM
+
+enum { VG_DB_MAX_BATCH = 64 };
+
+/* One execution of a batch. */
+struct vg_db_run {
+    struct vg_db *db;
+    struct vg_pg *pg;         /* no run open */
+    struct vg_arena *scratch; /* lives as long as this run */
+    enum vg_pg_fault fault;   /* set by vg_db_pg_run */
+    struct vg_err err;
+    bool due;       /* out: the batch made work due; dispatchers are woken */
+    bool again;     /* this batch, or a member of it, was sent before: it may have been committed */
+    int64_t cursor; /* in and out: where the kind's fair scan goes on */
+};
+
+struct vg_db_kind {
+    enum vg_db_kind_id id;
+    size_t max_batch;
+    /* Runs `count` operations in one transaction and fills their results; -1: none was done,
+     * run->fault says why. An operation that fails by itself (not found) is marked with
+     * vg_db_op_fail and the batch succeeds. */
+    int (*run)(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count);
+};
+
+/* Queues the operation; thread-safe. */
+void vg_db_submit(struct vg_db *db, struct vg_db_op *op, const struct vg_db_kind *kind);
+/* Posts the operation's end at once: wrong parameters. `fmt` NULL: the table's text. */
+void vg_db_refuse(struct vg_db_op *op, enum vg_err_kind kind, const char *fmt, ...) VG_PRINTF(3, 4);
+/* Inside run: this operation failed by itself. */
+void vg_db_op_fail(struct vg_db_op *op, enum vg_err_kind kind, const char *fmt, ...)
+    VG_PRINTF(3, 4);
+/* vg_pg_run that keeps fault and error in `run`. */
+VG_MUSTCHECK int vg_db_pg_run(struct vg_db_run *run);
+/* Where connections report how they do; see vg_db_ready. `why` is read when not good. */
+void vg_db_report(struct vg_db *db, bool good, const char *why);
+
+#endif

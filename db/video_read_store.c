@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading videos: get, list, versions. */
+#include "db/db_priv.h"
+#include "db/video_rows.h"
+#include "db/video_store.h"
+
+/* ---- get */
+
+static const struct vg_pg_statement get_statement = {
+    "vg_video_get", "SELECT i.ord, " VG_VIDEO_COLUMNS
+                    " FROM unnest($1::text[], $2::int8[]) WITH ORDINALITY AS i(id, project_id, ord)"
+                    " JOIN videos v ON v.id = i.id"
+                    " WHERE v.project_id = i.project_id AND v.deleted_at IS NULL ORDER BY i.ord"};
+/* Comes after the videos, so it may see an output more than they tell of, never one less. */
+static const struct vg_pg_statement get_outputs_statement = {
+    "vg_video_get_outputs",
+    "SELECT i.ord, " VG_OUTPUT_COLUMNS
+    " FROM unnest($1::text[], $2::int8[]) WITH ORDINALITY AS i(id, project_id, ord)"
+    " JOIN outputs o ON o.video_id = i.id ORDER BY i.ord, o.idx"};
+static const struct vg_pg_field get_fields[] = {
+    VG_PG_FIELD(TEXT, vg_video_get, id),
+    VG_PG_FIELD(I64, vg_video_get, project_id),
+};
+
+static int get_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
+{
+    struct vg_pg_params params;
+    int row = 0, output = 0;
+
+    vg_pg_params_init(&params, run->scratch);
+    vg_pg_put_ops(&params, get_fields, VG_COUNT(get_fields), ops, count);
+    vg_pg_begin(run->pg, false);
+    size_t videos = vg_pg_add(run->pg, &get_statement, &params);
+    size_t outputs = vg_pg_add(run->pg, &get_outputs_statement, &params);
+
+    if (vg_db_pg_run(run) < 0)
+        return -1;
+    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, videos);
+    const struct vg_pg_rows *output_rows = vg_pg_rows(run->pg, outputs);
+
+    for (size_t i = 0; i < count; i++) {
+        struct vg_video_get *op = VG_CONTAINER(ops[i], struct vg_video_get, op);
+        int64_t ord = (int64_t)i + 1;
+        struct vg_video hidden = {0};
+        bool found = row < vg_pg_count(rows) && vg_pg_i64(rows, row, 0) == ord;
+
+        if (found)
+            vg_video_row_read(rows, row++, 1, op->op.arena, &op->video);
+        else
+            vg_db_op_fail(ops[i], VG_ERR_NOT_FOUND, "No such video.");
+        vg_video_rows_outputs(output_rows, &output, ord, found ? op->op.arena : run->scratch,
+                              found ? &op->video : &hidden);
+    }
+    return 0;
+}
+
+static const struct vg_db_kind get_kind = {VG_DB_VIDEO_GET, VG_DB_MAX_BATCH, get_run};
+
+void vg_video_get(struct vg_db *db, struct vg_video_get *op)
+{
+    vg_db_submit(db, &op->op, &get_kind);
+}
+
+/* ---- list: keyset pages by id, which sorts by time. A deleted video is still a good place to go
+ * on from. */
+
+#define LIST_WHERE " FROM videos v WHERE v.project_id = $1::int8 AND v.deleted_at IS NULL AND v.id "
+static const struct vg_pg_statement known_statement = {
+    "vg_video_known", "SELECT 1 FROM videos WHERE id = $2::text AND project_id = $1::int8"};
+/* [ascending] */
+static const struct vg_pg_statement page_statements[2] = {
+    {"vg_video_page_desc", "SELECT " VG_VIDEO_COLUMNS LIST_WHERE
+                           "< coalesce($2::text, '~') ORDER BY v.id DESC LIMIT $3::int4"},
+    {"vg_video_page_asc",
+     "SELECT " VG_VIDEO_COLUMNS LIST_WHERE "> coalesce($2::text, '') ORDER BY v.id LIMIT $3::int4"},
+};
+enum { LIST_BATCH = 16 };
+
+struct list_handles {
+    size_t known, page;
+};
+
+static void list_add(struct vg_db_run *run, const struct vg_video_list *op,
+                     struct list_handles *handles)
+{
+    struct vg_pg_params key, page;
+
+    vg_pg_params_init(&key, run->scratch);
+    vg_pg_put_i64(&key, op->project_id);
+    vg_pg_put_text(&key, op->after);
+    handles->known = vg_pg_add(run->pg, &known_statement, &key);
+    vg_pg_params_init(&page, run->scratch);
+    vg_pg_put_i64(&page, op->project_id);
+    vg_pg_put_text(&page, op->after);
+    vg_pg_put_i32(&page, op->limit + 1);
+    handles->page = vg_pg_add(run->pg, &page_statements[op->ascending], &page);
+}
+
+/* The outputs of the page as read: by id, because the list may have moved since. */
+static int list_outputs(struct vg_db_run *run, struct vg_video_list *op)
+{
+    const char **ids = vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(*ids));
+    struct vg_video **videos = vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(*videos));
+    size_t count = 0;
+
+    for (size_t i = 0; i < op->count; i++) {
+        if (op->videos[i].status != VG_VIDEO_COMPLETED)
+            continue;
+        ids[count] = op->videos[i].id;
+        videos[count++] = &op->videos[i];
+    }
+    return count > 0 ? vg_video_rows_load(run, ids, count, op->op.arena, videos) : 0;
+}
+
+static void list_read(struct vg_db_run *run, struct vg_video_list *op,
+                      const struct list_handles *handles)
+{
+    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handles->page);
+    int found = vg_pg_count(rows);
+
+    if (op->after && vg_pg_count(vg_pg_rows(run->pg, handles->known)) == 0) {
+        vg_db_op_fail(&op->op, VG_ERR_NOT_FOUND, "No such video to go on from.");
+        return;
+    }
+    op->has_more = found > op->limit;
+    op->count = (size_t)(op->has_more ? op->limit : found);
+    op->videos = vg_arena_alloc(op->op.arena, (op->count + 1) * sizeof(*op->videos));
+    for (size_t i = 0; i < op->count; i++)
+        vg_video_row_read(rows, (int)i, 0, op->op.arena, &op->videos[i]);
+}
+
+static int list_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
+{
+    struct list_handles handles[LIST_BATCH];
+
+    vg_pg_begin(run->pg, false);
+    for (size_t i = 0; i < count; i++)
+        list_add(run, VG_CONTAINER(ops[i], struct vg_video_list, op), &handles[i]);
+    if (vg_db_pg_run(run) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        list_read(run, VG_CONTAINER(ops[i], struct vg_video_list, op), &handles[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->ok && list_outputs(run, VG_CONTAINER(ops[i], struct vg_video_list, op)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static const struct vg_db_kind list_kind = {VG_DB_VIDEO_LIST, LIST_BATCH, list_run};
+
+void vg_video_list(struct vg_db *db, struct vg_video_list *op)
+{
+    if (op->limit < 1 || op->limit > 100) {
+        vg_db_refuse(&op->op, VG_ERR_INVALID_REQUEST, "limit must be from 1 to 100.");
+        return;
+    }
+    vg_db_submit(db, &op->op, &list_kind);
+}
+
+/* ---- versions */
+
+static const struct vg_pg_statement versions_statement = {
+    "vg_video_versions", "SELECT i.ord, v.version"
+                         " FROM unnest($1::text[]) WITH ORDINALITY AS i(id, ord)"
+                         " JOIN videos v ON v.id = i.id WHERE v.deleted_at IS NULL"};
+
+static int versions_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
+{
+    struct vg_video_versions *op = VG_CONTAINER(ops[0], struct vg_video_versions, op);
+    struct vg_pg_params params;
+
+    VG_ASSERT(count == 1);
+    vg_pg_params_init(&params, run->scratch);
+    vg_pg_put_texts(&params, op->ids, op->count);
+    vg_pg_begin(run->pg, false);
+    size_t handle = vg_pg_add(run->pg, &versions_statement, &params);
+
+    if (vg_db_pg_run(run) < 0)
+        return -1;
+    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
+
+    op->versions = vg_arena_alloc(op->op.arena, (op->count + 1) * sizeof(*op->versions));
+    for (int i = 0; i < vg_pg_count(rows); i++)
+        op->versions[vg_pg_i64(rows, i, 0) - 1] = vg_pg_i64(rows, i, 1);
+    return 0;
+}
+
+static const struct vg_db_kind versions_kind = {VG_DB_VIDEO_VERSIONS, 1, versions_run};
+
+void vg_video_versions(struct vg_db *db, struct vg_video_versions *op)
+{
+    vg_db_submit(db, &op->op, &versions_kind);
+}
