@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/app.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/monitor.h"
+#include "service/app_priv.h"
+#include "service/janitor.h"
+#include "service/service_priv.h"
+#include "service/watch.h"
+
+static const char *const create_outcomes[] = {"new", "replayed", "refused", "failed", NULL};
+static const struct vg_metric_desc metric_table[] = {
+    [VG_SM_CREATES] = {"videogate_creates_total", VG_METRIC_COUNTER,
+                       "Create and remix calls by outcome.", "outcome", create_outcomes},
+    [VG_SM_DOWNLOAD_BYTES] = {"videogate_download_bytes_total", VG_METRIC_COUNTER,
+                              "Bytes of content handed to callers.", NULL, NULL},
+    [VG_SM_WATCHERS] = {"videogate_watchers", VG_METRIC_GAUGE, "Open WatchVideo streams.", NULL,
+                        NULL},
+    [VG_SM_PURGED] = {"videogate_files_purged_total", VG_METRIC_COUNTER,
+                      "Files the janitor removed.", NULL, NULL},
+};
+
+/* The process's parts in the order they are started; stopped in reverse. */
+struct vg_app {
+    struct vg_app_config config;
+    struct vg_app_setup setup;  /* owned */
+    struct vg_metrics *metrics; /* owned, as all below */
+    struct vg_blob_store *blobs;
+    struct vg_loop *loop;
+    bool loop_runs;
+    struct vg_work_pool *pool;
+    struct vg_jobs *jobs;
+    struct vg_db *db;
+    struct vg_auth *auth;
+    struct vg_media *media;
+    struct vg_hub *hub;
+    struct vg_janitor *janitor;
+    struct vg_rpc_server *server;
+    struct vg_monitor *monitor;
+    struct vg_service service;
+    atomic_bool draining;
+};
+
+struct vg_app *vg_app_new(void)
+{
+    return vg_xalloc(sizeof(struct vg_app));
+}
+
+struct vg_app *vg_app_free(struct vg_app *app)
+{
+    free(app);
+    return NULL;
+}
+
+void *vg_app_config(struct vg_app *app)
+{
+    return &app->config;
+}
+
+int vg_app_check(void *ctx, struct vg_err *err)
+{
+    struct vg_app *app = ctx;
+    struct vg_app_setup setup;
+
+    if (vg_app_setup_make(&setup, &app->config, err) < 0)
+        return -1;
+    vg_app_setup_fini(&setup);
+    return 0;
+}
+
+/* --- what other parts call back --- */
+
+static void lookup_key(void *ctx, struct vg_key_lookup *op)
+{
+    struct vg_app *app = ctx;
+
+    vg_key_lookup(app->db, op);
+}
+
+static void video_changed(void *ctx, const char *video_id)
+{
+    struct vg_app *app = ctx;
+
+    vg_watch_nudge(app->hub, video_id);
+}
+
+static void video_translate(void *ctx, const struct vg_video *video, Videogate__V1__Video *out,
+                            struct vg_arena *arena)
+{
+    struct vg_app *app = ctx;
+
+    vg_translate_video(video, app->setup.public_url, vg_wall_ms() / 1000, arena, out);
+}
+
+static bool ready(void *ctx, char *why, size_t why_size)
+{
+    struct vg_app *app = ctx;
+
+    if (atomic_load(&app->draining)) {
+        (void)snprintf(why, why_size, "stopping");
+        return false;
+    }
+    return vg_db_ready(app->db, why, why_size) && vg_jobs_ready(app->jobs, why, why_size);
+}
+
+/* --- start --- */
+
+static int start_store(struct vg_app *app, struct vg_err *err)
+{
+    const struct vg_blob_options options = {
+        .dir = app->config.blob_dir, .reserve_bytes = app->config.blob_reserve, .stale_ms = 60000};
+
+    return vg_blob_store_open(&app->blobs, &options, err);
+}
+
+static int start_threads(struct vg_app *app, struct vg_err *err)
+{
+    app->loop = vg_loop_new();
+    if (vg_loop_start(app->loop, "service", err) < 0)
+        return -1;
+    app->loop_runs = true;
+    return vg_work_pool_start(&app->pool, "files", (int)app->config.pool_threads, err);
+}
+
+static int start_jobs(struct vg_app *app, struct vg_err *err)
+{
+    const struct vg_app_config *c = &app->config;
+    char host[64] = "";
+    char owner[96];
+    struct vg_jobs_options options = {
+        .blobs = app->blobs,
+        .metrics = app->metrics,
+        .owner = owner,
+        .workers = c->workers,
+        .webhook = c->webhook,
+        .webhook_schedule = c->webhook_schedule,
+        .project_concurrency = (int32_t)c->project_concurrency,
+        .lease_ms = c->lease_ms,
+        .retry_unknown_submit = strcmp(c->on_unknown_submit, "retry") == 0,
+        .retention_s = c->retention_ms / 1000,
+        .changed = video_changed,
+        .translate = video_translate,
+        .ctx = app,
+    };
+
+    (void)gethostname(host, sizeof(host) - 1);
+    (void)snprintf(owner, sizeof(owner), "%s:%ld", host, (long)getpid());
+    memcpy(options.secret_key, app->service.secret_key, sizeof(options.secret_key));
+    return vg_jobs_new(&app->jobs, &options, err);
+}
+
+static int start_database(struct vg_app *app, struct vg_err *err)
+{
+    const struct vg_db_options options = {
+        .url = app->config.database_url,
+        .executors = (int)app->config.db_connections,
+        .metrics = app->metrics,
+        .wake_executor = vg_jobs_executor(app->jobs),
+        .wake = vg_jobs_wake(app->jobs),
+    };
+
+    return vg_db_start(&app->db, &options, err);
+}
+
+/* Everything the handlers touch is in place before the server is. */
+static int start_parts(struct vg_app *app, struct vg_err *err)
+{
+    const struct vg_auth_options auth = {.lookup = lookup_key,
+                                         .lookup_ctx = app,
+                                         .executor = vg_loop_executor(app->loop),
+                                         .admin_key = app->config.admin_key,
+                                         .metrics = app->metrics};
+    const struct vg_media_options media = {.loop = app->loop, .guard = &app->setup.image_guard};
+    const struct vg_janitor_options janitor = {.service = &app->service};
+    struct vg_service *s = &app->service;
+
+    app->auth = vg_auth_new(&auth);
+    if (vg_media_new(&app->media, &media, err) < 0)
+        return -1;
+    s->db = app->db;
+    s->auth = app->auth;
+    s->env = (struct vg_validate_env){
+        .catalog = app->setup.catalog,
+        .callback_guard = &app->setup.callback_guard,
+        .providers = app->setup.providers,
+        .provider_count = app->setup.provider_count,
+        .route_all_provider = app->setup.route_all_provider,
+        .route_all_model = app->setup.route_all_model,
+        .allow_closed = app->config.allow_closed,
+        .max_deadline_s = app->config.job_deadline_ms / 1000,
+        .default_callback_url = app->setup.default_callback_url,
+        .default_callback_secret =
+            app->setup.default_callback_url ? app->config.default_callback_secret : NULL,
+    };
+    s->blobs = app->blobs;
+    s->pool = vg_work_pool_executor(app->pool);
+    s->loop = app->loop;
+    s->media = app->media;
+    s->jobs = app->jobs;
+    s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
+    s->public_url = app->setup.public_url;
+    s->hub = app->hub = vg_hub_new(s);
+    app->janitor = vg_janitor_new(&janitor);
+    return 0;
+}
+
+static int start_server(struct vg_app *app, struct vg_err *err)
+{
+    const struct vg_app_config *c = &app->config;
+    const struct vg_rpc_service services[] = {vg_video_service(&app->service),
+                                              vg_admin_service(&app->service)};
+    const struct vg_rpc_server_options options = {
+        .listen = c->listen,
+        .tls = {.cert_file = c->tls_cert, .key_file = c->tls_key, .ca_file = c->tls_client_ca},
+        .services = services,
+        .service_count = VG_COUNT(services),
+        .threads = (int)c->rpc_threads,
+        .max_in_flight = (int)c->max_in_flight,
+        .max_message = (size_t)c->max_message,
+        .edge_batch = true,
+        .metrics = app->metrics,
+    };
+
+    return vg_rpc_server_start(&app->server, &options, err);
+}
+
+static int start_monitor(struct vg_app *app, struct vg_err *err)
+{
+    const struct vg_monitor_options options = {
+        .listen = app->config.monitor, .metrics = app->metrics, .ready = ready, .ready_ctx = app};
+
+    return vg_monitor_start(&app->monitor, &options, err);
+}
+
+static void stop_parts(struct vg_app *app);
+
+int vg_app_start(void *ctx, struct vg_err *err)
+{
+    static int (*const steps[])(struct vg_app *, struct vg_err *) = {
+        start_store, start_threads, start_jobs,  start_database,
+        start_parts, start_monitor, start_server};
+    struct vg_app *app = ctx;
+
+    if (vg_app_setup_make(&app->setup, &app->config, err) < 0)
+        return -1;
+    vg_rpc_init();
+    vg_sha256(app->service.secret_key, app->config.secret_key, strlen(app->config.secret_key));
+    app->metrics = vg_metrics_new();
+    for (size_t i = 0; i < VG_COUNT(steps); i++)
+        if (steps[i](app, err) < 0) {
+            stop_parts(app);
+            return -1;
+        }
+    vg_jobs_start(app->jobs, app->db);
+    vg_janitor_start(app->janitor);
+    vg_log(VG_LOG_INFO, "serving", VG_S("listen", app->config.listen),
+           VG_I("port", vg_rpc_server_port(app->server)), VG_S("monitor", app->config.monitor));
+    return 0;
+}
+
+/* --- stop --- */
+
+void vg_app_drain(void *ctx, int64_t deadline_ns)
+{
+    struct vg_app *app = ctx;
+
+    atomic_store(&app->draining, true);
+    vg_log(VG_LOG_INFO, "draining", VG_I("in_flight", atomic_load(&app->service.in_flight)));
+    vg_janitor_close(app->janitor);
+    vg_hub_close(app->hub); /* watchers would keep the server from draining */
+    vg_rpc_server_drain(app->server, deadline_ns);
+    vg_jobs_drain(app->jobs, deadline_ns);
+}
+
+static void pause_a_moment(void)
+{
+    const struct timespec ms = {.tv_nsec = 2 * VG_NS_PER_MS};
+
+    (void)nanosleep(&ms, NULL);
+}
+
+/* Requests and the janitor end by themselves: their database operations have deadlines, the rest is
+ * cancelled. */
+static void wait_idle(struct vg_app *app)
+{
+    while (atomic_load(&app->service.in_flight) > 0 || !vg_janitor_idle(app->janitor))
+        pause_a_moment();
+}
+
+/* Also undoes a start that failed half-way: then the later parts are NULL. */
+static void stop_parts(struct vg_app *app)
+{
+    if (app->server)
+        app->server = vg_rpc_server_stop(app->server);
+    if (app->janitor)
+        wait_idle(app);
+    if (app->monitor)
+        app->monitor = vg_monitor_stop(app->monitor);
+    if (app->db)
+        app->db = vg_db_stop(app->db, vg_deadline_in_ms(2000));
+    app->jobs = vg_jobs_free(app->jobs);
+    if (app->pool)
+        app->pool = vg_work_pool_stop(app->pool);
+    if (app->loop_runs)
+        vg_loop_join(app->loop);
+    app->media = vg_media_free(app->media);
+    if (app->loop)
+        app->loop = vg_loop_free(app->loop);
+    app->janitor = vg_janitor_free(app->janitor);
+    app->hub = vg_hub_free(app->hub);
+    app->auth = vg_auth_free(app->auth);
+    app->blobs = vg_blob_store_close(app->blobs);
+    app->metrics = vg_metrics_free(app->metrics);
+    vg_app_setup_fini(&app->setup);
+    vg_rpc_fini();
+}
+
+void vg_app_stop(void *ctx)
+{
+    struct vg_app *app = ctx;
+
+    stop_parts(app);
+    vg_log(VG_LOG_INFO, "stopped", VG_I("in_flight", 0));
+}

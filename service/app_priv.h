@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration struct, shared by app.c and app_config.c. Private to the two. */
+#ifndef VG_SERVICE_APP_PRIV_H
+#define VG_SERVICE_APP_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "service/app.h"
+#include "service/catalog.h"
+#include "service/validate.h"
+
+/* Filled from the table; texts owned by it. */
+struct vg_app_config {
+    char *listen, *monitor;
+    char *tls_cert, *tls_key, *tls_client_ca;
+    char *database_url;
+    int64_t db_connections;
+    char *blob_dir;
+    int64_t blob_reserve;
+    char *catalog;
+    char *workers, *webhook, *webhook_schedule;
+    char *admin_key, *secret_key;
+    char *public_url;
+    char *route_all;
+    bool allow_closed;
+    char *on_unknown_submit;
+    int64_t project_concurrency, lease_ms, job_deadline_ms, retention_ms;
+    bool callback_allow_http, callback_allow_any_port;
+    char *callback_allow_nets;
+    char *default_callback_url, *default_callback_secret;
+    bool image_allow_http, image_allow_any_port;
+    char *image_allow_nets;
+    int64_t rpc_threads, max_in_flight, max_message, pool_threads;
+};
+
+/* What the configuration comes to, checked; texts owned. */
+struct vg_app_setup {
+    struct vg_catalog *catalog;
+    struct vg_http_guard callback_guard, image_guard; /* nets borrowed from the configuration */
+    char *public_url;                                 /* without a slash at its end */
+    char *route_all_provider, *route_all_model;
+    char *default_callback_url; /* normalised */
+    char *providers_text;       /* holds what `providers` points to */
+    const char **providers;
+    size_t provider_count;
+};
+
+VG_MUSTCHECK int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *config,
+                                   struct vg_err *err);
+void vg_app_setup_fini(struct vg_app_setup *setup);
+
+#endif
