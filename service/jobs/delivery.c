@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Callback deliveries: claim, build the body once, store it, send it, record what came of it. The
+ * schedule and the log are ours, one attempt is the webhook sender's. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/id.h"
+#include "common/json_pb.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/str.h"
+#include "service/jobs/jobs_priv.h"
+#include "videogate/v1/webhook.pb-c.h"
+
+enum {
+    ATTEMPT_MS = 30 * 1000,
+    RPC_SLACK_MS = 5000,
+    LEASE_MS = 60 * 1000, /* an attempt and its record, with room; no heartbeat */
+    CLAIM_DEADLINE_MS = 10 * 1000,
+    RECORD_DEADLINE_MS = 10 * 1000,
+    RECORD_RETRY_MS = 300,
+    MAX_SLEEP_MS = 1000,
+    RETRY_MIN_MS = 100,
+    RETRY_MAX_MS = 5000,
+    SENDER_AWAY_MS = 250, /* look again */
+    AWAY_WAIT_MS = 2000,  /* a delivery whose sender went away in mid-call */
+    MAX_BODY = 1024 * 1024,
+    MAX_SECRET = 4096,
+    MAX_REASON = 200,
+    MAX_FRAME = 4 * 1024 * 1024
+};
+
+struct delivery {
+    struct vg_deliveries *all; /* borrowed */
+    struct delivery *prev, *next;
+    struct vg_arena *arena; /* owned */
+    struct vg_delivery row; /* strings in the arena */
+    int64_t claimed_ns;
+    struct vg_delivery_body body;
+    struct vg_rpc_unary call;
+    struct vg_delivery_result result;
+    struct vg_timer retry;
+    bool calling, storing;
+};
+
+struct vg_deliveries {
+    struct vg_jobs *jobs;
+    struct vg_rpc_channel *channel; /* owned; NULL: no sender configured */
+    struct vg_timer timer;
+    struct vg_delivery_claim claim;
+    bool claiming, again;
+    int32_t failures;
+    struct delivery *list;
+    int32_t count;
+};
+
+static void record(struct delivery *d);
+static void send(struct delivery *d);
+
+/* ---- one delivery -------------------------------------------------------------------------- */
+
+static void free_delivery(struct delivery *d)
+{
+    struct vg_deliveries *all = d->all;
+    if (d->prev) {
+        d->prev->next = d->next;
+    } else {
+        all->list = d->next;
+    }
+    if (d->next) {
+        d->next->prev = d->prev;
+    }
+    all->count--;
+    vg_timer_stop(&d->retry);
+    vg_arena_free(d->arena);
+    free(d);
+    vg_jobs_busy(all->jobs, -1);
+    vg_deliveries_kick(all->jobs);
+}
+
+static void log_result(const struct delivery *d)
+{
+    const struct vg_delivery_result *r = &d->result;
+    vg_log(VG_LOG_INFO, "delivery", VG_S("delivery", d->row.id), VG_S("video", d->row.video_id),
+           VG_S("state", vg_delivery_state_name(r->state)), VG_I("attempt", d->row.attempts + 1),
+           VG_I("http_status", r->http_status), VG_S("reason", r->reason),
+           VG_I("duration_ms", r->duration_ms), VG_I("due_ms", r->due_ms));
+}
+
+static void record_done(struct vg_task *task)
+{
+    struct delivery *d = VG_CONTAINER(task, struct delivery, result.op.done);
+    struct vg_jobs *jobs = d->all->jobs;
+    d->storing = false;
+    const struct vg_err *err = &d->result.op.err;
+    if (d->result.op.ok) {
+        if (d->result.applied) {
+            log_result(d);
+        }
+        free_delivery(d);
+        return;
+    }
+    int64_t held_ms = (vg_now_ns() - d->claimed_ns) / VG_NS_PER_MS;
+    if (jobs->dying || !vg_err_info(err->kind)->retryable || held_ms > 2 * (int64_t)LEASE_MS) {
+        vg_log(VG_LOG_ERROR, "delivery not recorded", VG_S("delivery", d->row.id),
+               VG_S("error", vg_err_info(err->kind)->reason),
+               VG_S("next", "sent again when its lease has run out"));
+        free_delivery(d);
+        return;
+    }
+    vg_timer_start(&d->retry, vg_deadline_in_ms(RECORD_RETRY_MS));
+}
+
+static void record_again(struct vg_timer *timer)
+{
+    record(VG_CONTAINER(timer, struct delivery, retry));
+}
+
+static void record(struct delivery *d)
+{
+    if (d->all->jobs->dying) {
+        free_delivery(d);
+        return;
+    }
+    d->storing = true;
+    d->result.op = (struct vg_db_op){
+        .executor = d->all->jobs->executor,
+        .done = {.run = record_done},
+        .deadline_ns = vg_deadline_in_ms(RECORD_DEADLINE_MS),
+        .arena = d->arena,
+    };
+    d->result.id = d->row.id;
+    d->result.lease_seq = d->row.lease_seq;
+    vg_delivery_result(d->all->jobs->db, &d->result);
+}
+
+static void count_end(const struct delivery *d, enum vg_delivery_end end)
+{
+    vg_metric_add(d->all->jobs->metrics, VG_JM_DELIVERIES, end, 1);
+}
+
+/* An attempt was made: what the schedule says. */
+static void attempted(struct delivery *d, Videogate__V1__DeliverOutcome outcome, int32_t status,
+                      const char *reason, int64_t retry_after_ms, int64_t duration_ms)
+{
+    const struct vg_delivery_next next = vg_delivery_next(
+        &d->all->jobs->schedule, d->row.attempts + 1, outcome, retry_after_ms, vg_random_unit());
+    d->result.state = next.state;
+    d->result.due_ms = next.wait_ms;
+    d->result.http_status = status;
+    d->result.reason = reason;
+    d->result.duration_ms = duration_ms;
+    static const enum vg_delivery_end ends[VG_DELIVERY_STATE_MAX] = {
+        [VG_DELIVERY_PENDING] = VG_DE_RETRY,
+        [VG_DELIVERY_DELIVERED] = VG_DE_DELIVERED,
+        [VG_DELIVERY_FAILED] = VG_DE_EXHAUSTED,
+        [VG_DELIVERY_GONE] = VG_DE_GONE,
+    };
+    bool refused = outcome == VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_REFUSED;
+    count_end(d, refused ? VG_DE_REFUSED : ends[next.state]);
+    record(d);
+}
+
+/* The receiver saw nothing: only the row goes back. */
+static void not_attempted(struct delivery *d, int64_t wait_ms)
+{
+    d->result.not_made = true;
+    d->result.state = VG_DELIVERY_PENDING;
+    d->result.due_ms = wait_ms;
+    d->result.reason = "sender_away";
+    count_end(d, VG_DE_SENDER_AWAY);
+    record(d);
+}
+
+static void deliver_done(struct vg_task *task)
+{
+    struct delivery *d = VG_CONTAINER(task, struct delivery, call.done);
+    struct vg_jobs *jobs = d->all->jobs;
+    d->calling = false;
+    ProtobufCMessage *message = d->call.response;
+    d->call.response = NULL;
+    if (d->call.ok) {
+        const Videogate__V1__DeliverResponse *r =
+            (const Videogate__V1__DeliverResponse *)(const void *)message;
+        attempted(d, r->outcome, r->http_status, vg_clean_text(d->arena, r->reason, MAX_REASON),
+                  r->retry_after_ms, r->duration_ms);
+    } else if (d->call.grpc_code == VG_GRPC_UNAVAILABLE || jobs->draining) {
+        not_attempted(d, jobs->draining ? 0 : AWAY_WAIT_MS);
+    } else {
+        attempted(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0, "sender_failed", 0,
+                  (vg_now_ns() - d->claimed_ns) / VG_NS_PER_MS);
+    }
+    if (message) {
+        protobuf_c_message_free_unpacked(message, NULL);
+    }
+}
+
+static void send(struct delivery *d)
+{
+    struct vg_jobs *jobs = d->all->jobs;
+    if (jobs->draining) {
+        not_attempted(d, 0);
+        return;
+    }
+    struct vg_buf secret;
+    vg_buf_init(&secret, MAX_SECRET);
+    struct vg_view sealed = {d->row.secret_sealed, d->row.secret_size};
+    if (vg_unseal(&secret, jobs->options.secret_key, vg_view_of(d->row.video_id), sealed) ||
+        vg_buf_addc(&secret, '\0')) {
+        vg_buf_fini(&secret);
+        /* the key may be put right: the schedule gives the time */
+        attempted(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0, "secret_unreadable",
+                  0, 0);
+        return;
+    }
+    Videogate__V1__DeliverRequest request = VIDEOGATE__V1__DELIVER_REQUEST__INIT;
+    request.id = (char *)(uintptr_t)d->row.id;
+    request.url = (char *)(uintptr_t)d->row.url;
+    request.secret = secret.data;
+    request.body.data = (uint8_t *)(uintptr_t)d->row.body;
+    request.body.len = d->row.body_size;
+    request.timeout_ms = ATTEMPT_MS;
+    d->calling = true;
+    d->call = (struct vg_rpc_unary){
+        .service_method = "/videogate.v1.WebhookSenderService/Deliver",
+        .request = &request.base,
+        .response_type = &videogate__v1__deliver_response__descriptor,
+        .deadline_ns = vg_deadline_in_ms(ATTEMPT_MS + RPC_SLACK_MS),
+        .alone = true,
+        .executor = jobs->executor,
+        .done = {.run = deliver_done},
+    };
+    vg_rpc_unary_start(d->all->channel, &d->call);
+    explicit_bzero(secret.data, secret.len);
+    vg_buf_fini(&secret);
+}
+
+/* ---- the body ------------------------------------------------------------------------------ */
+
+static void body_done(struct vg_task *task)
+{
+    struct delivery *d = VG_CONTAINER(task, struct delivery, body.op.done);
+    d->storing = false;
+    if (d->body.op.ok && d->body.applied && !d->all->jobs->dying) {
+        send(d);
+    } else {
+        free_delivery(d); /* nothing was sent; again when the lease has run out */
+    }
+}
+
+static const char *event_type(const struct vg_video *video)
+{
+    return video->status == VG_VIDEO_COMPLETED ? "video.completed" : "video.failed";
+}
+
+static int build_body(struct delivery *d, struct vg_buf *out)
+{
+    const struct vg_video *video = &d->row.video;
+    Videogate__V1__Video message = VIDEOGATE__V1__VIDEO__INIT;
+    d->all->jobs->options.translate(d->all->jobs->options.ctx, video, &message, d->arena);
+    struct vg_json_writer w;
+    vg_json_begin(&w, out);
+    vg_json_object_open(&w);
+    vg_json_put_key(&w, "id");
+    vg_json_put_text(&w, d->row.id);
+    vg_json_put_key(&w, "object");
+    vg_json_put_text(&w, "event");
+    vg_json_put_key(&w, "type");
+    vg_json_put_text(&w, event_type(video));
+    vg_json_put_key(&w, "created_at");
+    vg_json_put_int(&w, video->completed_at ? video->completed_at : d->row.created_at);
+    vg_json_put_key(&w, "data");
+    vg_pb_to_json(&message.base, vg_api_shape(), &w);
+    vg_json_object_close(&w);
+    return vg_buf_ok(out) ? 0 : -1;
+}
+
+static void store_body(struct delivery *d)
+{
+    struct vg_buf buf;
+    vg_buf_init(&buf, MAX_BODY);
+    if (build_body(d, &buf)) {
+        vg_buf_fini(&buf);
+        attempted(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0, "body_too_large", 0,
+                  0);
+        return;
+    }
+    d->row.body = vg_arena_memdup(d->arena, buf.data, buf.len);
+    d->row.body_size = buf.len;
+    vg_buf_fini(&buf);
+    d->storing = true;
+    d->body = (struct vg_delivery_body){
+        .op = {.executor = d->all->jobs->executor,
+               .done = {.run = body_done},
+               .deadline_ns = vg_deadline_in_ms(RECORD_DEADLINE_MS),
+               .arena = d->arena},
+        .id = d->row.id,
+        .lease_seq = d->row.lease_seq,
+        .body = d->row.body,
+        .body_size = d->row.body_size,
+    };
+    vg_delivery_body(d->all->jobs->db, &d->body);
+}
+
+/* ---- claiming ------------------------------------------------------------------------------ */
+
+static const char *dup_text(struct vg_arena *arena, const char *text)
+{
+    return text ? vg_arena_strdup(arena, text) : NULL;
+}
+
+/* The row without its video, which lives in the claim's arena. */
+static void copy_row(struct delivery *d, const struct vg_delivery *row)
+{
+    d->row = *row;
+    d->row.id = dup_text(d->arena, row->id);
+    d->row.video_id = dup_text(d->arena, row->video_id);
+    d->row.url = dup_text(d->arena, row->url);
+    d->row.last_reason = NULL;
+    d->row.secret_sealed =
+        vg_arena_memdup(d->arena, row->secret_size ? row->secret_sealed : "", row->secret_size);
+    if (row->body) {
+        d->row.body = vg_arena_memdup(d->arena, row->body, row->body_size);
+    }
+}
+
+/* Everything that needs the claim's arena happens before this returns. */
+static void start_delivery(struct vg_deliveries *all, const struct vg_delivery *row)
+{
+    struct delivery *d = vg_xalloc(sizeof(*d));
+    d->all = all;
+    d->arena = vg_arena_new();
+    d->claimed_ns = vg_now_ns();
+    copy_row(d, row);
+    vg_timer_init(&d->retry, all->jobs->loop, record_again);
+    d->next = all->list;
+    if (d->next) {
+        d->next->prev = d;
+    }
+    all->list = d;
+    all->count++;
+    vg_jobs_busy(all->jobs, 1);
+    if (d->row.body) {
+        send(d);
+    } else {
+        store_body(d);
+    }
+}
+
+static int64_t sleep_ms(struct vg_deliveries *all, const struct vg_delivery_claim *claim)
+{
+    if (!claim->op.ok) {
+        all->failures++;
+        return vg_fsm_backoff(RETRY_MIN_MS, RETRY_MAX_MS, all->failures, vg_random_unit());
+    }
+    all->failures = 0;
+    if (claim->next_due_ms <= 0) {
+        return RETRY_MIN_MS; /* due, but its receiver has all it may have at once */
+    }
+    return claim->next_due_ms < MAX_SLEEP_MS ? claim->next_due_ms : MAX_SLEEP_MS;
+}
+
+static void claim_done(struct vg_task *task)
+{
+    struct vg_deliveries *all = VG_CONTAINER(task, struct vg_deliveries, claim.op.done);
+    struct vg_jobs *jobs = all->jobs;
+    struct vg_delivery_claim claim = all->claim;
+    vg_jobs_busy(jobs, 1);
+    if (claim.op.ok && !jobs->dying) {
+        for (size_t i = 0; i < claim.count; i++) {
+            start_delivery(all, &claim.deliveries[i]);
+        }
+    }
+    all->claiming = false;
+    if (!jobs->draining) {
+        vg_timer_start(&all->timer, vg_deadline_in_ms(sleep_ms(all, &claim)));
+        bool more = claim.op.ok && claim.count > 0 && (int32_t)claim.count == claim.limit;
+        if (all->again || more) {
+            vg_deliveries_kick(jobs);
+        }
+    }
+    vg_arena_free(claim.op.arena);
+    vg_jobs_busy(jobs, -1);
+}
+
+static void claim_now(struct vg_deliveries *all)
+{
+    all->claiming = true;
+    all->again = false;
+    vg_timer_stop(&all->timer);
+    all->claim = (struct vg_delivery_claim){
+        .op = {.executor = all->jobs->executor,
+               .done = {.run = claim_done},
+               .deadline_ns = vg_deadline_in_ms(CLAIM_DEADLINE_MS),
+               .arena = vg_arena_new()},
+        .limit = VG_DELIVERIES_MAX - all->count,
+        .lease_ms = LEASE_MS,
+        .per_host = VG_DELIVERIES_PER_HOST,
+    };
+    vg_delivery_claim(all->jobs->db, &all->claim);
+}
+
+static void try_claim(struct vg_deliveries *all)
+{
+    if (all->claiming || all->count >= VG_DELIVERIES_MAX) {
+        return;
+    }
+    if (!vg_rpc_channel_ready(all->channel, true)) {
+        vg_timer_start(&all->timer, vg_deadline_in_ms(SENDER_AWAY_MS));
+        return;
+    }
+    claim_now(all);
+}
+
+void vg_deliveries_kick(struct vg_jobs *jobs)
+{
+    if (!jobs->started || jobs->draining || !jobs->deliveries->channel) {
+        return;
+    }
+    jobs->deliveries->again = true;
+    if (jobs->deliveries->failures == 0) {
+        try_claim(jobs->deliveries);
+    }
+}
+
+static void time_to_claim(struct vg_timer *timer)
+{
+    struct vg_deliveries *all = VG_CONTAINER(timer, struct vg_deliveries, timer);
+    if (!all->jobs->draining) {
+        try_claim(all);
+        if (!all->claiming && !vg_timer_armed(&all->timer)) {
+            vg_timer_start(&all->timer, vg_deadline_in_ms(MAX_SLEEP_MS));
+        }
+    }
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+int vg_deliveries_new(struct vg_deliveries **out, struct vg_jobs *jobs,
+                      const struct vg_jobs_options *options, struct vg_err *err)
+{
+    struct vg_deliveries *all = vg_xalloc(sizeof(*all));
+    all->jobs = jobs;
+    vg_timer_init(&all->timer, jobs->loop, time_to_claim);
+    if (options->webhook && options->webhook[0]) {
+        VG_ASSERT(options->translate);
+        const struct vg_rpc_channel_options channel = {
+            .target = options->webhook,
+            .tls = options->tls,
+            .use_tls = options->use_tls,
+            .max_message = MAX_FRAME,
+            .metrics = options->metrics,
+        };
+        if (vg_rpc_channel_new(&all->channel, &channel, err)) {
+            free(all);
+            return -1;
+        }
+    }
+    *out = all;
+    return 0;
+}
+
+void vg_deliveries_stop(struct vg_jobs *jobs)
+{
+    vg_timer_stop(&jobs->deliveries->timer);
+}
+
+void vg_deliveries_cut_short(struct vg_jobs *jobs)
+{
+    for (struct delivery *d = jobs->deliveries->list, *next; d; d = next) {
+        next = d->next;
+        if (d->calling) {
+            vg_rpc_unary_cancel(&d->call);
+        } else if (jobs->dying && !d->storing) {
+            free_delivery(d);
+        }
+    }
+}
+
+void vg_deliveries_close(struct vg_deliveries *deliveries)
+{
+    if (deliveries->channel) {
+        deliveries->channel = vg_rpc_channel_free(deliveries->channel);
+    }
+}
+
+struct vg_deliveries *vg_deliveries_free(struct vg_deliveries *deliveries)
+{
+    free(deliveries);
+    return NULL;
+}

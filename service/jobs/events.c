@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What workers say, cleaned and bounded, as events of the decision core. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/str.h"
+#include "service/jobs/jobs_priv.h"
+
+static const char *const class_words[] = {
+    "unspecified", "invalid_request", "content_filtered", "auth",       "billing",
+    "model_gone",  "rate_limited",    "concurrency_full", "overloaded", "upstream_internal",
+    "timeout",     "network",         "result_expired",   "not_found",
+};
+
+const char *vg_error_class_word(Videogate__V1__ErrorClass class)
+{
+    size_t i = (size_t) class;
+    return i < VG_COUNT(class_words) ? class_words[i] : class_words[0];
+}
+
+const char *vg_clean_text(struct vg_arena *arena, const char *text, size_t max)
+{
+    size_t len = text ? strnlen(text, max) : 0;
+    char *out = vg_arena_memdup(arena, len ? text : "", len);
+    size_t whole = vg_utf8_cut(out, len);
+    if (vg_utf8_valid(out, whole)) {
+        out[whole] = '\0';
+    }
+    bool ascii_only = !vg_utf8_valid(out, strlen(out));
+    for (char *c = out; ascii_only && *c; c++) {
+        *c = (unsigned char)*c < 0x80 ? *c : '?';
+    }
+    for (char *c = out; *c; c++) {
+        if ((unsigned char)*c < 0x20) {
+            *c = ' ';
+        }
+    }
+    return out;
+}
+
+void vg_event_from_error(struct vg_fsm_event *event, const Videogate__V1__ProviderError *error,
+                         struct vg_arena *arena)
+{
+    event->kind = VG_EV_ERROR;
+    event->wait_ms = error->retry_after_ms > 0 ? error->retry_after_ms : 0;
+    event->error = (struct vg_fsm_error){
+        .class = error->class_,
+        .retryable = error->retryable,
+        .fallback_ok = error->fallback_ok,
+        .maybe_submitted = error->maybe_submitted,
+        .charged = error->charged,
+        .public_message = vg_clean_text(arena, error->public_message, VG_PUBLIC_SIZE - 1),
+    };
+    char raw[2 * VG_REASON_SIZE];
+    (void)snprintf(raw, sizeof(raw), "%s http=%d code=%.80s: %.800s",
+                   vg_error_class_word(error->class_), error->http_status, error->upstream_code,
+                   error->upstream_message);
+    event->reason = vg_clean_text(arena, raw, VG_REASON_SIZE - 1);
+}
+
+/* The provider has a job that we cannot follow: it may cost money, so nothing is tried again. */
+static void unusable(struct vg_fsm_event *event)
+{
+    event->kind = VG_EV_ERROR;
+    event->reason = "the worker's answer cannot be used";
+    event->error = (struct vg_fsm_error){
+        .class = VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_UPSTREAM_INTERNAL, .charged = true};
+}
+
+static void upstream(struct vg_fsm_event *event, const char *id, const ProtobufCBinaryData *state)
+{
+    size_t len = strnlen(id, VG_UPSTREAM_ID_MAX + 1);
+    if (len > VG_UPSTREAM_ID_MAX || !vg_utf8_valid(id, len) || state->len > VG_POLL_STATE_MAX) {
+        unusable(event);
+        return;
+    }
+    event->upstream_id = id;
+    event->poll_state = state->data;
+    event->poll_state_size = state->len;
+}
+
+void vg_event_from_accepted(struct vg_fsm_event *event, const Videogate__V1__Accepted *accepted)
+{
+    event->kind = VG_EV_ACCEPTED;
+    event->wait_ms = accepted->poll_after_ms;
+    upstream(event, accepted->upstream_id, &accepted->poll_state);
+}
+
+void vg_event_from_finished(struct vg_fsm_event *event, const Videogate__V1__Finished *finished)
+{
+    event->kind = VG_EV_FINISHED;
+    upstream(event, finished->upstream_id, &finished->poll_state);
+}
+
+bool vg_rpc_malformed(int grpc_code)
+{
+    return grpc_code == VG_GRPC_INVALID_ARGUMENT || grpc_code == VG_GRPC_UNIMPLEMENTED;
+}
+
+bool vg_rpc_refused(int grpc_code)
+{
+    return grpc_code == VG_GRPC_UNAUTHENTICATED || grpc_code == VG_GRPC_PERMISSION_DENIED ||
+           grpc_code == VG_GRPC_FAILED_PRECONDITION;
+}

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One generation from claim to release: event -> decision -> commit -> step -> event. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "service/jobs/jobs_priv.h"
+
+enum {
+    CHANGE_DEADLINE_MS = 10 * 1000,
+    CHANGE_RETRY_MS = 300,
+    CHANGE_GIVE_UP_LEASES =
+        20,           /* a change that the database does not take is dropped after so long */
+    PUT_OFF_MS = 400, /* no place in memory */
+    NO_WORKER_MS = 15 * 1000
+};
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void link_job(struct vg_job *job)
+{
+    struct vg_jobs *jobs = job->jobs;
+    job->next = jobs->jobs;
+    if (job->next) {
+        job->next->prev = job;
+    }
+    jobs->jobs = job;
+    jobs->job_count++;
+    vg_jobs_busy(jobs, 1);
+}
+
+static void unlink_job(struct vg_job *job)
+{
+    struct vg_jobs *jobs = job->jobs;
+    if (job->prev) {
+        job->prev->next = job->next;
+    } else {
+        jobs->jobs = job->next;
+    }
+    if (job->next) {
+        job->next->prev = job->prev;
+    }
+    jobs->job_count--;
+}
+
+static void count_in(struct vg_job *job)
+{
+    if (job->worker && !job->counted) {
+        job->counted = true;
+        job->worker->in_flight++;
+        vg_metric_add(job->jobs->metrics, VG_JM_IN_FLIGHT, job->worker->series, 1);
+    }
+}
+
+static void count_out(struct vg_job *job)
+{
+    if (job->counted) {
+        job->counted = false;
+        job->worker->in_flight--;
+        vg_metric_add(job->jobs->metrics, VG_JM_IN_FLIGHT, job->worker->series, -1);
+    }
+}
+
+static bool in_flight(const struct vg_job *job)
+{
+    return job->calling || job->changing || job->renewing || job->fetch || job->inputs;
+}
+
+void vg_job_settle(struct vg_job *job)
+{
+    if (!job->ended || in_flight(job)) {
+        return;
+    }
+    struct vg_jobs *jobs = job->jobs;
+    count_out(job);
+    unlink_job(job);
+    vg_gate_leave(job);
+    vg_spec_close(&job->spec);
+    vg_arena_free(job->arena);
+    free(job);
+    vg_jobs_busy(jobs, -1);
+    if (!jobs->draining) {
+        vg_dispatcher_kick(jobs);
+    }
+}
+
+void vg_job_end(struct vg_job *job)
+{
+    if (!job->ended) {
+        job->ended = true;
+        vg_heartbeat_stop(job);
+        vg_timer_stop(&job->retry);
+        if (job->gate) {
+            vg_gate_forget(job);
+        }
+        vg_job_cut_short(job);
+    }
+    vg_job_settle(job);
+}
+
+void vg_job_cut_short(struct vg_job *job)
+{
+    if (job->gate && (job->lost || job->jobs->hurried)) {
+        vg_gate_forget(job);
+        vg_job_simple(job, VG_EV_PUT_OFF, 0);
+        return;
+    }
+    if (job->calling) {
+        vg_rpc_unary_cancel(&job->call);
+        return;
+    }
+    if (job->fetch) {
+        vg_fetch_cut_short(job);
+        return;
+    }
+    if (job->lost && !in_flight(job) && !job->ended) {
+        vg_job_end(job);
+    }
+}
+
+/* ---- recording ----------------------------------------------------------------------------- */
+
+static void change_done(struct vg_task *task);
+
+static const char *keep_text(struct vg_job *job, const char *text)
+{
+    return text ? vg_arena_strdup(job->arena, text) : NULL;
+}
+
+/* The decision outlives the event that it borrowed from. */
+static void own_decision(struct vg_job *job, const struct vg_fsm_event *event)
+{
+    struct vg_fsm_decision *d = &job->decision;
+    d->error_code = keep_text(job, d->error_code);
+    d->error_message = keep_text(job, d->error_message);
+    d->reason = keep_text(job, d->reason);
+    job->up_id = job->row.upstream_id;
+    job->up_state = job->row.poll_state;
+    job->up_state_size = job->row.poll_state_size;
+    if (d->upstream == VG_UPSTREAM_DROP) {
+        job->up_id = NULL;
+        job->up_state = NULL;
+        job->up_state_size = 0;
+    } else if (d->upstream == VG_UPSTREAM_TAKE) {
+        if (event->upstream_id && event->upstream_id[0]) {
+            job->up_id = keep_text(job, event->upstream_id);
+        }
+        if (event->poll_state_size > 0) {
+            job->up_state = vg_arena_memdup(job->arena, event->poll_state, event->poll_state_size);
+            job->up_state_size = event->poll_state_size;
+        }
+    }
+}
+
+static const char *route_provider(const struct vg_job *job, int32_t route)
+{
+    if (job->spec_ok && route >= 0 && (size_t)route < job->spec.route_count) {
+        return job->spec.routes[route].provider;
+    }
+    return job->row.provider;
+}
+
+static void fill_change(struct vg_job *job)
+{
+    const struct vg_fsm_decision *d = &job->decision;
+    struct vg_generation_change *c = &job->change;
+    struct vg_output output = c->output; /* filled by the fetch */
+    *c = (struct vg_generation_change){
+        .op = {.executor = job->jobs->executor,
+               .done = {.run = change_done},
+               .deadline_ns = vg_deadline_in_ms(CHANGE_DEADLINE_MS),
+               .arena = job->arena},
+        .id = job->row.id,
+        .lease_seq = job->row.lease_seq,
+        .from = job->row.state,
+        .to = d->to,
+        .lease_ms = d->keep ? job->jobs->options.lease_ms : 0,
+        .due_ms = d->keep ? 0 : d->due_ms,
+        .route = d->route,
+        .route_attempts = d->route_attempts,
+        .attempts = d->attempts,
+        .fetch_attempts = d->fetch_attempts,
+        .poll_errors = d->poll_errors,
+        .provider = route_provider(job, d->route),
+        .upstream_id = job->up_id,
+        .poll_state = job->up_state,
+        .poll_state_size = job->up_state_size,
+        .progress = d->progress,
+        .error_code = d->error_code,
+        .error_message = d->error_message,
+        .reason = d->reason,
+        .output = output,
+        .retention_s = job->jobs->options.retention_s,
+    };
+}
+
+void vg_job_commit_now(struct vg_job *job)
+{
+    job->commit_waits = false;
+    if (job->jobs->dying || job->ended) {
+        vg_job_end(job);
+        return;
+    }
+    fill_change(job);
+    job->changing = true;
+    job->lease_until_ns = vg_deadline_in_ms(job->jobs->options.lease_ms);
+    vg_generation_change(job->jobs->db, &job->change);
+}
+
+static void change_retry(struct vg_timer *timer)
+{
+    vg_job_commit_now(VG_CONTAINER(timer, struct vg_job, retry));
+}
+
+static void log_change(const struct vg_job *job)
+{
+    const struct vg_generation_change *c = &job->change;
+    bool same = c->from == c->to;
+    vg_log(same ? VG_LOG_DEBUG : VG_LOG_INFO, "generation", VG_I("generation", job->row.id),
+           VG_S("video", job->row.video_id), VG_I("index", job->row.index),
+           VG_S("provider", c->provider), VG_S("from", vg_generation_state_name(c->from)),
+           VG_S("to", vg_generation_state_name(c->to)), VG_I("attempt", c->attempts),
+           VG_S("because", vg_fsm_event_name(job->because)), VG_S("class", job->because_class),
+           VG_S("code", c->error_code), VG_I("due_ms", c->due_ms),
+           VG_S("rescued", job->row.rescued ? "yes" : "no"));
+}
+
+static void take_row(struct vg_job *job)
+{
+    const struct vg_generation_change *c = &job->change;
+    struct vg_generation *row = &job->row;
+    row->state = c->to;
+    row->route = c->route;
+    row->route_attempts = c->route_attempts;
+    row->attempts = c->attempts;
+    row->fetch_attempts = c->fetch_attempts;
+    row->poll_errors = c->poll_errors;
+    row->provider = c->provider;
+    row->upstream_id = c->upstream_id;
+    row->poll_state = c->poll_state;
+    row->poll_state_size = c->poll_state_size;
+    row->progress = c->progress;
+    row->cancel_requested = row->cancel_requested || c->cancel_requested;
+}
+
+static void change_applied(struct vg_job *job)
+{
+    struct vg_jobs *jobs = job->jobs;
+    const struct vg_generation_change *c = &job->change;
+    if (c->from != c->to) {
+        vg_metric_add(jobs->metrics, VG_JM_TRANSITIONS, c->to, 1);
+    }
+    log_change(job);
+    take_row(job);
+    if (jobs->options.changed) {
+        jobs->options.changed(jobs->options.ctx, job->row.video_id);
+    }
+    if (c->delivery_created) {
+        vg_deliveries_kick(jobs);
+    }
+    if (job->decision.keep && !job->lost) {
+        vg_job_run_step(job, job->decision.next);
+        return;
+    }
+    job->released = true;
+    if (job->decision.stop_upstream && !jobs->draining) {
+        vg_step_stop_upstream(job);
+        return;
+    }
+    if (!vg_generation_state_terminal(c->to)) {
+        vg_dispatcher_due_in(jobs, job->row.cancel_requested ? 0 : c->due_ms);
+    }
+    vg_job_end(job);
+}
+
+/* The result of a step is kept until the database takes it or somebody else took the row. */
+static void change_failed(struct vg_job *job)
+{
+    const struct vg_err *err = &job->change.op.err;
+    bool hopeless = !vg_err_info(err->kind)->retryable ||
+                    vg_now_ns() - job->step_ns >
+                        CHANGE_GIVE_UP_LEASES * job->jobs->options.lease_ms * VG_NS_PER_MS;
+    if (hopeless || job->jobs->dying) {
+        vg_log(VG_LOG_ERROR, "change not recorded", VG_I("generation", job->row.id),
+               VG_S("video", job->row.video_id),
+               VG_S("from", vg_generation_state_name(job->change.from)),
+               VG_S("to", vg_generation_state_name(job->change.to)),
+               VG_S("error", vg_err_info(err->kind)->reason),
+               VG_S("next", "rescued when its lease has run out"));
+        vg_job_end(job);
+        return;
+    }
+    vg_timer_start(&job->retry, vg_deadline_in_ms(CHANGE_RETRY_MS));
+}
+
+static void change_done(struct vg_task *task)
+{
+    struct vg_job *job = VG_CONTAINER(task, struct vg_job, change.op.done);
+    job->changing = false;
+    if (job->ended) {
+        vg_job_settle(job);
+    } else if (!job->change.op.ok) {
+        change_failed(job);
+    } else if (!job->change.applied) {
+        vg_metric_add(job->jobs->metrics, VG_JM_LEASE_LOST, 0, 1);
+        vg_log(VG_LOG_WARN, "lease lost", VG_I("generation", job->row.id),
+               VG_S("video", job->row.video_id),
+               VG_S("from", vg_generation_state_name(job->change.from)),
+               VG_S("to", vg_generation_state_name(job->change.to)));
+        vg_job_end(job);
+    } else {
+        change_applied(job);
+    }
+}
+
+/* ---- deciding ------------------------------------------------------------------------------ */
+
+static struct vg_fsm_row fsm_row(const struct vg_job *job)
+{
+    const struct vg_generation *row = &job->row;
+    return (struct vg_fsm_row){
+        .state = row->state,
+        .route = row->route,
+        .route_attempts = row->route_attempts,
+        .attempts = row->attempts,
+        .fetch_attempts = row->fetch_attempts,
+        .poll_errors = row->poll_errors,
+        .progress = row->progress,
+        .deadline_left_ms = (job->deadline_ns - vg_now_ns()) / VG_NS_PER_MS,
+        .cancel_requested = row->cancel_requested,
+        .supports_cancel = job->worker && job->worker->supports_cancel,
+        .routes = job->spec.routes,
+        .route_count = job->spec.route_count,
+    };
+}
+
+static void begin_commit(struct vg_job *job, const struct vg_fsm_event *event)
+{
+    own_decision(job, event);
+    if (job->renewing) {
+        job->commit_waits = true;
+    } else {
+        vg_job_commit_now(job);
+    }
+}
+
+void vg_job_event(struct vg_job *job, struct vg_fsm_event *event)
+{
+    if (job->lost || job->ended || job->jobs->dying) {
+        vg_job_end(job);
+        return;
+    }
+    event->jitter = vg_random_unit();
+    event->leaving = job->jobs->draining;
+    const struct vg_fsm_row row = fsm_row(job);
+    job->because = event->kind;
+    job->because_class = event->kind == VG_EV_ERROR ? vg_error_class_word(event->error.class) : "";
+    vg_fsm_decide(&row, event, &job->jobs->policy, &job->decision);
+    if (job->decision.commit) {
+        begin_commit(job, event);
+    } else {
+        vg_job_run_step(job, job->decision.next);
+    }
+}
+
+void vg_job_simple(struct vg_job *job, enum vg_fsm_event_kind kind, int64_t wait_ms)
+{
+    struct vg_fsm_event event = {.kind = kind, .wait_ms = wait_ms};
+    vg_job_event(job, &event);
+}
+
+/* ---- steps --------------------------------------------------------------------------------- */
+
+static const struct {
+    void (*run)(struct vg_job *job);
+    enum vg_fsm_event_kind away; /* what it means that the worker cannot be asked */
+} steps[VG_STEP_MAX] = {
+    [VG_STEP_SUBMIT] = {vg_step_submit, VG_EV_NOT_SENT},
+    [VG_STEP_LOOKUP] = {vg_step_lookup, VG_EV_LOOKUP_RETRY},
+    [VG_STEP_POLL] = {vg_step_poll, VG_EV_NOT_SENT},
+    [VG_STEP_FETCH] = {vg_step_fetch, VG_EV_NOT_SENT},
+    [VG_STEP_CANCEL] = {vg_step_cancel, VG_EV_CANCEL_LOST},
+};
+
+static void worker_away(struct vg_job *job, enum vg_fsm_event_kind kind)
+{
+    int32_t next = job->row.route + 1;
+    struct vg_worker *other =
+        job->spec_ok && next > 0 && (size_t)next < job->spec.route_count
+            ? vg_workers_find(job->jobs->workers, job->spec.routes[next].provider)
+            : NULL;
+    struct vg_fsm_event event = {
+        .kind = kind,
+        .away_ms = job->worker ? vg_worker_away_ms(job->worker) : INT64_MAX,
+        .wait_ms = job->worker ? vg_worker_wait_ms(job->worker) : NO_WORKER_MS,
+        .next_ready = other && vg_worker_up(other),
+    };
+    vg_job_event(job, &event);
+}
+
+void vg_job_run_step(struct vg_job *job, enum vg_step step)
+{
+    VG_ASSERT(step > VG_STEP_END && step < VG_STEP_MAX);
+    job->step = step;
+    job->step_ns = vg_now_ns();
+    if (job->lost || job->ended || job->jobs->dying) {
+        vg_job_end(job);
+    } else if (job->jobs->draining) {
+        vg_job_simple(job, step == VG_STEP_SUBMIT ? VG_EV_NOT_SENT : VG_EV_PUT_OFF, 0);
+    } else if (!job->worker || !vg_worker_up(job->worker)) {
+        worker_away(job, steps[step].away);
+    } else if (vg_heartbeat_fresh(job, step)) {
+        steps[step].run(job);
+    }
+}
+
+static void call_done(struct vg_task *task)
+{
+    struct vg_job *job = VG_CONTAINER(task, struct vg_job, call.done);
+    struct vg_rpc_unary call = job->call; /* the next step may use job->call */
+    job->calling = false;
+    vg_metric_observe_ns(job->jobs->metrics, VG_JM_STEP_SECONDS, job->step,
+                         vg_now_ns() - job->step_ns);
+    vg_worker_report(job->worker, call.grpc_code);
+    vg_gate_leave(job);
+    if (job->lost || job->ended || job->jobs->dying) {
+        vg_job_end(job);
+    } else {
+        job->answered(job, &call);
+    }
+    if (call.response) {
+        protobuf_c_message_free_unpacked(call.response, NULL);
+    }
+}
+
+void vg_job_call(struct vg_job *job, const char *method, const ProtobufCMessage *request,
+                 const ProtobufCMessageDescriptor *response, int64_t timeout_ms,
+                 void (*answered)(struct vg_job *job, const struct vg_rpc_unary *call))
+{
+    job->calling = true;
+    job->answered = answered;
+    job->call = (struct vg_rpc_unary){
+        .service_method = method,
+        .request = request,
+        .response_type = response,
+        .deadline_ns = vg_deadline_in_ms(timeout_ms),
+        .alone = true,
+        .executor = job->jobs->executor,
+        .done = {.run = call_done},
+    };
+    vg_rpc_unary_start(job->worker->channel, &job->call);
+}
+
+/* ---- the beginning ------------------------------------------------------------------------- */
+
+static void copy_row(struct vg_job *job, const struct vg_generation *row)
+{
+    job->row = *row;
+    job->row.video_id = vg_arena_strdup(job->arena, row->video_id);
+    job->row.provider = keep_text(job, row->provider);
+    job->row.upstream_id = keep_text(job, row->upstream_id);
+    if (row->poll_state_size > 0) {
+        job->row.poll_state = vg_arena_memdup(job->arena, row->poll_state, row->poll_state_size);
+    }
+    job->row.spec = NULL;
+    job->row.spec_size = 0;
+}
+
+/* A row whose specification cannot be read will never do better. */
+static void fail_damaged(struct vg_job *job)
+{
+    job->because = VG_EV_CLAIMED;
+    job->because_class = "damaged_spec";
+    job->decision = (struct vg_fsm_decision){
+        .commit = true,
+        .to = VG_GEN_FAILED,
+        .route = job->row.route,
+        .route_attempts = job->row.route_attempts,
+        .attempts = job->row.attempts,
+        .fetch_attempts = job->row.fetch_attempts,
+        .poll_errors = job->row.poll_errors,
+        .progress = job->row.progress,
+        .error_code = "internal_error",
+        .error_message = "The stored request cannot be read.",
+        .reason = "the stored specification is damaged",
+    };
+    begin_commit(job, NULL);
+}
+
+/* One provider never fills the memory alone. */
+static bool no_place(const struct vg_job *job)
+{
+    size_t workers = vg_workers_count(job->jobs->workers);
+    int32_t most = workers > 1 ? VG_JOBS_MAX / 2 : VG_JOBS_MAX;
+    return job->worker && job->worker->in_flight >= most;
+}
+
+static void set_out(struct vg_job *job)
+{
+    if (!job->spec_ok) {
+        fail_damaged(job);
+        return;
+    }
+    job->worker = vg_workers_find(job->jobs->workers, route_provider(job, job->row.route));
+    if (job->jobs->draining) {
+        vg_job_simple(job, VG_EV_PUT_OFF, 0);
+        return;
+    }
+    if (no_place(job)) {
+        vg_job_simple(job, VG_EV_PUT_OFF, PUT_OFF_MS);
+        return;
+    }
+    count_in(job);
+    if (job->row.state == VG_GEN_PENDING && (!job->worker || !vg_worker_up(job->worker))) {
+        worker_away(job, VG_EV_NOT_SENT);
+        return;
+    }
+    vg_job_simple(job, VG_EV_CLAIMED, 0);
+}
+
+void vg_job_start(struct vg_jobs *jobs, const struct vg_generation *row, int64_t claimed_ns)
+{
+    struct vg_job *job = vg_xalloc(sizeof(*job));
+    job->jobs = jobs;
+    job->arena = vg_arena_new();
+    copy_row(job, row);
+    job->spec_ok = vg_spec_open(&job->spec, row->spec, row->spec_size, job->arena, NULL) == 0;
+    job->step_ns = vg_now_ns();
+    job->deadline_ns = job->step_ns + row->deadline_left_ms * VG_NS_PER_MS;
+    job->lease_until_ns = claimed_ns + jobs->options.lease_ms * VG_NS_PER_MS;
+    vg_timer_init(&job->retry, jobs->loop, change_retry);
+    link_job(job);
+    vg_heartbeat_start(job);
+    set_out(job);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/metrics.h"
+
+#include <string.h>
+
+#include "service/jobs/jobs_priv.h"
+
+static const char *const states[] = {"?",        "pending", "submitting", "running",
+                                     "fetching", "stored",  "failed",     "canceled",
+                                     "expired",  "unknown", NULL};
+_Static_assert(VG_COUNT(states) == VG_GEN_STATE_MAX + 1, "a name for each state");
+
+static const char *const claim_results[] = {"ok", "failed", NULL};
+
+static const char *const delivery_ends[] = {"delivered", "retry",       "gone", "refused",
+                                            "exhausted", "sender_away", NULL};
+_Static_assert(VG_COUNT(delivery_ends) == VG_DE_MAX + 1, "a name for each end");
+
+static const char *const steps[] = {"end", "submit", "lookup", "poll", "fetch", "cancel", NULL};
+_Static_assert(VG_COUNT(steps) == VG_STEP_MAX + 1, "a name for each step");
+
+static const struct vg_metric_desc table[VG_JM_MAX] = {
+    [VG_JM_TRANSITIONS] = {"videogate_generation_transitions_total", VG_METRIC_COUNTER,
+                           "Changes of state that were committed, by new state.", "state", states},
+    [VG_JM_IN_FLIGHT] = {"videogate_generations_held", VG_METRIC_GAUGE,
+                         "Generations whose lease this process holds, by provider.", "provider",
+                         NULL},
+    [VG_JM_WORKER_UP] = {"videogate_worker_up", VG_METRIC_GAUGE,
+                         "Whether the provider's worker is there.", "provider", NULL},
+    [VG_JM_LEASE_LOST] = {"videogate_generation_lease_lost_total", VG_METRIC_COUNTER,
+                          "Leases that another process took over.", NULL, NULL},
+    [VG_JM_CLAIMS] = {"videogate_generation_claims_total", VG_METRIC_COUNTER,
+                      "Claims asked of the database.", "result", claim_results},
+    [VG_JM_DELIVERIES] = {"videogate_deliveries_total", VG_METRIC_COUNTER,
+                          "Callback attempts by how they ended.", "outcome", delivery_ends},
+    [VG_JM_FETCHED_BYTES] = {"videogate_fetched_bytes_total", VG_METRIC_COUNTER,
+                             "Bytes of results stored.", NULL, NULL},
+    [VG_JM_STEP_SECONDS] = {"videogate_generation_step_seconds", VG_METRIC_HISTOGRAM,
+                            "Duration of upstream steps.", "step", steps},
+};
+
+void vg_jobs_metrics_register(struct vg_jobs *jobs, struct vg_metrics *metrics)
+{
+    size_t n = vg_workers_count(jobs->workers);
+    jobs->provider_names = vg_xcalloc(n + 2, sizeof(*jobs->provider_names));
+    for (size_t i = 0; i < n; i++) {
+        jobs->provider_names[i] = vg_workers_at(jobs->workers, i)->name;
+    }
+    if (n == 0) {
+        jobs->provider_names[0] = "none";
+    }
+    memcpy(jobs->metric_table, table, sizeof(table));
+    jobs->metric_table[VG_JM_IN_FLIGHT].values = jobs->provider_names;
+    jobs->metric_table[VG_JM_WORKER_UP].values = jobs->provider_names;
+    if (metrics) {
+        jobs->metrics = vg_metrics_register(metrics, jobs->metric_table, VG_JM_MAX);
+    }
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stored JobSpec as the job machine uses it. Pure; any thread. */
+#ifndef VG_SERVICE_JOBS_SPEC_H
+#define VG_SERVICE_JOBS_SPEC_H
+
+#include <stddef.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+#include "service/jobs/generation_fsm.h"
+#include "videogate/store/v1/job.pb-c.h"
+
+#define VG_SPEC_MAX_PICTURES 8
+#define VG_TOKEN_SIZE 48
+
+struct vg_spec {
+    Videogate__Store__V1__JobSpec *message; /* owned */
+    struct vg_fsm_route *routes;            /* from the arena; strings borrowed from `message` */
+    size_t route_count;                     /* at least 1 */
+};
+
+/* Fails with VG_ERR_INTERNAL when the bytes are not a usable JobSpec. */
+VG_MUSTCHECK int vg_spec_open(struct vg_spec *out, const void *data, size_t size,
+                              struct vg_arena *arena, struct vg_err *err);
+void vg_spec_close(struct vg_spec *spec);
+
+/* The input pictures in a fixed order: first frame, last frame, references. Returns how many. */
+size_t vg_spec_pictures(const struct vg_spec *spec,
+                        const Videogate__Store__V1__MediaRef *out[VG_SPEC_MAX_PICTURES]);
+bool vg_spec_has_first(const struct vg_spec *spec);
+bool vg_spec_has_last(const struct vg_spec *spec);
+
+/* "gen<ID>-<attempt>": stable for one (generation, attempt), so that a provider with client tokens
+ * makes one job of any number of requests. */
+void vg_spec_token(char out[VG_TOKEN_SIZE], int64_t generation, int32_t attempt);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Submit: reads the input pictures from the blob store, then hands the generation to the worker.
+ * The state `submitting` has been committed before. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "service/jobs/jobs_priv.h"
+
+enum { SUBMIT_MS = 120 * 1000, MAX_PICTURE = 24 * 1024 * 1024, STORE_RETRY_MS = 5000 };
+
+/* The pictures of one submission, read on a disk thread. */
+struct vg_inputs {
+    struct vg_task task;
+    struct vg_job *job;
+    struct vg_blob_store *blobs;
+    struct vg_executor *back;
+    const Videogate__Store__V1__MediaRef *refs[VG_SPEC_MAX_PICTURES];
+    size_t count;
+    void *data[VG_SPEC_MAX_PICTURES]; /* owned */
+    size_t size[VG_SPEC_MAX_PICTURES];
+    bool ok;
+    struct vg_err err;
+};
+
+static struct vg_inputs *free_inputs(struct vg_inputs *in)
+{
+    for (size_t i = 0; in && i < in->count; i++) {
+        free(in->data[i]);
+    }
+    free(in);
+    return NULL;
+}
+
+static void submit_answered(struct vg_job *job, const struct vg_rpc_unary *call)
+{
+    struct vg_fsm_event event = {.kind = VG_EV_LOST};
+    if (!call->ok) {
+        if (vg_rpc_malformed(call->grpc_code)) {
+            event.kind = VG_EV_ERROR;
+            event.error.fallback_ok = true;
+            event.reason = "the worker refused the form of the request";
+        } else if (vg_rpc_refused(call->grpc_code)) {
+            event.kind = VG_EV_NOT_SENT;
+        } else {
+            event.reason = vg_err_info(call->err.kind)->reason;
+        }
+        vg_job_event(job, &event);
+        return;
+    }
+    const Videogate__V1__SubmitResponse *r =
+        (const Videogate__V1__SubmitResponse *)(const void *)call->response;
+    if (r->outcome_case == VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_ACCEPTED) {
+        vg_event_from_accepted(&event, r->accepted);
+    } else if (r->outcome_case == VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_FINISHED) {
+        vg_event_from_finished(&event, r->finished);
+    } else if (r->outcome_case == VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_ERROR) {
+        vg_event_from_error(&event, r->error, job->arena);
+    }
+    vg_job_event(job, &event);
+}
+
+/* The pictures in `in` are only lent to the request. */
+static void send(struct vg_job *job, struct vg_inputs *in)
+{
+    const Videogate__Store__V1__JobSpec *spec = job->spec.message;
+    char token[VG_TOKEN_SIZE];
+    vg_spec_token(token, job->row.id, job->row.attempts);
+    Videogate__V1__SubmitRequest request = VIDEOGATE__V1__SUBMIT_REQUEST__INIT;
+    request.token = token;
+    request.model = spec->routes[job->row.route]->model;
+    request.prompt = spec->prompt;
+    request.width = spec->width;
+    request.height = spec->height;
+    request.seconds = spec->seconds;
+    request.audio = spec->audio;
+    request.index = job->row.index;
+
+    Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_PICTURES];
+    Videogate__V1__MediaBlob *references[VG_SPEC_MAX_PICTURES];
+    for (size_t i = 0; in && i < in->count; i++) {
+        videogate__v1__media_blob__init(&blobs[i]);
+        blobs[i].data.data = in->data[i];
+        blobs[i].data.len = in->size[i];
+        blobs[i].mime_type = in->refs[i]->mime_type;
+        references[i] = &blobs[i];
+    }
+    size_t at = 0;
+    request.first_frame = vg_spec_has_first(&job->spec) ? &blobs[at++] : NULL;
+    request.last_frame = vg_spec_has_last(&job->spec) ? &blobs[at++] : NULL;
+    request.n_reference_images = in ? in->count - at : 0;
+    request.reference_images = in ? &references[at] : NULL;
+    vg_job_call(job, "/videogate.v1.ProviderWorkerService/Submit", &request.base,
+                &videogate__v1__submit_response__descriptor, SUBMIT_MS, submit_answered);
+}
+
+static void inputs_back(struct vg_task *task)
+{
+    struct vg_inputs *in = VG_CONTAINER(task, struct vg_inputs, task);
+    struct vg_job *job = in->job;
+    job->inputs = NULL;
+    if (job->lost || job->ended || job->jobs->dying) {
+        vg_gate_leave(job);
+        vg_job_end(job);
+    } else if (!in->ok) {
+        vg_gate_leave(job);
+        struct vg_fsm_event event = {.kind = VG_EV_NOT_SENT, .wait_ms = STORE_RETRY_MS};
+        if (in->err.kind == VG_ERR_NOT_FOUND || in->err.kind == VG_ERR_INVALID_REQUEST ||
+            in->err.kind == VG_ERR_TOO_LARGE) {
+            event.kind = VG_EV_ERROR;
+            event.reason = "an input picture is not in the store";
+            event.error.public_message = "An input picture could not be read.";
+        }
+        vg_job_event(job, &event);
+    } else {
+        send(job, in);
+    }
+    free_inputs(in);
+}
+
+static void read_inputs(struct vg_task *task)
+{
+    struct vg_inputs *in = VG_CONTAINER(task, struct vg_inputs, task);
+    in->ok = true;
+    for (size_t i = 0; i < in->count && in->ok; i++) {
+        in->ok = vg_blob_get(in->blobs, in->refs[i]->blob, MAX_PICTURE, &in->data[i], &in->size[i],
+                             &in->err) == 0;
+    }
+    in->task.run = inputs_back;
+    vg_post(in->back, &in->task);
+}
+
+static void with_pictures(struct vg_job *job)
+{
+    if (job->jobs->draining || job->lost) {
+        vg_gate_leave(job);
+        vg_job_simple(job, VG_EV_NOT_SENT, 0);
+        return;
+    }
+    struct vg_inputs *in = vg_xalloc(sizeof(*in));
+    in->task.run = read_inputs;
+    in->job = job;
+    in->blobs = job->jobs->options.blobs;
+    in->back = job->jobs->executor;
+    in->count = vg_spec_pictures(&job->spec, in->refs);
+    job->inputs = in;
+    vg_post(job->jobs->disk, &in->task);
+}
+
+void vg_step_submit(struct vg_job *job)
+{
+    const Videogate__Store__V1__MediaRef *refs[VG_SPEC_MAX_PICTURES];
+    if (vg_spec_pictures(&job->spec, refs) == 0) {
+        send(job, NULL);
+    } else {
+        vg_gate_enter(&job->worker->pictures, job, with_pictures);
+    }
+}
