@@ -6,20 +6,20 @@
 #include "workers/providers/sandbox.h"
 
 /* Sorted by name. */
-static const struct vg_provider *const providers[] = {
-    &vg_sandbox_provider,
+static const struct vg_provider *(*const providers[])(void) = {
+    vg_sandbox_provider,
 };
 
 const struct vg_provider *vg_provider_at(size_t index)
 {
-    return index < VG_COUNT(providers) ? providers[index] : NULL;
+    return index < VG_COUNT(providers) ? providers[index]() : NULL;
 }
 
 const struct vg_provider *vg_provider_find(const char *name)
 {
     for (size_t i = 0; i < VG_COUNT(providers); i++) {
-        if (strcmp(providers[i]->name, name) == 0)
-            return providers[i];
+        if (strcmp(providers[i]()->name, name) == 0)
+            return providers[i]();
     }
     return NULL;
 }

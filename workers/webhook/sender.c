@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/webhook/sender.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/http/client.h"
+#include "common/loop.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#define MAX_ID 128
+#define MAX_SECRET 1024
+#define MAX_BODY ((size_t)1 << 20)
+#define MAX_ANSWER ((size_t)64 << 10)
+#define LEAST_TIMEOUT_MS 1000
+#define MOST_TIMEOUT_MS 60000
+#define USUAL_TIMEOUT_MS 30000
+#define CONNECT_TIMEOUT_MS 10000
+
+static const char *const outcome_names[] = {"delivered", "retry", "gone", "refused", NULL};
+enum { METRIC_ATTEMPTS, METRIC_SECONDS, METRIC_IN_FLIGHT };
+static const struct vg_metric_desc metric_table[] = {
+    [METRIC_ATTEMPTS] = {"videogate_webhook_attempts_total", VG_METRIC_COUNTER,
+                         "Delivery attempts by outcome.", "outcome", outcome_names},
+    [METRIC_SECONDS] = {"videogate_webhook_attempt_seconds", VG_METRIC_HISTOGRAM,
+                        "Time of one delivery attempt.", NULL, NULL},
+    [METRIC_IN_FLIGHT] = {"videogate_webhook_in_flight", VG_METRIC_GAUGE,
+                          "Delivery attempts under way.", NULL, NULL},
+};
+
+struct vg_sender {
+    struct vg_sender_options options;
+    struct vg_metric_set *metrics; /* the registry's; may be NULL */
+    struct vg_loop *loop;          /* owned */
+    struct vg_http_client *client; /* owned; the loop's thread */
+    bool stopping;                 /* the loop's thread */
+    atomic_int in_flight;
+    struct vg_task close;
+};
+
+static void close_client(struct vg_task *task)
+{
+    struct vg_sender *self = VG_CONTAINER(task, struct vg_sender, close);
+    self->stopping = true;
+    self->client = vg_http_client_free(self->client);
+    vg_loop_stop(self->loop);
+}
+
+int vg_sender_start(struct vg_sender **out, const struct vg_sender_options *options,
+                    struct vg_err *err)
+{
+    if (vg_http_guard_check(&options->guard, err))
+        return -1;
+    struct vg_sender *self = vg_xalloc(sizeof(*self));
+    self->options = *options;
+    self->close.run = close_client;
+    if (options->metrics)
+        self->metrics = vg_metrics_register(options->metrics, metric_table, VG_COUNT(metric_table));
+    self->loop = vg_loop_new();
+    if (vg_http_client_new(&self->client, self->loop, &self->options.guard, err) ||
+        vg_loop_start(self->loop, "webhook", err)) {
+        vg_http_client_free(self->client);
+        vg_loop_free(self->loop);
+        free(self);
+        return -1;
+    }
+    *out = self;
+    return 0;
+}
+
+struct vg_sender *vg_sender_stop(struct vg_sender *sender)
+{
+    if (!sender)
+        return NULL;
+    vg_post(vg_loop_executor(sender->loop), &sender->close);
+    vg_loop_join(sender->loop);
+    vg_loop_free(sender->loop);
+    free(sender);
+    return NULL;
+}
+
+static void end_delivery(struct vg_delivery *delivery)
+{
+    struct vg_sender *self = delivery->sender;
+    if (delivery->ok) {
+        vg_metric_add(self->metrics, METRIC_ATTEMPTS, delivery->outcome, 1);
+        vg_metric_observe_ns(self->metrics, METRIC_SECONDS, 0,
+                             delivery->duration_ms * VG_NS_PER_MS);
+    }
+    vg_metric_add(self->metrics, METRIC_IN_FLIGHT, 0, -1);
+    atomic_fetch_sub(&self->in_flight, 1);
+    delivery->done(delivery);
+}
+
+static void judge_status(struct vg_delivery *delivery, int status)
+{
+    delivery->http_status = status;
+    if (status >= 200 && status < 300) {
+        delivery->outcome = VG_DELIVERY_DELIVERED;
+        return;
+    }
+    delivery->outcome = status == 410 ? VG_DELIVERY_GONE : VG_DELIVERY_RETRY;
+    (void)snprintf(delivery->reason, sizeof(delivery->reason), "status_%d", status);
+}
+
+/* What the receiver said counts by its status alone: a body that is too long or breaks off changes
+ * nothing. */
+static void on_done(void *ctx, const struct vg_http_result *result)
+{
+    struct vg_delivery *delivery = ctx;
+    const char *reason = result->reason ? result->reason : "";
+    bool only_body = strcmp(reason, "too_large") == 0 || strcmp(reason, "truncated") == 0;
+    delivery->ok = true;
+    delivery->duration_ms = result->duration_ms;
+    delivery->retry_after_ms = result->retry_after_ms;
+    if (result->status > 0 && (!*reason || only_body)) {
+        judge_status(delivery, result->status);
+    } else {
+        bool refused = strcmp(reason, "refused") == 0 || strcmp(reason, "url") == 0;
+        delivery->outcome = refused ? VG_DELIVERY_REFUSED : VG_DELIVERY_RETRY;
+        (void)vg_strcpy(delivery->reason, sizeof(delivery->reason), reason); /* cut is fine */
+    }
+    end_delivery(delivery);
+}
+
+/* Visible ASCII without the dot that separates the signed parts. */
+static bool id_ok(const char *id)
+{
+    size_t len = strnlen(id, MAX_ID + 1);
+    if (len < 1 || len > MAX_ID)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (id[i] < 0x21 || id[i] > 0x7e || id[i] == '.')
+            return false;
+    }
+    return true;
+}
+
+static int check_delivery(const struct vg_delivery *delivery, struct vg_err *err)
+{
+    if (!id_ok(delivery->id))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "id",
+                            "id: must be 1 to %d visible characters without a dot.", MAX_ID);
+    size_t secret = strnlen(delivery->secret, MAX_SECRET + 1);
+    if (secret < 1 || secret > MAX_SECRET)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "secret",
+                            "secret: must have 1 to %d bytes.", MAX_SECRET);
+    if (delivery->body.len > MAX_BODY)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "body", "body: at most 1 MiB.");
+    int64_t timeout = delivery->timeout_ms;
+    if (timeout && (timeout < LEAST_TIMEOUT_MS || timeout > MOST_TIMEOUT_MS))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "timeout_ms",
+                            "timeout_ms: must be 0 or between %d and %d.", LEAST_TIMEOUT_MS,
+                            MOST_TIMEOUT_MS);
+    return 0;
+}
+
+static void send_request(struct vg_delivery *delivery, const char *url)
+{
+    char id[MAX_ID + 16];
+    char timestamp[48];
+    char signature[80];
+    char signed_value[48];
+    int64_t now = vg_wall_ms() / 1000;
+    vg_webhook_sign(signed_value, delivery->secret, delivery->id, now, delivery->body);
+    (void)snprintf(id, sizeof(id), "webhook-id: %s", delivery->id);
+    (void)snprintf(timestamp, sizeof(timestamp), "webhook-timestamp: %" PRId64, now);
+    (void)snprintf(signature, sizeof(signature), "webhook-signature: %s", signed_value);
+    const char *const headers[] = {id,
+                                   timestamp,
+                                   signature,
+                                   "Content-Type: application/json",
+                                   "User-Agent: Videogate/" VG_VERSION,
+                                   NULL};
+    const struct vg_http_request request = {
+        .method = "POST",
+        .url = url,
+        .headers = headers,
+        .body = delivery->body,
+        .timeout_ms = delivery->timeout_ms ? delivery->timeout_ms : USUAL_TIMEOUT_MS,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .max_response = MAX_ANSWER,
+        .on_done = on_done,
+        .ctx = delivery,
+        .repeatable = true, /* the receiver tells repetitions by webhook-id */
+    };
+    (void)vg_http_start(delivery->sender->client, &request); /* never cancelled one by one */
+}
+
+static void on_loop(struct vg_task *task)
+{
+    struct vg_delivery *delivery = VG_CONTAINER(task, struct vg_delivery, task);
+    struct vg_sender *self = delivery->sender;
+    struct vg_buf url;
+    struct vg_err err;
+    if (self->stopping) {
+        (void)vg_err_set(&delivery->err, VG_ERR_UNAVAILABLE, "The sender is stopping.");
+        end_delivery(delivery);
+        return;
+    }
+    vg_buf_init(&url, 16 << 10);
+    if (vg_http_guard_url(&self->options.guard, delivery->url, "url", &url, &err)) {
+        delivery->ok = true;
+        delivery->outcome = VG_DELIVERY_REFUSED;
+        (void)vg_strcpy(delivery->reason, sizeof(delivery->reason), "url"); /* fits */
+        end_delivery(delivery);
+    } else {
+        send_request(delivery, url.data);
+    }
+    vg_buf_fini(&url);
+}
+
+void vg_sender_deliver(struct vg_sender *sender, struct vg_delivery *delivery)
+{
+    delivery->sender = sender;
+    delivery->ok = false;
+    delivery->outcome = VG_DELIVERY_RETRY;
+    delivery->http_status = 0;
+    delivery->retry_after_ms = delivery->duration_ms = 0;
+    delivery->reason[0] = '\0';
+    delivery->task.run = on_loop;
+    if (check_delivery(delivery, &delivery->err)) {
+        delivery->done(delivery);
+        return;
+    }
+    if (atomic_fetch_add(&sender->in_flight, 1) >= sender->options.max_attempts) {
+        atomic_fetch_sub(&sender->in_flight, 1);
+        (void)vg_err_set(&delivery->err, VG_ERR_OVERLOADED, "Too many attempts are under way.");
+        delivery->err.retry_after_ms = 1000;
+        delivery->done(delivery);
+        return;
+    }
+    vg_metric_add(sender->metrics, METRIC_IN_FLIGHT, 0, 1);
+    vg_post(vg_loop_executor(sender->loop), &delivery->task);
+}
