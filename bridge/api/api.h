@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public REST API: turns streams of bridge/http into calls of VideoService and back. One struct
+ * vg_api for the process, one struct vg_api_loop for each loop; a request stays on its loop. */
+#ifndef VG_BRIDGE_API_API_H
+#define VG_BRIDGE_API_API_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bridge/http/stream.h"
+#include "common/loop.h"
+#include "common/metrics.h"
+#include "common/monitor.h"
+#include "common/rpc/client.h"
+#include "common/work_pool.h"
+
+struct vg_api {
+    struct vg_rpc_channel *channel;    /* borrowed */
+    struct vg_work_pool *pool;         /* borrowed; parses large bodies */
+    struct vg_monitor_options monitor; /* what /readyz and /metrics say */
+    struct vg_metric_set *metrics;     /* of vg_api_register; may be NULL */
+    int64_t max_body;                  /* bytes of one JSON body */
+    int64_t body_memory;               /* bytes of all bodies being held */
+    int64_t rpc_ms; /* deadline of a unary call, and of a download's first message */
+    bool access_log;
+    atomic_llong body_held;
+};
+
+struct vg_api_loop {
+    struct vg_api *api;             /* borrowed */
+    struct vg_loop *loop;           /* borrowed */
+    struct vg_http_handler handler; /* to be given to vg_net_new */
+    int64_t warned_ns;              /* when a failed call was last logged */
+};
+
+/* Registers the requests' metrics. */
+struct vg_metric_set *vg_api_register(struct vg_metrics *metrics);
+void vg_api_loop_init(struct vg_api_loop *at, struct vg_api *api, struct vg_loop *loop);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handlers that routes.c names. Each is called once with a complete request and answers now or
+ * later. */
+#ifndef VG_BRIDGE_API_HANDLERS_H
+#define VG_BRIDGE_API_HANDLERS_H
+
+struct vg_exchange;
+
+void vg_handle_create(struct vg_exchange *exchange);  /* create.c */
+void vg_handle_remix(struct vg_exchange *exchange);   /* create.c */
+void vg_handle_get(struct vg_exchange *exchange);     /* videos.c */
+void vg_handle_list(struct vg_exchange *exchange);    /* videos.c */
+void vg_handle_delete(struct vg_exchange *exchange);  /* videos.c */
+void vg_handle_cancel(struct vg_exchange *exchange);  /* videos.c */
+void vg_handle_models(struct vg_exchange *exchange);  /* videos.c */
+void vg_handle_model(struct vg_exchange *exchange);   /* videos.c */
+void vg_handle_content(struct vg_exchange *exchange); /* content.c */
+void vg_handle_healthz(struct vg_exchange *exchange); /* health.c */
+void vg_handle_readyz(struct vg_exchange *exchange);  /* health.c */
+void vg_handle_metrics(struct vg_exchange *exchange); /* health.c */
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bridge/api/routes.h"
+
+#include <string.h>
+
+#include "bridge/api/handlers.h"
+#include "bridge/http/request.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+/* Sorted by path, then method. X(method, pattern, body, handler) */
+#define ROUTES(X)                                                                                  \
+    X("GET", "/healthz", VG_BODY_DROP, vg_handle_healthz)                                          \
+    X("GET", "/metrics", VG_BODY_DROP, vg_handle_metrics)                                          \
+    X("GET", "/readyz", VG_BODY_DROP, vg_handle_readyz)                                            \
+    X("GET", "/v1/models", VG_BODY_DROP, vg_handle_models)                                         \
+    X("GET", "/v1/models/{id...}", VG_BODY_DROP, vg_handle_model)                                  \
+    X("GET", "/v1/videos", VG_BODY_DROP, vg_handle_list)                                           \
+    X("POST", "/v1/videos", VG_BODY_JSON, vg_handle_create)                                        \
+    X("DELETE", "/v1/videos/{id}", VG_BODY_DROP, vg_handle_delete)                                 \
+    X("GET", "/v1/videos/{id}", VG_BODY_DROP, vg_handle_get)                                       \
+    X("POST", "/v1/videos/{id}/cancel", VG_BODY_DROP, vg_handle_cancel)                            \
+    X("GET", "/v1/videos/{id}/content", VG_BODY_DROP, vg_handle_content)                           \
+    X("POST", "/v1/videos/{id}/remix", VG_BODY_JSON, vg_handle_remix)
+
+#define ROW(method, pattern, body, handle) {method, pattern, body, handle},
+#define LABEL(method, pattern, body, handle) method " " pattern,
+
+static const struct vg_route table[] = {ROUTES(ROW)};
+static const char *const labels[] = {ROUTES(LABEL) "other", NULL};
+
+static struct vg_view take_segment(struct vg_view *path)
+{
+    const char *slash = path->len ? memchr(path->data, '/', path->len) : NULL;
+    size_t n = slash ? (size_t)(slash - path->data) : path->len;
+    struct vg_view segment = {path->data, n};
+    size_t used = slash ? n + 1 : n;
+    path->data += used;
+    path->len -= used;
+    return segment;
+}
+
+/* Whether the path has the pattern's shape; `param` gets the part that {id} stands for. */
+static bool match(const char *pattern, struct vg_view path, struct vg_view *param)
+{
+    struct vg_view rest = vg_view_of(pattern);
+    *param = VG_VIEW("");
+    bool slash = path.len && path.data[path.len - 1] == '/';
+    if (slash)
+        return false; /* no pattern ends in '/' */
+    while (rest.len) {
+        if (path.len == 0)
+            return false;
+        struct vg_view want = take_segment(&rest);
+        if (vg_view_eqs(want, "{id...}")) {
+            *param = path;
+            return true;
+        }
+        struct vg_view have = take_segment(&path);
+        if (vg_view_eqs(want, "{id}")) {
+            if (have.len == 0)
+                return false;
+            *param = have;
+        } else if (!vg_view_eq(want, have)) {
+            return false;
+        }
+    }
+    return path.len == 0;
+}
+
+static void add_allow(char allow[VG_ALLOW_SIZE], const char *method)
+{
+    size_t len = strlen(allow);
+    if (len) {
+        (void)vg_strcpy(allow + len, VG_ALLOW_SIZE - len, ", ");
+        len += 2;
+    }
+    (void)vg_strcpy(allow + len, VG_ALLOW_SIZE - len, method); /* five methods fit */
+}
+
+enum vg_route_result vg_route_find(struct vg_view method, struct vg_view path,
+                                   const struct vg_route **out, char param[VG_PARAM_SIZE],
+                                   char allow[VG_ALLOW_SIZE])
+{
+    const struct vg_route *found = NULL;
+    struct vg_view raw = {NULL, 0}, view;
+    bool head = vg_view_eqs(method, "HEAD");
+    allow[0] = param[0] = '\0';
+    for (size_t i = 0; i < VG_COUNT(table); i++) {
+        if (!match(table[i].pattern, path, &view))
+            continue;
+        raw = view;
+        add_allow(allow, table[i].method);
+        if (strcmp(table[i].method, "GET") == 0)
+            add_allow(allow, "HEAD");
+        if (vg_view_eqs(head ? VG_VIEW("GET") : method, table[i].method))
+            found = &table[i];
+    }
+    if (!allow[0] || vg_http_decode(param, VG_PARAM_SIZE, raw, false) < 0) {
+        allow[0] = param[0] = '\0';
+        return VG_ROUTE_NO_PATH;
+    }
+    add_allow(allow, "OPTIONS");
+    if (!found)
+        return VG_ROUTE_NO_METHOD;
+    *out = found;
+    return VG_ROUTE_FOUND;
+}
+
+size_t vg_route_index(const struct vg_route *route)
+{
+    return route ? (size_t)(route - table) : VG_COUNT(table);
+}
+
+size_t vg_route_count(void)
+{
+    return VG_COUNT(table);
+}
+
+const char *const *vg_route_labels(void)
+{
+    return labels;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The small routes of /v1/videos and /v1/models: one call each. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bridge/api/exchange.h"
+#include "bridge/api/handlers.h"
+#include "bridge/api/respond.h"
+#include "bridge/api/video_json.h"
+#include "common/json.h"
+#include "common/json_pb.h"
+#include "common/str.h"
+
+#define MAX_ANSWER (64 * 1024 * 1024)
+
+static void bad_answer(struct vg_exchange *ex)
+{
+    struct vg_err err;
+    (void)vg_err_set(&err, VG_ERR_BAD_GATEWAY, NULL);
+    vg_respond_error(ex, &err);
+}
+
+/* Sends what was written, unless it has outgrown its bound. */
+static void send_json(struct vg_exchange *ex, struct vg_buf *body, const struct vg_header *extra,
+                      size_t extra_count)
+{
+    if (vg_buf_ok(body))
+        vg_respond_body(ex, 200, "application/json", body, extra, extra_count);
+    else
+        bad_answer(ex);
+    vg_buf_fini(body);
+}
+
+void vg_respond_video(struct vg_exchange *ex, const Videogate__V1__Video *video)
+{
+    struct vg_buf body;
+    struct vg_json_writer w;
+    char wait[16];
+    size_t extra = 0;
+    if (!video) {
+        bad_answer(ex);
+        return;
+    }
+    vg_buf_init(&body, MAX_ANSWER);
+    vg_json_begin(&w, &body);
+    vg_pb_to_json(&video->base, vg_api_shape(), &w);
+    bool running = video->status == VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_QUEUED ||
+                   video->status == VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_IN_PROGRESS;
+    if (running && video->poll_after_ms > 0) {
+        (void)snprintf(wait, sizeof(wait), "%d", (int)video->poll_after_ms);
+        extra = 1;
+    }
+    const struct vg_header header = {VG_VIEW("openai-poll-after-ms"),
+                                     vg_view_of(extra ? wait : "")};
+    send_json(ex, &body, &header, extra);
+}
+
+/* --- GET and cancel --- */
+
+static void reply_get(struct vg_exchange *ex, const ProtobufCMessage *response)
+{
+    vg_respond_video(ex, ((const Videogate__V1__GetVideoResponse *)response)->video);
+}
+
+void vg_handle_get(struct vg_exchange *ex)
+{
+    Videogate__V1__GetVideoRequest request = VIDEOGATE__V1__GET_VIDEO_REQUEST__INIT;
+    request.id = ex->param;
+    vg_exchange_call(ex, "/videogate.v1.VideoService/GetVideo", &request.base,
+                     &videogate__v1__get_video_response__descriptor, reply_get);
+}
+
+static void reply_cancel(struct vg_exchange *ex, const ProtobufCMessage *response)
+{
+    vg_respond_video(ex, ((const Videogate__V1__CancelVideoResponse *)response)->video);
+}
+
+void vg_handle_cancel(struct vg_exchange *ex)
+{
+    Videogate__V1__CancelVideoRequest request = VIDEOGATE__V1__CANCEL_VIDEO_REQUEST__INIT;
+    request.id = ex->param;
+    vg_exchange_call(ex, "/videogate.v1.VideoService/CancelVideo", &request.base,
+                     &videogate__v1__cancel_video_response__descriptor, reply_cancel);
+}
+
+/* --- DELETE --- */
+
+static void reply_delete(struct vg_exchange *ex, const ProtobufCMessage *response)
+{
+    const Videogate__V1__DeleteVideoResponse *deleted = (const void *)response;
+    struct vg_buf body;
+    struct vg_json_writer w;
+    vg_buf_init(&body, MAX_ANSWER);
+    vg_json_begin(&w, &body);
+    vg_json_object_open(&w);
+    vg_json_put_key(&w, "id");
+    vg_json_put_text(&w, deleted->id);
+    vg_json_put_key(&w, "object");
+    vg_json_put_text(&w, "video.deleted");
+    vg_json_put_key(&w, "deleted");
+    vg_json_put_bool(&w, true);
+    vg_json_object_close(&w);
+    send_json(ex, &body, NULL, 0);
+}
+
+void vg_handle_delete(struct vg_exchange *ex)
+{
+    Videogate__V1__DeleteVideoRequest request = VIDEOGATE__V1__DELETE_VIDEO_REQUEST__INIT;
+    request.id = ex->param;
+    vg_exchange_call(ex, "/videogate.v1.VideoService/DeleteVideo", &request.base,
+                     &videogate__v1__delete_video_response__descriptor, reply_delete);
+}
+
+/* --- lists --- */
+
+static void list_open(struct vg_json_writer *w, struct vg_buf *body)
+{
+    vg_buf_init(body, MAX_ANSWER);
+    vg_json_begin(w, body);
+    vg_json_object_open(w);
+    vg_json_put_key(w, "object");
+    vg_json_put_text(w, "list");
+    vg_json_put_key(w, "data");
+    vg_json_array_open(w);
+}
+
+/* SDKs page by last_id until has_more is false (openai-api.md 1.3). */
+static void reply_list(struct vg_exchange *ex, const ProtobufCMessage *response)
+{
+    const Videogate__V1__ListVideosResponse *page = (const void *)response;
+    struct vg_buf body;
+    struct vg_json_writer w;
+    list_open(&w, &body);
+    for (size_t i = 0; i < page->n_data; i++)
+        vg_pb_to_json(&page->data[i]->base, vg_api_shape(), &w);
+    vg_json_array_close(&w);
+    vg_json_put_key(&w, "first_id");
+    vg_json_put_text(&w, page->n_data ? page->data[0]->id : NULL);
+    vg_json_put_key(&w, "last_id");
+    vg_json_put_text(&w, page->n_data ? page->data[page->n_data - 1]->id : NULL);
+    vg_json_put_key(&w, "has_more");
+    vg_json_put_bool(&w, page->has_more);
+    vg_json_object_close(&w);
+    send_json(ex, &body, NULL, 0);
+}
+
+static int read_list_query(struct vg_view query, Videogate__V1__ListVideosRequest *request,
+                           char after[VG_PARAM_SIZE], struct vg_err *err)
+{
+    char text[16];
+    int64_t limit = 0;
+    long len = vg_http_query_get(query, "limit", text, sizeof(text));
+    if (len == -1 ||
+        (len >= 0 && vg_parse_i64((struct vg_view){text, (size_t)len}, 0, 100, &limit) != 0))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "limit", "limit: 0 to 100 is allowed.");
+    len = vg_http_query_get(query, "order", text, sizeof(text));
+    bool ascending = len >= 0 && strcmp(text, "asc") == 0;
+    if (len == -1 || (len >= 0 && !ascending && strcmp(text, "desc") != 0))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "order", "order: asc or desc is allowed.");
+    len = vg_http_query_get(query, "after", after, VG_PARAM_SIZE);
+    if (len == -1)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "after", "after: is not a video id.");
+    request->limit = (int32_t)limit;
+    request->ascending = ascending;
+    if (len > 0)
+        request->after = after;
+    return 0;
+}
+
+void vg_handle_list(struct vg_exchange *ex)
+{
+    Videogate__V1__ListVideosRequest request = VIDEOGATE__V1__LIST_VIDEOS_REQUEST__INIT;
+    char after[VG_PARAM_SIZE];
+    struct vg_err err;
+    if (read_list_query(ex->stream->request.query, &request, after, &err) != 0) {
+        vg_respond_error(ex, &err);
+        return;
+    }
+    vg_exchange_call(ex, "/videogate.v1.VideoService/ListVideos", &request.base,
+                     &videogate__v1__list_videos_response__descriptor, reply_list);
+}
+
+/* --- models --- */
+
+static void reply_models(struct vg_exchange *ex, const ProtobufCMessage *response)
+{
+    const Videogate__V1__ListModelsResponse *models = (const void *)response;
+    struct vg_buf body;
+    struct vg_json_writer w;
+    list_open(&w, &body);
+    for (size_t i = 0; i < models->n_data; i++)
+        vg_pb_to_json(&models->data[i]->base, vg_api_shape(), &w);
+    vg_json_array_close(&w);
+    vg_json_object_close(&w);
+    send_json(ex, &body, NULL, 0);
+}
+
+/* The catalog is small: one model is found in the list. */
+static void reply_model(struct vg_exchange *ex, const ProtobufCMessage *response)
+{
+    const Videogate__V1__ListModelsResponse *models = (const void *)response;
+    struct vg_buf body;
+    struct vg_json_writer w;
+    struct vg_err err;
+    for (size_t i = 0; i < models->n_data; i++) {
+        if (strcmp(models->data[i]->id, ex->param) != 0)
+            continue;
+        vg_buf_init(&body, MAX_ANSWER);
+        vg_json_begin(&w, &body);
+        vg_pb_to_json(&models->data[i]->base, vg_api_shape(), &w);
+        send_json(ex, &body, NULL, 0);
+        return;
+    }
+    (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "model", "There is no such model.");
+    vg_respond_error(ex, &err);
+}
+
+static void call_models(struct vg_exchange *ex, vg_reply_f *reply)
+{
+    Videogate__V1__ListModelsRequest request = VIDEOGATE__V1__LIST_MODELS_REQUEST__INIT;
+    vg_exchange_call(ex, "/videogate.v1.VideoService/ListModels", &request.base,
+                     &videogate__v1__list_models_response__descriptor, reply);
+}
+
+void vg_handle_models(struct vg_exchange *ex)
+{
+    call_models(ex, reply_models);
+}
+
+void vg_handle_model(struct vg_exchange *ex)
+{
+    call_models(ex, reply_model);
+}

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection: a non-blocking socket, TLS or not, under an HTTP session that never sees a socket.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bridge/net/net_priv.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+/* Bytes read ahead of the session (a head, pipelined requests). */
+#define IN_HIGH (64 * 1024)
+/* Bytes produced ahead of the socket; above it neither requests nor windows are taken either. */
+#define OUT_HIGH (256 * 1024)
+/* What is written already and one frame more may stand in the buffer beside it. */
+#define OUT_MAX (4 * OUT_HIGH)
+#define KEEP_BUFFER 4096
+#define LINGER_MS 2000 /* without a byte */
+#define LINGER_BYTES (256 << 20)
+#define ROUNDS 16
+
+enum conn_state {
+    CONN_HANDSHAKE, /* TLS -> SNIFF, OPEN, DEAD */
+    CONN_SNIFF,     /* the first bytes decide -> OPEN, DEAD */
+    CONN_OPEN,      /* a session works -> LINGER, DEAD */
+    CONN_LINGER, /* our end is shut; what still comes is dropped, or a reset could eat the answer ->
+                    DEAD */
+    CONN_DEAD,   /* closed, waits to be freed */
+};
+
+struct vg_conn {
+    struct vg_net *net;     /* borrowed */
+    int fd;                 /* owned */
+    struct vg_watch *watch; /* owned */
+    struct vg_tls *tls;     /* owned; NULL: plain */
+    enum conn_state state;
+    struct vg_session *session; /* owned; from OPEN on */
+    struct vg_buf in, out;
+    size_t in_off, out_off;
+    int events; /* as last set on the watch */
+    bool readable, writable;
+    bool eof; /* the peer has shut its end */
+    bool dirty, running, again;
+    struct vg_conn *dirty_next;
+    struct vg_conn *prev, *next; /* of net->conns; `next` of doomed, too */
+    int64_t since_ns;            /* start of this state */
+    int64_t written_ns;          /* when the queue last moved */
+    int64_t lingered;            /* bytes dropped in LINGER */
+};
+
+static size_t in_pending(const struct vg_conn *conn)
+{
+    return conn->in.len - conn->in_off;
+}
+
+static size_t out_pending(const struct vg_conn *conn)
+{
+    return conn->out.len - conn->out_off;
+}
+
+static void set_state(struct vg_conn *conn, enum conn_state state)
+{
+    VG_ASSERT(conn->state < CONN_DEAD && state > conn->state);
+    conn->state = state;
+    conn->since_ns = conn->net->env.now_ns;
+}
+
+void vg_conn_mark(struct vg_conn *conn)
+{
+    if (conn->dirty)
+        return;
+    conn->dirty = true;
+    conn->dirty_next = NULL;
+    *conn->net->dirty_tail = conn;
+    conn->net->dirty_tail = &conn->dirty_next;
+}
+
+struct vg_conn *vg_conn_take_dirty(struct vg_net *net)
+{
+    struct vg_conn *conn = net->dirty;
+    if (!conn)
+        return NULL;
+    net->dirty = conn->dirty_next;
+    if (!net->dirty)
+        net->dirty_tail = &net->dirty;
+    conn->dirty = false;
+    return conn;
+}
+
+/* Has had its share of this turn. */
+static void run_later(struct vg_conn *conn)
+{
+    if (conn->dirty)
+        return;
+    conn->dirty = true;
+    conn->dirty_next = conn->net->later;
+    conn->net->later = conn;
+    vg_net_nudge(conn->net);
+}
+
+void vg_conn_resume_later(struct vg_net *net)
+{
+    while (net->later) {
+        struct vg_conn *conn = net->later;
+        net->later = conn->dirty_next;
+        conn->dirty = false;
+        vg_conn_mark(conn);
+    }
+}
+
+/* The session has something: now if it is being run, else at the end of the turn. */
+static void conn_wake(void *owner)
+{
+    struct vg_conn *conn = owner;
+    if (conn->running)
+        conn->again = true;
+    else
+        vg_conn_mark(conn);
+}
+
+static void on_ready(void *ctx, int events)
+{
+    struct vg_conn *conn = ctx;
+    conn->readable = conn->readable || (events & VG_READABLE);
+    conn->writable = conn->writable || (events & VG_WRITABLE);
+    vg_conn_mark(conn);
+}
+
+void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls)
+{
+    struct vg_conn *conn = vg_xalloc(sizeof(*conn));
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    conn->net = net;
+    conn->fd = fd;
+    conn->tls = tls ? vg_tls_new(tls, fd) : NULL;
+    conn->state = tls ? CONN_HANDSHAKE : CONN_SNIFF;
+    conn->writable = true;
+    conn->since_ns = conn->written_ns = net->env.now_ns;
+    vg_buf_init(&conn->in, IN_HIGH + VG_NET_SCRATCH);
+    vg_buf_init(&conn->out, OUT_MAX);
+    conn->watch = vg_watch_new(net->loop, fd, on_ready, conn);
+    conn->events = VG_READABLE;
+    vg_watch_set(conn->watch, conn->events);
+    conn->next = net->conns;
+    if (conn->next)
+        conn->next->prev = conn;
+    net->conns = conn;
+    atomic_fetch_add(&net->shared->connections, 1);
+    vg_net_count(net, VG_NET_CONNECTIONS, 1);
+}
+
+void vg_conn_kill(struct vg_conn *conn)
+{
+    struct vg_net *net = conn->net;
+    if (conn->state == CONN_DEAD)
+        return;
+    set_state(conn, CONN_DEAD);
+    if (conn->session)
+        conn->session->ops->free(conn->session);
+    conn->session = NULL;
+    conn->watch = vg_watch_free(conn->watch);
+    conn->tls = vg_tls_free(conn->tls);
+    (void)close(conn->fd);
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        net->conns = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    conn->next = net->doomed;
+    net->doomed = conn;
+    atomic_fetch_sub(&net->shared->connections, 1);
+    vg_net_count(net, VG_NET_CONNECTIONS, -1);
+}
+
+void vg_conn_reap(struct vg_net *net)
+{
+    struct vg_conn **at = &net->doomed;
+    while (*at) {
+        struct vg_conn *conn = *at;
+        if (conn->dirty) { /* still on a list; next time */
+            at = &conn->next;
+            continue;
+        }
+        *at = conn->next;
+        vg_buf_fini(&conn->in);
+        vg_buf_fini(&conn->out);
+        free(conn);
+    }
+}
+
+struct vg_conn *vg_conn_next(const struct vg_conn *conn)
+{
+    return conn->next;
+}
+
+/* --- socket --- */
+
+static ssize_t io_result(ssize_t n)
+{
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? VG_IO_AGAIN : VG_IO_ERROR;
+}
+
+/* Reads into the scratch buffer. */
+static ssize_t read_some(struct vg_conn *conn)
+{
+    char *to = conn->net->scratch;
+    ssize_t n = conn->tls ? vg_tls_read(conn->tls, to, VG_NET_SCRATCH)
+                          : io_result(read(conn->fd, to, VG_NET_SCRATCH));
+    if (n == VG_IO_AGAIN || (n > 0 && n < VG_NET_SCRATCH && !conn->tls))
+        conn->readable = false;
+    if (n > 0)
+        vg_net_count(conn->net, VG_NET_BYTES_IN, n);
+    return n;
+}
+
+static ssize_t write_some(struct vg_conn *conn)
+{
+    const char *from = conn->out.data + conn->out_off;
+    size_t len = out_pending(conn);
+    ssize_t n = conn->tls ? vg_tls_write(conn->tls, from, len)
+                          : io_result(send(conn->fd, from, len, MSG_NOSIGNAL));
+    if (n == VG_IO_AGAIN)
+        conn->writable = false;
+    if (n > 0) {
+        conn->out_off += (size_t)n;
+        conn->written_ns = conn->net->env.now_ns;
+        vg_net_count(conn->net, VG_NET_BYTES_OUT, n);
+    }
+    return n;
+}
+
+/* --- steps of a run; each returns whether anything moved --- */
+
+static bool wants_read(const struct vg_conn *conn)
+{
+    return !conn->eof && in_pending(conn) < IN_HIGH && out_pending(conn) < OUT_HIGH;
+}
+
+static void open_session(struct vg_conn *conn, bool h2)
+{
+    struct vg_http_env *env = &conn->net->env;
+    conn->session =
+        h2 ? vg_h2_session_new(env, conn_wake, conn) : vg_h1_session_new(env, conn_wake, conn);
+    set_state(conn, CONN_OPEN);
+}
+
+static bool step_handshake(struct vg_conn *conn)
+{
+    int r = vg_tls_handshake(conn->tls);
+    if (r == VG_IO_AGAIN) {
+        conn->readable = false;
+        conn->writable = !vg_tls_wants_write(conn->tls);
+        return false;
+    }
+    if (r == VG_IO_ERROR) {
+        vg_net_count(conn->net, VG_NET_HANDSHAKE_FAILED, 1);
+        vg_log(VG_LOG_DEBUG, "TLS handshake failed", VG_I("fd", conn->fd));
+        vg_conn_kill(conn);
+        return false;
+    }
+    conn->readable = conn->writable = true;
+    if (vg_tls_is_h2(conn->tls))
+        open_session(conn, true);
+    else
+        set_state(conn, CONN_SNIFF);
+    return true;
+}
+
+/* Hands bytes to the session; what it does not take is kept. */
+static bool feed(struct vg_conn *conn, const char *data, size_t len)
+{
+    bool first = conn->state == CONN_SNIFF;
+    if (first) {
+        enum vg_http_sniff sniff = vg_http_sniff(data, len);
+        if (sniff == VG_SNIFF_MORE && !conn->eof)
+            return false;
+        open_session(conn, sniff == VG_SNIFF_H2);
+    }
+    size_t used = conn->session->ops->feed(conn->session, data, len);
+    VG_ASSERT(used <= len);
+    if (data != conn->net->scratch)
+        conn->in_off += used;
+    else if (used < len)
+        VG_ASSERT(vg_buf_add(&conn->in, data + used, len - used) == 0);
+    if (first && conn->net->draining) /* only now: the request that has come is served */
+        conn->session->ops->drain(conn->session);
+    return used > 0;
+}
+
+static bool step_read(struct vg_conn *conn)
+{
+    if (!conn->readable || !wants_read(conn))
+        return false;
+    ssize_t n = read_some(conn);
+    if (n == VG_IO_AGAIN)
+        return false;
+    if (n == VG_IO_ERROR || (n == 0 && conn->state == CONN_SNIFF && in_pending(conn) == 0)) {
+        vg_conn_kill(conn);
+        return false;
+    }
+    if (n == 0) {
+        conn->eof = true;
+        conn->readable = false;
+        return true;
+    }
+    if (in_pending(conn) == 0 && conn->state == CONN_OPEN) {
+        vg_buf_clear(&conn->in);
+        conn->in_off = 0;
+        (void)feed(conn, conn->net->scratch, (size_t)n);
+    } else {
+        vg_buf_consume(&conn->in, conn->in_off);
+        conn->in_off = 0;
+        VG_ASSERT(vg_buf_add(&conn->in, conn->net->scratch, (size_t)n) == 0);
+    }
+    return true;
+}
+
+static bool step_feed(struct vg_conn *conn)
+{
+    bool moved = false;
+    if (in_pending(conn) > 0 && out_pending(conn) < OUT_HIGH)
+        moved = feed(conn, conn->in.data + conn->in_off, in_pending(conn));
+    if (conn->eof && conn->state == CONN_OPEN && !moved)
+        conn->session->ops->eof(conn->session);
+    return moved;
+}
+
+static bool step_write(struct vg_conn *conn)
+{
+    if (out_pending(conn) == 0) {
+        vg_buf_clear(&conn->out);
+        conn->out_off = 0;
+        conn->written_ns = conn->net->env.now_ns;
+    }
+    size_t before = conn->out.len;
+    conn->session->ops->produce(conn->session, &conn->out, conn->out_off + OUT_HIGH);
+    bool moved = conn->out.len != before;
+    if (out_pending(conn) == 0 || !conn->writable)
+        return moved;
+    ssize_t n = write_some(conn);
+    if (n == VG_IO_ERROR) {
+        vg_conn_kill(conn);
+        return false;
+    }
+    if (out_pending(conn) > 0 && conn->out_off > OUT_HIGH) {
+        vg_buf_consume(&conn->out, conn->out_off);
+        conn->out_off = 0;
+    }
+    return moved || n > 0;
+}
+
+/* Everything is written and the session is done: shut our end and wait for the peer's. */
+static void begin_close(struct vg_conn *conn)
+{
+    if (conn->tls)
+        vg_tls_shutdown(conn->tls);
+    if (conn->eof || shutdown(conn->fd, SHUT_WR) != 0) {
+        vg_conn_kill(conn);
+        return;
+    }
+    conn->session->ops->free(conn->session);
+    conn->session = NULL;
+    vg_buf_fini(&conn->in);
+    conn->in_off = 0;
+    set_state(conn, CONN_LINGER);
+}
+
+static bool step_linger(struct vg_conn *conn)
+{
+    if (!conn->readable)
+        return false;
+    ssize_t n = io_result(read(conn->fd, conn->net->scratch, VG_NET_SCRATCH));
+    if (n == VG_IO_AGAIN)
+        conn->readable = false;
+    else if (n <= 0 || (conn->lingered += n) > LINGER_BYTES)
+        vg_conn_kill(conn);
+    else
+        conn->since_ns = conn->net->env.now_ns;
+    return n > 0;
+}
+
+static bool step(struct vg_conn *conn)
+{
+    if (conn->state == CONN_HANDSHAKE)
+        return step_handshake(conn);
+    if (conn->state == CONN_LINGER)
+        return step_linger(conn);
+    bool moved = step_read(conn);
+    if (conn->state == CONN_SNIFF || conn->state == CONN_OPEN)
+        moved = step_feed(conn) || moved;
+    if (conn->state == CONN_OPEN)
+        moved = step_write(conn) || moved;
+    if (conn->state == CONN_OPEN && out_pending(conn) == 0 &&
+        conn->session->ops->finished(conn->session)) {
+        begin_close(conn);
+        return true;
+    }
+    return moved;
+}
+
+/* Gives buffers back that have grown and are empty. */
+static void trim(struct vg_buf *buf, size_t *off, size_t max)
+{
+    if (buf->len == *off && buf->cap > KEEP_BUFFER) {
+        vg_buf_fini(buf);
+        vg_buf_init(buf, max);
+        *off = 0;
+    }
+}
+
+static void update_watch(struct vg_conn *conn)
+{
+    int events = 0;
+    if (conn->state == CONN_HANDSHAKE)
+        events = conn->writable ? VG_READABLE : VG_WRITABLE;
+    else if (conn->state == CONN_LINGER)
+        events = VG_READABLE;
+    else
+        events = (wants_read(conn) && !conn->readable ? VG_READABLE : 0) |
+                 (out_pending(conn) > 0 && !conn->writable ? VG_WRITABLE : 0);
+    if (events != conn->events) {
+        conn->events = events;
+        vg_watch_set(conn->watch, events);
+    }
+}
+
+void vg_conn_run(struct vg_conn *conn)
+{
+    if (conn->state == CONN_DEAD)
+        return;
+    bool moved = true;
+    conn->running = true;
+    for (int i = 0; i < ROUNDS && moved && conn->state != CONN_DEAD; i++) {
+        conn->again = false;
+        moved = step(conn);
+        moved = moved || conn->again;
+    }
+    conn->running = false;
+    if (conn->state == CONN_DEAD)
+        return;
+    if (moved) {
+        run_later(conn);
+    } else {
+        trim(&conn->in, &conn->in_off, IN_HIGH + VG_NET_SCRATCH);
+        trim(&conn->out, &conn->out_off, OUT_MAX);
+    }
+    update_watch(conn);
+}
+
+void vg_conn_tick(struct vg_conn *conn)
+{
+    const struct vg_http_env *env = &conn->net->env;
+    int64_t waited_ms = (env->now_ns - conn->since_ns) / VG_NS_PER_MS;
+    bool silent = conn->state == CONN_SNIFF && in_pending(conn) == 0;
+    if (conn->state == CONN_OPEN) {
+        conn->session->ops->tick(conn->session);
+        if (out_pending(conn) > 0 &&
+            (env->now_ns - conn->written_ns) / VG_NS_PER_MS > env->limits.stall_ms)
+            vg_conn_kill(conn);
+    } else if (conn->state == CONN_LINGER) {
+        if (waited_ms > LINGER_MS)
+            vg_conn_kill(conn);
+    } else if (conn->net->draining && silent && waited_ms > LINGER_MS) {
+        vg_conn_kill(conn);
+    } else if (waited_ms > (silent ? env->limits.idle_ms : env->limits.header_ms)) {
+        vg_conn_kill(conn);
+    }
+}
+
+void vg_conn_drain(struct vg_conn *conn)
+{
+    if (conn->state == CONN_OPEN)
+        conn->session->ops->drain(conn->session);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What conn.c, listener.c and net.c share. */
+#ifndef VG_BRIDGE_NET_NET_PRIV_H
+#define VG_BRIDGE_NET_NET_PRIV_H
+
+#include "bridge/http/session.h"
+#include "bridge/net/net.h"
+
+enum vg_net_metric {
+    VG_NET_CONNECTIONS,
+    VG_NET_ACCEPTED,
+    VG_NET_SHED,
+    VG_NET_HANDSHAKE_FAILED,
+    VG_NET_BYTES_IN,
+    VG_NET_BYTES_OUT,
+    VG_NET_METRIC_MAX
+};
+
+#define VG_NET_SCRATCH (64 * 1024)
+
+struct vg_conn;
+struct vg_listener;
+
+struct vg_net {
+    struct vg_loop *loop; /* borrowed */
+    struct vg_http_env env;
+    struct vg_net_shared *shared;        /* borrowed */
+    struct vg_listener *listeners;       /* owned */
+    struct vg_conn *conns;               /* owned */
+    struct vg_conn *dirty, **dirty_tail; /* to be run at the end of this turn */
+    struct vg_conn *later;               /* have had their share of this turn */
+    struct vg_conn *doomed;              /* owned; freed at the end of the turn */
+    struct vg_timer sweep;
+    struct vg_task nudge; /* makes another turn, for `later` */
+    bool nudged;
+    bool draining;
+    char *scratch; /* owned; VG_NET_SCRATCH bytes, for reads */
+};
+
+/* Takes the accepted socket. */
+void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls);
+/* Does what there is to do: handshake, read, feed, produce, write. */
+void vg_conn_run(struct vg_conn *conn);
+void vg_conn_tick(struct vg_conn *conn);
+void vg_conn_drain(struct vg_conn *conn);
+/* Closes at once; the memory goes with vg_conn_reap. */
+void vg_conn_kill(struct vg_conn *conn);
+/* The list of dirty connections: mark; take the first. */
+void vg_conn_mark(struct vg_conn *conn);
+struct vg_conn *vg_conn_take_dirty(struct vg_net *net);
+/* Marks those that wait for another turn. */
+void vg_conn_resume_later(struct vg_net *net);
+void vg_conn_reap(struct vg_net *net);
+struct vg_conn *vg_conn_next(const struct vg_conn *conn);
+
+struct vg_listener *vg_listener_new(struct vg_net *net, int fd, struct vg_tls_ctx *tls);
+struct vg_listener *vg_listener_next(const struct vg_listener *listener);
+/* Accepts what waits. */
+void vg_listener_accept(struct vg_listener *listener);
+struct vg_listener *vg_listener_free(struct vg_listener *listener);
+
+/* Lets the loop make another turn soon. */
+void vg_net_nudge(struct vg_net *net);
+void vg_net_count(struct vg_net *net, enum vg_net_metric metric, int64_t n);
+
+#endif
