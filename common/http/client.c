@@ -321,6 +321,8 @@ static const char *reason_of(const struct vg_http_transfer *t, CURLcode code)
         return "protocol";
     if (t->guarded && !t->opened)
         return "refused";
+    if (t->sent && code == CURLE_UNSUPPORTED_PROTOCOL)
+        return "protocol"; /* the answer is not HTTP/1 */
     return reason_of_code(code);
 }
 
@@ -417,11 +419,13 @@ static void on_sweep(struct vg_timer *timer)
         t->wants_sweep = false;
         if (t->failed || t->cancelled) {
             finish(t, CURLE_ABORTED_BY_CALLBACK);
+        } else if (!t->added) {
+            add(t);
         } else if (t->held && !t->paused) {
             t->held = false;
-            client->busy = true;                            /* on_data is called in here */
+            client->busy = client->in_curl = true;          /* on_data is called in here */
             (void)curl_easy_pause(t->easy, CURLPAUSE_CONT); /* its errors end the transfer */
-            client->busy = false;
+            client->busy = client->in_curl = false;
         }
     }
     finish_done(client);
