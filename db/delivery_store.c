@@ -87,7 +87,7 @@ static const struct vg_pg_statement claim_statement = {
                                                       "h.host_id AND d.due_at <= now()"
                                                       "   ORDER BY d.due_at LIMIT greatest(0, "
                                                       "least(h.free, $1::int4))) c),"
-                                                      " some AS MATERIALIZED (SELECT id FROM cand "
+                                                      " few AS MATERIALIZED (SELECT id FROM cand "
                                                       "ORDER BY turn, due_at LIMIT $1::int4),"
                                                       " locked AS MATERIALIZED (SELECT d.id FROM "
                                                       "some s JOIN deliveries d ON d.id = s.id"

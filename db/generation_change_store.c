@@ -55,7 +55,7 @@ static const struct vg_pg_statement move_statement = {
     "  ended_at = CASE WHEN i.to_state >= 5 THEN now() END"
     "  FROM input i WHERE g.id = i.id AND g.lease_seq = i.lease_seq AND g.state = i.from_state"
     "   AND g.lease_owner IS NOT NULL AND g.last_change IS DISTINCT FROM i.token"
-    "  RETURNING g.id, g.video_id, g.idx, g.provider AS now_with, i.*),"
+    "  RETURNING g.video_id, g.idx, g.provider AS now_with, i.*),"
     " opened AS (INSERT INTO attempts AS a (generation_id, attempt, route, provider)"
     "  SELECT m.id, m.attempts, m.route, m.now_with FROM moved m"
     "  WHERE m.to_state = 2 AND m.from_state <> 2"

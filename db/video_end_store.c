@@ -194,9 +194,9 @@ static const struct vg_pg_statement expire_statement = {
     " ON CONFLICT (blob) DO NOTHING"};
 static const struct vg_pg_statement purge_statement = {
     "vg_video_purge",
-    "WITH some AS (SELECT DISTINCT video_id FROM (SELECT video_id FROM purges"
+    "WITH few AS (SELECT DISTINCT video_id FROM (SELECT video_id FROM purges"
     "  WHERE due_at <= now() ORDER BY due_at LIMIT $1::int4) d),"
-    " locked AS (SELECT p.blob FROM some s JOIN purges p ON p.video_id = s.video_id"
+    " locked AS (SELECT p.blob FROM few s JOIN purges p ON p.video_id = s.video_id"
     "  WHERE p.due_at <= now() FOR UPDATE OF p SKIP LOCKED),"
     " taken AS (UPDATE purges p SET due_at = now() + interval '5 minutes' FROM locked l"
     "  WHERE p.blob = l.blob RETURNING p.video_id, p.blob)"
