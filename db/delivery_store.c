@@ -49,70 +49,44 @@ static const struct vg_pg_statement claim_lock_statement = {
 /* Hosts with pending rows are visited one index step each, from the cursor on and then from the
  * start, so that a dead host's backlog is never read. $1 limit, $2 lease in ms, $3 per host, $4
  * host to go on after, $5 token. */
+/* The statement keeps its own layout. */
+/* clang-format off */
 #define NEXT_HOST(after, bound)                                                                    \
     "(SELECT d.host_id FROM deliveries d WHERE d.state = 1 AND d.host_id > " after bound           \
     "  ORDER BY d.host_id LIMIT 1)"
 static const struct vg_pg_statement claim_statement = {
     "vg_delivery_claim",
     "WITH RECURSIVE ahead AS ("
-    " SELECT n.host_id, 1 AS step FROM " NEXT_HOST(
-        "$4::int8",
-        "") " n"
-            " UNION ALL SELECT n.host_id, a.step + 1 FROM ahead a CROSS JOIN LATERAL"
-            "  " NEXT_HOST(
-                "a.host_id",
-                "") " n WHERE a.step < 1000),"
-                    " first AS (SELECT d.host_id FROM deliveries d WHERE d.state = 1"
-                    "  AND d.host_id <= $4::int8 ORDER BY d.host_id LIMIT 1),"
-                    " behind AS (SELECT host_id, 1 AS step FROM first"
-                    "  UNION ALL SELECT n.host_id, b.step + 1 FROM behind b CROSS JOIN LATERAL"
-                    "  " NEXT_HOST(
-                        "b.host_id",
-                        " AND d.host_id <= $4::int8") " n WHERE b.step < 1000),"
-                                                      " hosts AS MATERIALIZED (SELECT h.host_id, "
-                                                      "$3::int4 - (SELECT count(*) FROM deliveries "
-                                                      "d"
-                                                      "   WHERE d.state = 1 AND d.leased AND "
-                                                      "d.host_id = h.host_id AND d.due_at > now()) "
-                                                      "AS free"
-                                                      "  FROM (SELECT host_id FROM ahead UNION ALL "
-                                                      "SELECT host_id FROM behind LIMIT 1000) h),"
-                                                      " cand AS MATERIALIZED (SELECT c.id, "
-                                                      "c.due_at,"
-                                                      "   row_number() OVER (PARTITION BY "
-                                                      "h.host_id ORDER BY c.due_at) AS turn"
-                                                      "  FROM hosts h CROSS JOIN LATERAL (SELECT "
-                                                      "d.id, d.due_at FROM deliveries d"
-                                                      "   WHERE d.state = 1 AND d.host_id = "
-                                                      "h.host_id AND d.due_at <= now()"
-                                                      "   ORDER BY d.due_at LIMIT greatest(0, "
-                                                      "least(h.free, $1::int4))) c),"
-                                                      " few AS MATERIALIZED (SELECT id FROM cand "
-                                                      "ORDER BY turn, due_at LIMIT $1::int4),"
-                                                      " locked AS MATERIALIZED (SELECT d.id FROM "
-                                                      "some s JOIN deliveries d ON d.id = s.id"
-                                                      "  WHERE d.state = 1 AND d.due_at <= now() "
-                                                      "FOR UPDATE OF d SKIP LOCKED),"
-                                                      " claimed AS (UPDATE deliveries d SET "
-                                                      "lease_seq = d.lease_seq + 1, leased = true,"
-                                                      "  claim_token = $5::int8, due_at = now() + "
-                                                      "$2::int8 * interval '1 ms'"
-                                                      "  FROM locked l WHERE d.id = l.id RETURNING "
-                                                      "d.*),"
-                                                      " summary AS (SELECT CASE WHEN (SELECT "
-                                                      "count(*) FROM cand) > (SELECT count(*) FROM "
-                                                      "some)"
-                                                      "  THEN now() ELSE (SELECT min(x.due_at) "
-                                                      "FROM hosts h CROSS JOIN LATERAL"
-                                                      "   (SELECT d.due_at FROM deliveries d WHERE "
-                                                      "d.state = 1 AND d.host_id = h.host_id"
-                                                      "    AND d.due_at > now() ORDER BY d.due_at "
-                                                      "LIMIT 1) x) END AS next_at)"
-                                                      " SELECT (extract(epoch FROM s.next_at - "
-                                                      "now()) * 1000)::int8, "
-                                                      "d.host_id, " DELIVERY_COLUMNS
-                                                      " FROM summary s LEFT JOIN claimed d ON "
-                                                      "true"};
+    "  SELECT n.host_id, 1 AS step FROM " NEXT_HOST("$4::int8", "") " n"
+    "  UNION ALL SELECT n.host_id, a.step + 1 FROM ahead a"
+    "   CROSS JOIN LATERAL " NEXT_HOST("a.host_id", "") " n WHERE a.step < 1000),"
+    " first AS (SELECT d.host_id FROM deliveries d"
+    "  WHERE d.state = 1 AND d.host_id <= $4::int8 ORDER BY d.host_id LIMIT 1),"
+    " behind AS (SELECT host_id, 1 AS step FROM first"
+    "  UNION ALL SELECT n.host_id, b.step + 1 FROM behind b"
+    "   CROSS JOIN LATERAL " NEXT_HOST("b.host_id", " AND d.host_id <= $4::int8") " n"
+    "  WHERE b.step < 1000),"
+    " hosts AS MATERIALIZED (SELECT h.host_id, $3::int4 - (SELECT count(*) FROM deliveries d"
+    "   WHERE d.state = 1 AND d.leased AND d.host_id = h.host_id AND d.due_at > now()) AS free"
+    "  FROM (SELECT host_id FROM ahead UNION ALL SELECT host_id FROM behind LIMIT 1000) h),"
+    " cand AS MATERIALIZED (SELECT c.id, c.due_at,"
+    "   row_number() OVER (PARTITION BY h.host_id ORDER BY c.due_at) AS turn"
+    "  FROM hosts h CROSS JOIN LATERAL (SELECT d.id, d.due_at FROM deliveries d"
+    "   WHERE d.state = 1 AND d.host_id = h.host_id AND d.due_at <= now()"
+    "   ORDER BY d.due_at LIMIT greatest(0, least(h.free, $1::int4 + 1))) c),"
+    " fair AS MATERIALIZED (SELECT id FROM cand ORDER BY turn, due_at LIMIT $1::int4),"
+    " locked AS MATERIALIZED (SELECT d.id FROM fair f JOIN deliveries d ON d.id = f.id"
+    "  WHERE d.state = 1 AND d.due_at <= now() FOR UPDATE OF d SKIP LOCKED),"
+    " claimed AS (UPDATE deliveries d SET lease_seq = d.lease_seq + 1, leased = true,"
+    "   claim_token = $5::int8, due_at = now() + $2::int8 * interval '1 ms'"
+    "  FROM locked l WHERE d.id = l.id RETURNING d.*),"
+    " summary AS (SELECT CASE WHEN (SELECT count(*) FROM cand) > (SELECT count(*) FROM fair)"
+    "  THEN now() ELSE (SELECT min(x.due_at) FROM hosts h CROSS JOIN LATERAL"
+    "   (SELECT d.due_at FROM deliveries d WHERE d.state = 1 AND d.host_id = h.host_id"
+    "    AND d.due_at > now() ORDER BY d.due_at LIMIT 1) x) END AS next_at)"
+    " SELECT (extract(epoch FROM s.next_at - now()) * 1000)::int8, d.host_id, " DELIVERY_COLUMNS
+    " FROM summary s LEFT JOIN claimed d ON true"};
+/* clang-format on */
 static const struct vg_pg_statement reclaim_statement = {
     "vg_delivery_reclaim", "SELECT 0::int8, d.host_id, " DELIVERY_COLUMNS
                            " FROM deliveries d WHERE d.state = 1 AND d.leased"
