@@ -28,7 +28,7 @@ static struct rules rules_of(const struct vg_json_shape *shape, const char *mess
         else
             high = middle;
     }
-    struct rules rules = {.first = shape->rules + low};
+    struct rules rules = {.first = low < shape->rule_count ? &shape->rules[low] : NULL};
     while (low + rules.count < shape->rule_count &&
            strcmp(rules.first[rules.count].message, message) == 0)
         rules.count++;
