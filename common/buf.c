@@ -29,7 +29,9 @@ bool vg_view_eqs(struct vg_view a, const char *s)
 
 static char ascii_lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    if (c >= 'A' && c <= 'Z')
+        c = (char)(c + ('a' - 'A'));
+    return c;
 }
 
 bool vg_view_eqs_nocase(struct vg_view a, const char *s)

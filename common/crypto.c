@@ -107,7 +107,7 @@ void vg_webhook_sign(char out[48], const char *secret, const char *id, int64_t t
     VG_ASSERT(vg_buf_add(&text, body.data, body.len) == 0);
     uint8_t mac[VG_SHA256_SIZE];
     vg_hmac_sha256(mac, key, vg_buf_view(&text));
-    memcpy(out, "v1,", 3);
+    (void)vg_strcpy(out, 48, "v1,");
     vg_base64_encode(out + 3, mac, sizeof mac);
 
     vg_buf_fini(&text);

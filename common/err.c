@@ -79,6 +79,10 @@ static VG_PRINTF(4, 0) void err_fill(struct vg_err *err, enum vg_err_kind kind, 
     *err = fresh;
 }
 
+/* The definitions, not the analyzer's view of them. */
+#undef vg_err_set
+#undef vg_err_param
+
 int vg_err_set(struct vg_err *err, enum vg_err_kind kind, const char *fmt, ...)
 {
     if (!err)

@@ -62,7 +62,7 @@ void vg_id_new(char out[VG_ID_SIZE], const char *prefix)
     uuid[6] = (uint8_t)(0x70 | ((stamp >> 8) & 0x0f));
     uuid[7] = (uint8_t)stamp;
     uuid[8] = (uint8_t)(0x80 | (uuid[8] & 0x3f));
-    memcpy(out, prefix, prefix_len);
+    (void)vg_strcpy(out, VG_ID_SIZE, prefix);
     out[prefix_len] = '_';
     vg_hex_encode(out + prefix_len + 1, uuid, sizeof uuid);
 }

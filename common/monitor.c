@@ -369,7 +369,7 @@ static int open_listener(const char *listen_text, int *out_fd, struct vg_err *er
 
 static int bound_port(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
         return 0;

@@ -34,9 +34,9 @@ static int run_keys_create(struct vg_ctl *ctl)
     const struct keys_options *options = ctl->options;
     Videogate__V1__CreateApiKeyRequest request = VIDEOGATE__V1__CREATE_API_KEY_REQUEST__INIT;
     if (options->project)
-        request.project = (char *)(uintptr_t)options->project;
+        request.project = (char *)options->project;
     if (options->name)
-        request.name = (char *)(uintptr_t)options->name;
+        request.name = (char *)options->name;
     ProtobufCMessage *message;
     if (vg_ctl_call(ctl, &rpc, &request.base, &message) != 0)
         return -1;
@@ -68,7 +68,7 @@ static int run_keys_list(struct vg_ctl *ctl)
     const struct keys_options *options = ctl->options;
     Videogate__V1__ListApiKeysRequest request = VIDEOGATE__V1__LIST_API_KEYS_REQUEST__INIT;
     if (options->project)
-        request.project = (char *)(uintptr_t)options->project;
+        request.project = (char *)options->project;
     ProtobufCMessage *message;
     if (vg_ctl_call(ctl, &rpc, &request.base, &message) != 0)
         return -1;
@@ -84,7 +84,7 @@ static int run_keys_revoke(struct vg_ctl *ctl)
                                           &videogate__v1__revoke_api_key_response__descriptor,
                                           .admin = true};
     Videogate__V1__RevokeApiKeyRequest request = VIDEOGATE__V1__REVOKE_API_KEY_REQUEST__INIT;
-    request.id = (char *)(uintptr_t)ctl->args[0];
+    request.id = (char *)ctl->args[0];
     ProtobufCMessage *message;
     if (vg_ctl_call(ctl, &rpc, &request.base, &message) != 0)
         return -1;
@@ -101,7 +101,7 @@ static int run_deliveries_list(struct vg_ctl *ctl)
                                           &videogate__v1__list_deliveries_response__descriptor,
                                           .admin = true};
     Videogate__V1__ListDeliveriesRequest request = VIDEOGATE__V1__LIST_DELIVERIES_REQUEST__INIT;
-    request.video_id = (char *)(uintptr_t)ctl->args[0];
+    request.video_id = (char *)ctl->args[0];
     ProtobufCMessage *message;
     if (vg_ctl_call(ctl, &rpc, &request.base, &message) != 0)
         return -1;
@@ -117,7 +117,7 @@ static int run_deliveries_redeliver(struct vg_ctl *ctl)
                                           &videogate__v1__redeliver_webhook_response__descriptor,
                                           .admin = true};
     Videogate__V1__RedeliverWebhookRequest request = VIDEOGATE__V1__REDELIVER_WEBHOOK_REQUEST__INIT;
-    request.id = (char *)(uintptr_t)ctl->args[0];
+    request.id = (char *)ctl->args[0];
     ProtobufCMessage *message;
     if (vg_ctl_call(ctl, &rpc, &request.base, &message) != 0)
         return -1;

@@ -51,7 +51,7 @@ static const struct vg_ctl_option create_options[] = {
 
 static char *borrow(const char *s)
 {
-    return (char *)(uintptr_t)s; /* protobuf-c has no const; packing only reads */
+    return (char *)s; /* protobuf-c has no const; packing only reads */
 }
 
 static int read_file(struct vg_ctl *ctl, const char *path, struct vg_arena *arena,

@@ -135,7 +135,7 @@ static int stream_once(struct download *self)
                                           .admin = false};
     struct vg_ctl *ctl = self->ctl;
     Videogate__V1__DownloadVideoRequest request = VIDEOGATE__V1__DOWNLOAD_VIDEO_REQUEST__INIT;
-    request.id = (char *)(uintptr_t)ctl->args[0];
+    request.id = (char *)ctl->args[0];
     request.index = self->index;
     if (self->received > 0) {
         request.opt_first_case = VIDEOGATE__V1__DOWNLOAD_VIDEO_REQUEST__OPT_FIRST_FIRST;

@@ -14,7 +14,7 @@
 
 static char *borrow(const char *s)
 {
-    return (char *)(uintptr_t)s; /* protobuf-c has no const; packing only reads */
+    return (char *)s; /* protobuf-c has no const; packing only reads */
 }
 
 static int run_get(struct vg_ctl *ctl)
