@@ -70,7 +70,8 @@ bool vg_rpc_metadata_legal(const struct vg_rpc_metadata *rows, size_t count);
 /* A copy of request metadata. */
 grpc_metadata *vg_rpc_metadata_new(const struct vg_rpc_metadata *rows, size_t count);
 void vg_rpc_metadata_free(grpc_metadata *metadata, size_t count);
-/* Reads a status out of what RECV_STATUS_ON_CLIENT filled. */
+/* Reads a status out of what RECV_STATUS_ON_CLIENT filled; before vg_rpc_op_close, as the array is
+ * ours but the bytes it points at are the core call's. */
 void vg_rpc_status_from_core(grpc_status_code status, const grpc_slice *text,
                              const grpc_metadata_array *trailing, struct vg_err *out);
 

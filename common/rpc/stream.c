@@ -24,9 +24,10 @@ struct stream {
     grpc_metadata_array initial;  /* owned */
     grpc_metadata_array trailing; /* owned */
     grpc_status_code status;
-    grpc_slice text; /* owned */
-    atomic_int refs; /* until its end is delivered; a nudge */
-    bool refused;    /* never started; user->err says why */
+    grpc_slice text;   /* owned */
+    struct vg_err err; /* what status, text and trailing say */
+    atomic_int refs;   /* until its end is delivered; a nudge */
+    bool refused;      /* never started; user->err says why */
     /* Under op.lock: */
     bool started;   /* the start batch is back */
     bool drained;   /* no more messages */
@@ -77,8 +78,7 @@ static void deliver_end(struct vg_task *task)
                          user->response_type->name);
     } else if (!stream->refused) {
         user->grpc_code = (int)stream->status;
-        if (stream->status != GRPC_STATUS_OK)
-            vg_rpc_status_from_core(stream->status, &stream->text, &stream->trailing, &user->err);
+        user->err = stream->err;
     }
     user->ok = user->grpc_code == VG_GRPC_OK;
     user->impl = NULL;
@@ -194,6 +194,9 @@ static void on_status(struct vg_rpc_tag *tag, bool ok)
     struct stream *stream = VG_CONTAINER(tag, struct stream, status_tag);
 
     (void)ok; /* always true */
+    /* Now, as the bytes of trailing metadata are the core call's, and go with it. */
+    if (stream->status != GRPC_STATUS_OK)
+        vg_rpc_status_from_core(stream->status, &stream->text, &stream->trailing, &stream->err);
     (void)pthread_mutex_lock(&stream->op.lock);
     stream->finished = true;
     (void)pthread_mutex_unlock(&stream->op.lock);
