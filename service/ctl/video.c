@@ -140,8 +140,8 @@ static int judge(struct vg_ctl *ctl, const Videogate__V1__Video *video)
     if (video->status == VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_COMPLETED)
         return 0;
     status_name(status, video->status);
-    return vg_err_set(&ctl->err, VG_ERR_NOT_READY, "The video ended %s%s%s.", status,
-                      video->error ? ": " : "", video->error ? video->error->message : "");
+    return vg_err_set(&ctl->err, VG_ERR_NOT_READY, "The video ended %s%s%s", status,
+                      video->error ? ": " : ".", video->error ? video->error->message : "");
 }
 
 /* Reads one stream. 1: the video is terminal, judged; 0: the stream ended before; -1: ctl->err. */
