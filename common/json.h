@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON (RFC 8259): a strict bounded parser over cJSON and a writer into vg_buf. Any thread.
  *
- * The parser refuses what cJSON lets pass: invalid UTF-8, NUL (\u0000) in strings, lone surrogates, depth and count
- * over the limits, trailing bytes, numbers that are not finite or longer than 60 characters, duplicate keys. */
+ * The parser refuses what cJSON lets pass: invalid UTF-8, NUL (\u0000) in strings, lone surrogates,
+ * depth and count over the limits, trailing bytes, numbers that are not finite or longer than 60
+ * characters, duplicate keys. */
 #ifndef VG_COMMON_JSON_H
 #define VG_COMMON_JSON_H
 
@@ -18,22 +19,31 @@
 
 struct vg_json; /* a value; opaque */
 
-/* Fails with VG_ERR_INVALID_JSON and a detail that gives the byte offset. Free the root with vg_json_free. */
+/* Fails with VG_ERR_INVALID_JSON and a detail that gives the byte offset. Free the root with
+ * vg_json_free. */
 VG_MUSTCHECK int vg_json_parse(struct vg_json **out, struct vg_view text, struct vg_err *err);
 struct vg_json *vg_json_free(struct vg_json *root);
 
-enum vg_json_type { VG_JSON_NULL, VG_JSON_BOOL, VG_JSON_NUMBER, VG_JSON_STRING, VG_JSON_ARRAY, VG_JSON_OBJECT };
+enum vg_json_type {
+    VG_JSON_NULL,
+    VG_JSON_BOOL,
+    VG_JSON_NUMBER,
+    VG_JSON_STRING,
+    VG_JSON_ARRAY,
+    VG_JSON_OBJECT
+};
 enum vg_json_type vg_json_type(const struct vg_json *value);
-const char *vg_json_type_name(const struct vg_json *value); /* "a string", "an array", ... for messages */
+const char *
+vg_json_type_name(const struct vg_json *value); /* "a string", "an array", ... for messages */
 /* Borrowed from the tree. Member and element getters return NULL when absent or of another type. */
 const struct vg_json *vg_json_get(const struct vg_json *object, const char *key);
 const struct vg_json *vg_json_first(const struct vg_json *container); /* first element or member */
 const struct vg_json *vg_json_next(const struct vg_json *value);
 const char *vg_json_key(const struct vg_json *member);
 size_t vg_json_count(const struct vg_json *container);
-const char *vg_json_string(const struct vg_json *value);  /* NULL unless a string */
-bool vg_json_bool(const struct vg_json *value);           /* false unless true */
-double vg_json_number(const struct vg_json *value);       /* 0 unless a number */
+const char *vg_json_string(const struct vg_json *value); /* NULL unless a string */
+bool vg_json_bool(const struct vg_json *value);          /* false unless true */
+double vg_json_number(const struct vg_json *value);      /* 0 unless a number */
 /* Whole numbers between -2^53 and 2^53, both exclusive; false otherwise. */
 bool vg_json_int(const struct vg_json *value, int64_t *out);
 
@@ -48,8 +58,9 @@ void vg_json_object_close(struct vg_json_writer *w);
 void vg_json_array_open(struct vg_json_writer *w);
 void vg_json_array_close(struct vg_json_writer *w);
 void vg_json_put_key(struct vg_json_writer *w, const char *key);
-void vg_json_put_string(struct vg_json_writer *w, const char *data, size_t len); /* escapes; valid UTF-8 expected */
-void vg_json_put_text(struct vg_json_writer *w, const char *s);                  /* NULL writes null */
+void vg_json_put_string(struct vg_json_writer *w, const char *data,
+                        size_t len);                            /* escapes; valid UTF-8 expected */
+void vg_json_put_text(struct vg_json_writer *w, const char *s); /* NULL writes null */
 void vg_json_put_int(struct vg_json_writer *w, int64_t value);
 void vg_json_put_number(struct vg_json_writer *w, double value); /* not finite: null */
 void vg_json_put_bool(struct vg_json_writer *w, bool value);

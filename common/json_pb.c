@@ -64,7 +64,7 @@ static const char *enum_name(const struct vg_json_rule *rule, const char *name,
 
 static void *at_offset(const ProtobufCMessage *message, unsigned offset)
 {
-    return (char *)(uintptr_t)message + offset;
+    return (char *)message + offset; /* a getter and a setter at once: const is the caller's */
 }
 
 static size_t size_of_type(ProtobufCType type)
@@ -228,8 +228,8 @@ static int read_value(const struct reader *r, const struct path *path,
                       const struct vg_json_rule *rule, const ProtobufCFieldDescriptor *field,
                       const struct vg_json *value, void *out)
 {
-    int64_t number;
-    double real;
+    int64_t number = 0;
+    double real = 0;
 
     switch (field->type) {
     case PROTOBUF_C_TYPE_INT32:

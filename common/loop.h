@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An event loop of one thread (libuv inside; this file's .c is its only user): posted tasks, timers, file
- * descriptors, and a hook at the end of each turn for flushing. All calls belong to the loop's thread unless said. */
+/* An event loop of one thread (libuv inside; this file's .c is its only user): posted tasks,
+ * timers, file descriptors, and a hook at the end of each turn for flushing. All calls belong to
+ * the loop's thread unless said. */
 #ifndef VG_COMMON_LOOP_H
 #define VG_COMMON_LOOP_H
 
@@ -13,13 +14,15 @@
 struct vg_loop;
 
 struct vg_loop *vg_loop_new(void);
-/* After vg_loop_run has returned; tasks still queued are run once here, so that their owners can free them. */
+/* After vg_loop_run has returned; tasks still queued are run once here, so that their owners can
+ * free them. */
 struct vg_loop *vg_loop_free(struct vg_loop *loop);
 /* Runs on the calling thread until vg_loop_stop. */
 void vg_loop_run(struct vg_loop *loop);
 /* Any thread. */
 void vg_loop_stop(struct vg_loop *loop);
-/* Starts / joins a thread that runs the loop; `name` shows in ps (15 characters). vg_loop_join stops it first. */
+/* Starts / joins a thread that runs the loop; `name` shows in ps (15 characters). vg_loop_join
+ * stops it first. */
 VG_MUSTCHECK int vg_loop_start(struct vg_loop *loop, const char *name, struct vg_err *err);
 void vg_loop_join(struct vg_loop *loop);
 /* Any thread: the executor whose tasks run on this loop, in batches, in order of posting. */
@@ -43,7 +46,8 @@ bool vg_timer_armed(const struct vg_timer *timer);
 /* File descriptors. `ready` gets VG_READABLE | VG_WRITABLE (an error counts as both). */
 enum { VG_READABLE = 1, VG_WRITABLE = 2 };
 struct vg_watch;
-struct vg_watch *vg_watch_new(struct vg_loop *loop, int fd, void (*ready)(void *ctx, int events), void *ctx);
+struct vg_watch *vg_watch_new(struct vg_loop *loop, int fd, void (*ready)(void *ctx, int events),
+                              void *ctx);
 void vg_watch_set(struct vg_watch *watch, int events); /* 0 pauses */
 /* Never closes the fd. Safe inside `ready`; afterwards `ready` is not called again. */
 struct vg_watch *vg_watch_free(struct vg_watch *watch);

@@ -8,7 +8,8 @@
 
 struct vg_work_pool;
 
-VG_MUSTCHECK int vg_work_pool_start(struct vg_work_pool **out, const char *name, int threads, struct vg_err *err);
+VG_MUSTCHECK int vg_work_pool_start(struct vg_work_pool **out, const char *name, int threads,
+                                    struct vg_err *err);
 /* Any thread. */
 struct vg_executor *vg_work_pool_executor(struct vg_work_pool *pool);
 /* Runs everything queued, then joins and frees. */

@@ -469,9 +469,10 @@ struct vg_http_client *vg_http_client_free(struct vg_http_client *client)
         return NULL;
     VG_ASSERT(!client->busy);
     client->closing = true;
-    while (client->first) {
-        client->first->cancelled = true;
-        finish(client->first, CURLE_ABORTED_BY_CALLBACK);
+    for (struct vg_http_transfer *t = client->first, *next; t; t = next) {
+        next = t->next; /* stays: nothing else ends or starts a transfer now */
+        t->cancelled = true;
+        finish(t, CURLE_ABORTED_BY_CALLBACK);
     }
     (void)curl_multi_cleanup(client->multi); /* fails only for a handle that is not ours */
     (void)curl_share_cleanup(client->share); /* no easy handle is left that uses it */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The SSRF guard: which addresses may be reached for callers' URLs (reference/reliability.md section 6). Parsing is
- * libcurl's URL API, once; decisions are about addresses. Pure after start, any thread. */
+/* The SSRF guard: which addresses may be reached for callers' URLs (reference/reliability.md
+ * section 6). Parsing is libcurl's URL API, once; decisions are about addresses. Pure after start,
+ * any thread. */
 #ifndef VG_COMMON_HTTP_GUARD_H
 #define VG_COMMON_HTTP_GUARD_H
 
@@ -13,18 +14,20 @@
 struct vg_http_guard {
     bool allow_http;        /* plain http besides https */
     bool allow_any_port;    /* ports other than 80 and 443 */
-    const char *allow_nets; /* comma-separated CIDRs let through although private ("127.0.0.0/8,::1/128"); NULL: none */
+    const char *allow_nets; /* comma-separated CIDRs let through although private
+                               ("127.0.0.0/8,::1/128"); NULL: none */
 };
 
 /* Checks the configured nets. */
 VG_MUSTCHECK int vg_http_guard_check(const struct vg_http_guard *guard, struct vg_err *err);
 /* Judges an address as connect(2) would get it. */
 bool vg_http_guard_allows(const struct vg_http_guard *guard, const struct sockaddr *address);
-/* Judges a URL at registration: scheme, userinfo, host form, port, literal addresses, length (at most 8,192). On
- * success appends the normalised URL without its fragment to `out` (may be NULL). Names are not resolved here; local
- * ones (no dot, .internal, .local, ...) pass only when allow_nets is set, localhost when it covers 127.0.0.1. Fails with
- * VG_ERR_INVALID_REQUEST, `param` as given. */
-VG_MUSTCHECK int vg_http_guard_url(const struct vg_http_guard *guard, const char *url, const char *param,
-                                   struct vg_buf *out, struct vg_err *err);
+/* Judges a URL at registration: scheme, userinfo, host form, port, literal addresses, length (at
+ * most 8,192). On success appends the normalised URL without its fragment to `out` (may be NULL).
+ * Names are not resolved here; local ones (no dot, .internal, .local, ...) pass only when
+ * allow_nets is set, localhost when it covers 127.0.0.1. Fails with VG_ERR_INVALID_REQUEST, `param`
+ * as given. */
+VG_MUSTCHECK int vg_http_guard_url(const struct vg_http_guard *guard, const char *url,
+                                   const char *param, struct vg_buf *out, struct vg_err *err);
 
 #endif

@@ -116,13 +116,11 @@ static bool serve_large(struct connection *c)
 
 static bool serve_endless(struct connection *c)
 {
-    char chunk[0x1000 + 8];
+    char chunk[0x1000];
 
     memset(chunk, 'x', sizeof(chunk));
-    memcpy(chunk, "1000\r\n", 6);
-    memcpy(chunk + sizeof(chunk) - 2, "\r\n", 2);
     (void)puts_to(c->fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    while (put(c->fd, chunk, sizeof(chunk)))
+    while (puts_to(c->fd, "1000\r\n") && put(c->fd, chunk, sizeof(chunk)) && puts_to(c->fd, "\r\n"))
         ;
     return false;
 }
@@ -338,6 +336,7 @@ struct fixture {
     struct vg_http_client *client;
     struct vg_http_transfer *transfer;
     char url[256];
+    char *request; /* owned: what the server got last */
 
     int done;
     int expected; /* stop the loop after so many */
@@ -403,7 +402,16 @@ static int tear_down(void **state)
     }
     close(f.server.fd);
     free(atomic_load(&f.server.last));
+    free(f.request);
     return 0;
+}
+
+static const char *last_request(void)
+{
+    free(f.request);
+    f.request = atomic_exchange(&f.server.last, NULL);
+    assert_non_null(f.request);
+    return f.request;
 }
 
 static const char *url_of(const char *path)
@@ -503,7 +511,7 @@ static void http_client__posts_body_and_headers(void **state)
     request.body = VG_VIEW("{\"a\":\"b\"}");
     run(&request);
     expect_failure("", 200, true);
-    char *last = atomic_load(&f.server.last);
+    const char *last = last_request();
     assert_memory_equal(last, "POST /ok HTTP/1.1\r\n", 19);
     assert_non_null(strstr(last, "\r\nAuthorization: Bearer k\r\n"));
     assert_non_null(strstr(last, "\r\nContent-Type: text/x\r\n"));
@@ -525,7 +533,7 @@ static void http_client__speaks_every_method(void **state)
         run(&request);
         expect_failure("", 204, true);
         (void)snprintf(start, sizeof(start), "%s /empty HTTP/1.1\r\n", methods[i]);
-        char *last = atomic_load(&f.server.last);
+        const char *last = last_request();
         assert_memory_equal(last, start, strlen(start));
         assert_null(strcasestr(last, "content-type:"));
     }
@@ -549,7 +557,7 @@ static void http_client__ends_at_the_deadline(void **state)
     run(&request);
     expect_failure("timeout", 0, true);
     request.url = url_of("/drip");
-    request.max_response = 16 * LARGE;
+    request.max_response = 16UL * LARGE;
     run(&request);
     expect_failure("timeout", 200, true);
 }
@@ -613,7 +621,7 @@ static void http_client__keeps_no_cookies(void **state)
     (void)state;
     run_get("/cookie");
     run_get("/ok");
-    assert_null(strcasestr(atomic_load(&f.server.last), "cookie:"));
+    assert_null(strcasestr(last_request(), "cookie:"));
 }
 
 static void http_client__ignores_the_environment(void **state)
@@ -755,7 +763,7 @@ static struct vg_http_request stream(const char *path)
 {
     struct vg_http_request request = get(url_of(path));
 
-    request.max_response = 16 * LARGE;
+    request.max_response = 16UL * LARGE;
     request.on_data = on_data;
     request.on_head = on_head;
     return request;
@@ -792,10 +800,10 @@ static void http_client__bounds_a_stream(void **state)
     struct vg_http_request request = stream("/endless");
 
     (void)state;
-    request.max_response = 2 * LARGE;
+    request.max_response = 2UL * LARGE;
     run(&request);
     expect_failure("too_large", 200, true);
-    assert_true(f.streamed <= 2 * LARGE);
+    assert_true(f.streamed <= 2UL * LARGE);
 }
 
 static void http_client__pauses_and_resumes_a_stream(void **state)

@@ -242,7 +242,7 @@ static char *picture_of(size_t bytes)
 
 static void json_pb__limits_data_urls_to_20_mib(void **state)
 {
-    const size_t limit = 20 * 1024 * 1024;
+    const size_t limit = 20U * 1024 * 1024;
     char *text = picture_of(limit);
 
     (void)state;
@@ -253,7 +253,7 @@ static void json_pb__limits_data_urls_to_20_mib(void **state)
     expect_error(text, "image",
                  "image: Image size (20.0MB) exceeds the 20MB limit for image inputs");
     free(text);
-    text = picture_of(limit + 1024 * 1024);
+    text = picture_of(limit + 1024U * 1024);
     expect_error(text, "image",
                  "image: Image size (21.0MB) exceeds the 20MB limit for image inputs");
     free(text);

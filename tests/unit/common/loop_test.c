@@ -189,7 +189,7 @@ static void start_tick(struct vg_task *task)
 {
     struct starter *s = VG_CONTAINER(task, struct starter, task);
 
-    vg_timer_start(&ticks->timers[s->number], vg_loop_now(ticks->loop) + s->number * 1000);
+    vg_timer_start(&ticks->timers[s->number], vg_loop_now(ticks->loop) + s->number * INT64_C(1000));
 }
 
 static void *post_starters(void *arg)
