@@ -113,7 +113,8 @@ static struct vg_err error_of(enum vg_err_kind kind, const char *text)
     return err;
 }
 
-static void set_error(struct vg_db_op *op, enum vg_err_kind kind, const char *fmt, va_list args)
+static VG_PRINTF(3, 0) void set_error(struct vg_db_op *op, enum vg_err_kind kind, const char *fmt,
+                                      va_list args)
 {
     char detail[sizeof(op->err.detail)];
 

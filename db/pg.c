@@ -137,6 +137,13 @@ static int next_result(struct vg_pg *pg, int64_t deadline_ns, PGresult **out)
 
 /* ---- opening */
 
+/* Only edges log: what matters comes back as an error. */
+static void drop_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message;
+}
+
 static int connect_poll(struct vg_pg *pg)
 {
     int64_t deadline = vg_deadline_in_ms(CONNECT_TIMEOUT_MS);
@@ -204,6 +211,7 @@ int vg_pg_open(struct vg_pg **out, const char *url, const char *application,
     pg->give_up = give_up;
     pg->give_up_ctx = ctx;
     pg->conn = PQconnectStartParams(keys, values, 1);
+    (void)PQsetNoticeProcessor(pg->conn, drop_notice, NULL);
     if (!pg->conn || PQstatus(pg->conn) == CONNECTION_BAD || connect_poll(pg) < 0) {
         (void)vg_pg_close(pg);
         return set_unavailable(err, "The database cannot be reached.");

@@ -187,8 +187,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(delivery_store__##name, fixture_clean)
     const struct CMUnitTest tests[] = {
-        CASE(lives_through_retries),        CASE(not_made_leaves_no_trace),
-        CASE(a_dead_host_delays_nobody),    CASE(an_expired_lease_is_claimed_again),
+        CASE(lives_through_retries),     CASE(not_made_leaves_no_trace),
+        CASE(a_dead_host_delays_nobody), CASE(an_expired_lease_is_claimed_again),
         CASE(redelivers_from_any_state),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the database tests share: a private PostgreSQL, operations that are waited for, builders, plain SQL. */
+/* What the database tests share: a private PostgreSQL, operations that are waited for, builders,
+ * plain SQL. */
 #ifndef VG_TESTS_DB_FIXTURE_H
 #define VG_TESTS_DB_FIXTURE_H
 

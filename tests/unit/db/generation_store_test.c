@@ -18,8 +18,8 @@ static void generation_store__knows_legal_changes(void **state)
     for (int from = VG_GEN_STORED; from < VG_GEN_STATE_MAX; from++) {
         assert_true(vg_generation_state_terminal((enum vg_generation_state)from));
         for (int to = 0; to < VG_GEN_STATE_MAX; to++)
-            assert_false(vg_generation_may((enum vg_generation_state)from,
-                                           (enum vg_generation_state)to));
+            assert_false(
+                vg_generation_may((enum vg_generation_state)from, (enum vg_generation_state)to));
     }
     assert_string_equal(vg_generation_state_name(VG_GEN_UNKNOWN), "unknown");
     assert_false(vg_generation_state_terminal(VG_GEN_FETCHING));
@@ -56,7 +56,8 @@ static void generation_store__refuses_illegal_and_stale_changes(void **state)
     assert_false(change(f, &g, VG_GEN_PENDING, VG_GEN_SUBMITTING)->applied); /* released */
 }
 
-/* The same operation sent again after its COMMIT answer was lost: the store recognises its token. */
+/* The same operation sent again after its COMMIT answer was lost: the store recognises its token.
+ */
 static void generation_store__recognises_its_own_change(void **state)
 {
     struct fixture *f = *state;
@@ -67,7 +68,8 @@ static void generation_store__recognises_its_own_change(void **state)
     char forge[256];
 
     assert_true(first->applied);
-    /* A second run differs from a first only by the token it carries; vg_db_submit gives tokens by counting. */
+    /* A second run differs from a first only by the token it carries; vg_db_submit gives tokens by
+     * counting. */
     (void)snprintf(forge, sizeof(forge),
                    "UPDATE generations SET last_change = %lld + 1 WHERE id = %lld",
                    (long long)first->op.token, (long long)first->id);
@@ -215,7 +217,8 @@ static void generation_store__ends_by_kind(void **state)
     }
 }
 
-/* All generations of many videos change at once, in any batches; several also stand in one batch twice. */
+/* All generations of many videos change at once, in any batches; several also stand in one batch
+ * twice. */
 static void generation_store__changes_of_one_video_in_one_batch(void **state)
 {
     struct fixture *f = *state;
@@ -411,7 +414,8 @@ static void generation_store__releases_wait_and_deadlines_pass(void **state)
     assert_int_equal(c->count, 0);
     assert_in_range(c->next_due_ms, 1, 30000);
 
-    /* Back to pending with a wait: not before its time. Past the deadline: at once, whatever the places. */
+    /* Back to pending with a wait: not before its time. Past the deadline: at once, whatever the
+     * places. */
     (void)sql(f, "UPDATE generations SET due_at = now(), wake_at = now()");
     c = claim(f, 10, 100);
     assert_int_equal(c->count, 1);
