@@ -239,7 +239,7 @@ static void deliveries_run(struct vg_request *request)
     const char *id = ((const Videogate__V1__ListDeliveriesRequest *)request_of(request))->video_id;
 
     if (!vg_video_id_ok(id)) {
-        bad(request, VG_ERR_NOT_FOUND, "video_id", "Video not found.");
+        bad(request, VG_ERR_NOT_FOUND, "video_id", "No such video.");
         return;
     }
     d->op.video_id = id;

@@ -326,8 +326,5 @@ static void stop_parts(struct vg_app *app)
 
 void vg_app_stop(void *ctx)
 {
-    struct vg_app *app = ctx;
-
-    stop_parts(app);
-    vg_log(VG_LOG_INFO, "stopped", VG_I("in_flight", 0));
+    stop_parts(ctx);
 }

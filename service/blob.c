@@ -466,8 +466,8 @@ int vg_blob_link(struct vg_blob_store *store, const char *from, const char *to, 
     (void)close(dir);
     if (rc == 0) {
         rc = publish(store, tmp_name, to, err);
-        if (rc < 0)
-            (void)unlinkat(store->tmp, tmp_name, 0);
+        /* Over a link to the same file rename(2) does nothing and leaves both names. */
+        (void)unlinkat(store->tmp, tmp_name, 0);
         return rc;
     }
     if (error == ENOENT)

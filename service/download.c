@@ -186,7 +186,7 @@ static void download_run(struct vg_request *request)
     const Videogate__V1__DownloadVideoRequest *in = asked(d);
 
     if (!vg_video_id_ok(in->id)) {
-        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "id", "Video not found.");
+        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "id", "No such video.");
         vg_request_fail(request, &d->err);
         return;
     }

@@ -12,7 +12,7 @@ static void not_found(struct vg_request *request)
 {
     struct vg_err err = {.kind = VG_ERR_NOT_FOUND};
 
-    (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "id", "Video not found.");
+    (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "id", "No such video.");
     vg_request_fail(request, &err);
 }
 

@@ -435,7 +435,7 @@ static void watch_run(struct vg_request *request)
         (const Videogate__V1__WatchVideoRequest *)vg_rpc_call_request(request->call);
 
     if (!vg_video_id_ok(in->id)) {
-        (void)vg_err_param(&w->err, VG_ERR_NOT_FOUND, "id", "Video not found.");
+        (void)vg_err_param(&w->err, VG_ERR_NOT_FOUND, "id", "No such video.");
         vg_request_fail(request, &w->err);
         return;
     }

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/auth.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/mem.h"
+
+#define MAX_LOOKUPS 64
+
+/* The database and the executor in the test's hands: lookups wait until they are answered, tasks
+ * run when posted. */
+struct fake {
+    struct vg_executor executor;
+    struct vg_key_lookup *lookups[MAX_LOOKUPS];
+    size_t count;
+};
+
+struct asker {
+    struct vg_auth_wait wait;
+    int answers;
+};
+
+static void run_now(struct vg_executor *self, struct vg_task *task)
+{
+    (void)self;
+    task->run(task);
+}
+
+static void start_lookup(void *ctx, struct vg_key_lookup *op)
+{
+    struct fake *fake = ctx;
+    assert_true(fake->count < MAX_LOOKUPS);
+    fake->lookups[fake->count++] = op;
+}
+
+static void answered(struct vg_task *task)
+{
+    VG_CONTAINER(task, struct asker, wait.done)->answers++;
+}
+
+static struct vg_auth *make(struct fake *fake, int64_t ttl_ms, size_t entries, size_t pending)
+{
+    memset(fake, 0, sizeof(*fake));
+    fake->executor.post = run_now;
+    const struct vg_auth_options options = {.lookup = start_lookup,
+                                            .lookup_ctx = fake,
+                                            .executor = &fake->executor,
+                                            .admin_key = "the-admin-key-0123",
+                                            .ttl_ms = ttl_ms,
+                                            .max_entries = entries,
+                                            .max_pending = pending};
+    return vg_auth_new(&options);
+}
+
+static bool ask(struct vg_auth *auth, struct fake *fake, struct asker *asker, const char *key)
+{
+    *asker = (struct asker){.answers = 0};
+    asker->wait.executor = &fake->executor;
+    asker->wait.done.run = answered;
+    return vg_auth_check(auth, vg_view_of(key), &asker->wait);
+}
+
+static void tell(struct fake *fake, size_t i, bool found, int64_t project)
+{
+    struct vg_key_lookup *op = fake->lookups[i];
+    op->op.ok = true;
+    op->found = found;
+    op->project_id = project;
+    op->key_id = "key_x";
+    op->op.done.run(&op->op.done);
+}
+
+static void auth__junk_never_reaches_the_database(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char key[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 0, 0, 0);
+    vg_api_key_new(key);
+    key[10] = key[10] == 'a' ? 'b' : 'a';
+    static const char *const junk[] = {"", "sk-123", "vg_"};
+    for (size_t i = 0; i < VG_COUNT(junk); i++) {
+        assert_true(ask(auth, &fake, &a, junk[i]));
+        assert_false(a.wait.ok);
+        assert_int_equal(a.wait.err.kind, VG_ERR_UNAUTHENTICATED);
+    }
+    assert_true(ask(auth, &fake, &a, key));
+    assert_false(a.wait.ok);
+    assert_int_equal(fake.count, 0);
+    (void)vg_auth_free(auth);
+}
+
+static void auth__one_lookup_serves_all_who_wait(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a[5];
+    char key[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 0, 0);
+    vg_api_key_new(key);
+    for (size_t i = 0; i < 5; i++)
+        assert_false(ask(auth, &fake, &a[i], key));
+    assert_int_equal(fake.count, 1);
+    tell(&fake, 0, true, 42);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(a[i].answers, 1);
+        assert_true(a[i].wait.ok);
+        assert_int_equal(a[i].wait.who.project_id, 42);
+        assert_string_equal(a[i].wait.who.key_id, "key_x");
+    }
+    assert_true(ask(auth, &fake, &a[0], key)); /* now known */
+    assert_true(a[0].wait.ok);
+    assert_int_equal(fake.count, 1);
+    (void)vg_auth_free(auth);
+}
+
+static void auth__an_answer_is_believed_for_its_time_only(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char key[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1, 0, 0);
+    vg_api_key_new(key);
+    assert_false(ask(auth, &fake, &a, key));
+    int64_t started = vg_now_ns();
+    while (vg_now_ns() <
+           started + 2 * VG_NS_PER_MS) /* the time counts from the question, not the answer */
+        ;
+    tell(&fake, 0, true, 1);
+    assert_true(a.wait.ok);
+    assert_false(ask(auth, &fake, &a, key));
+    assert_int_equal(fake.count, 2);
+    tell(&fake, 1, false, 0); /* revoked meanwhile */
+    assert_false(a.wait.ok);
+    assert_int_equal(a.wait.err.kind, VG_ERR_UNAUTHENTICATED);
+    (void)vg_auth_free(auth);
+}
+
+static void auth__unknown_keys_are_remembered_too(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char key[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 0, 0);
+    vg_api_key_new(key);
+    assert_false(ask(auth, &fake, &a, key));
+    tell(&fake, 0, false, 0);
+    assert_true(ask(auth, &fake, &a, key));
+    assert_false(a.wait.ok);
+    assert_int_equal(fake.count, 1);
+    (void)vg_auth_free(auth);
+}
+
+static void auth__a_failed_lookup_is_told_and_forgotten(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char key[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 0, 0);
+    vg_api_key_new(key);
+    assert_false(ask(auth, &fake, &a, key));
+    struct vg_key_lookup *op = fake.lookups[0];
+    op->op.ok = false;
+    (void)vg_err_set(&op->op.err, VG_ERR_UNAVAILABLE, NULL);
+    op->op.err.retry_after_ms = 1000;
+    op->op.done.run(&op->op.done);
+    assert_false(a.wait.ok);
+    assert_int_equal(a.wait.err.kind, VG_ERR_UNAVAILABLE);
+    assert_int_equal(a.wait.err.retry_after_ms, 1000);
+    assert_false(ask(auth, &fake, &a, key)); /* asks again */
+    tell(&fake, 1, true, 3);
+    assert_true(a.wait.ok);
+    (void)vg_auth_free(auth);
+}
+
+static void auth__lookups_under_way_are_bounded(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a[3];
+    char key[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 0, 2);
+    for (size_t i = 0; i < 2; i++) {
+        vg_api_key_new(key);
+        assert_false(ask(auth, &fake, &a[i], key));
+    }
+    vg_api_key_new(key);
+    assert_true(ask(auth, &fake, &a[2], key));
+    assert_int_equal(a[2].wait.err.kind, VG_ERR_OVERLOADED);
+    tell(&fake, 0, true, 1);
+    tell(&fake, 1, true, 1);
+    (void)vg_auth_free(auth);
+}
+
+/* More keys than places: answers stay right, the cache stays small. */
+static void auth__a_full_cache_forgets_but_never_mixes_up(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char keys[40][VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 8, 0);
+    for (size_t i = 0; i < 40; i++) {
+        vg_api_key_new(keys[i]);
+        assert_false(ask(auth, &fake, &a, keys[i]));
+        tell(&fake, fake.count - 1, true, (int64_t)i);
+        assert_int_equal(a.wait.who.project_id, i);
+    }
+    size_t before = fake.count;
+    size_t hits = 0;
+    for (size_t i = 0; i < 20; i++) {
+        bool known = ask(auth, &fake, &a, keys[20 + i]);
+        hits += known;
+        if (!known)
+            tell(&fake, fake.count - 1, true, (int64_t)(20 + i));
+        assert_int_equal(a.wait.who.project_id, 20 + i);
+    }
+    assert_true(hits <= 8);
+    assert_true(fake.count - before >= 12);
+    (void)vg_auth_free(auth);
+}
+
+static void auth__admin_key_is_compared_whole(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct vg_auth *auth = make(&fake, 0, 0, 0);
+    assert_true(vg_auth_is_admin(auth, VG_VIEW("the-admin-key-0123")));
+    assert_false(vg_auth_is_admin(auth, VG_VIEW("the-admin-key-012")));
+    assert_false(vg_auth_is_admin(auth, VG_VIEW("the-admin-key-01234")));
+    assert_false(vg_auth_is_admin(auth, VG_VIEW("")));
+    (void)vg_auth_free(auth);
+    const struct vg_auth_options none = {.lookup = start_lookup, .executor = &fake.executor};
+    auth = vg_auth_new(&none);
+    assert_false(vg_auth_is_admin(auth, VG_VIEW("")));
+    (void)vg_auth_free(auth);
+}
+
+static void auth__key_comes_from_either_header(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *authorization, *x_api_key, *key;
+    } cases[] = {
+        {"Bearer abc", "", "abc"},   {"bearer abc", "", "abc"},
+        {"BEARER\tabc ", "", "abc"}, {"  Bearer   abc", "", "abc"},
+        {"", "xyz", "xyz"},          {"Bearer abc", "xyz", "abc"},
+        {"Basic abc", "xyz", ""},    {"Bearer", "", ""},
+        {"Bearerabc", "", ""},       {"", "", ""},
+    };
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        struct vg_view key =
+            vg_auth_key_of(vg_view_of(cases[i].authorization), vg_view_of(cases[i].x_api_key));
+        if (!vg_view_eqs(key, cases[i].key))
+            fail_msg("case %zu gives \"%.*s\"", i, (int)key.len, key.data);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(auth__junk_never_reaches_the_database),
+        cmocka_unit_test(auth__one_lookup_serves_all_who_wait),
+        cmocka_unit_test(auth__an_answer_is_believed_for_its_time_only),
+        cmocka_unit_test(auth__unknown_keys_are_remembered_too),
+        cmocka_unit_test(auth__a_failed_lookup_is_told_and_forgotten),
+        cmocka_unit_test(auth__lookups_under_way_are_bounded),
+        cmocka_unit_test(auth__a_full_cache_forgets_but_never_mixes_up),
+        cmocka_unit_test(auth__admin_key_is_compared_whole),
+        cmocka_unit_test(auth__key_comes_from_either_header),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
