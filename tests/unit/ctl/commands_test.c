@@ -189,10 +189,14 @@ static void send_state(struct vg_task *task)
         free(step);
         return;
     }
+    static const Videogate__V1__VideoStatus states[] = {
+        VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_QUEUED,
+        VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_IN_PROGRESS,
+        VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_COMPLETED,
+    };
     Videogate__V1__Video video;
     Videogate__V1__VideoError error = VIDEOGATE__V1__VIDEO_ERROR__INIT;
-    fill_video(&video, VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_QUEUED + (int)step->at - 1,
-               step->at);
+    fill_video(&video, states[step->at - 1], step->at);
     if (step->at == 3 && step->f->fail_video) {
         video.status = VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_FAILED;
         error.code = text("content_filtered");
