@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A growing byte buffer born with its maximum, and (pointer, length) views. One thread at a time.
  *
- * An append that would pass the maximum fails, sets `overflow` and leaves the content as it was; callers may append
- * several times and check once with vg_buf_ok. Content is always followed by a NUL that is not counted. */
+ * An append that would pass the maximum fails, sets `overflow` and leaves the content as it was;
+ * callers may append several times and check once with vg_buf_ok. Content is always followed by a
+ * NUL that is not counted. */
 #ifndef VG_COMMON_BUF_H
 #define VG_COMMON_BUF_H
 
@@ -16,11 +17,11 @@ struct vg_view {
 };
 #define VG_VIEW(literal) ((struct vg_view){(literal), sizeof(literal) - 1})
 
-struct vg_view vg_view_of(const char *s);                        /* NULL gives an empty view */
+struct vg_view vg_view_of(const char *s); /* NULL gives an empty view */
 bool vg_view_eq(struct vg_view a, struct vg_view b);
 bool vg_view_eqs(struct vg_view a, const char *s);
-bool vg_view_eqs_nocase(struct vg_view a, const char *s);        /* ASCII case */
-struct vg_view vg_view_trim(struct vg_view v);                   /* spaces and tabs */
+bool vg_view_eqs_nocase(struct vg_view a, const char *s); /* ASCII case */
+struct vg_view vg_view_trim(struct vg_view v);            /* spaces and tabs */
 
 struct vg_buf {
     char *data; /* owned; NULL while empty and never grown */

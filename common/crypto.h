@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashes, HMAC, sealing and API keys; with common/http (through libcurl) and bridge/net the only users of OpenSSL.
- * Any thread. */
+/* Hashes, HMAC, sealing and API keys; with common/http (through libcurl) and bridge/net the only
+ * users of OpenSSL. Any thread. */
 #ifndef VG_COMMON_CRYPTO_H
 #define VG_COMMON_CRYPTO_H
 
@@ -24,17 +24,21 @@ struct vg_sha256 *vg_sha256_free(struct vg_sha256 *self);
 void vg_hmac_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view key, struct vg_view data);
 bool vg_equal_ct(const void *a, const void *b, size_t len); /* constant time */
 
-/* Standard Webhooks 1.0.0: "v1," and base64 HMAC-SHA256 over "id.timestamp.body". A secret that starts with "whsec_"
- * is base64-decoded (raw when that fails), any other is used as raw bytes. `out` has 48 bytes. */
+/* Standard Webhooks 1.0.0: "v1," and base64 HMAC-SHA256 over "id.timestamp.body". A secret that
+ * starts with "whsec_" is base64-decoded (raw when that fails), any other is used as raw bytes.
+ * `out` has 48 bytes. */
 void vg_webhook_sign(char out[48], const char *secret, const char *id, int64_t timestamp,
                      struct vg_view body);
 
-/* Sealing at rest: AES-256-GCM, 12-byte random nonce in front, 16-byte tag behind. `key` is the SHA-256 of the
- * configured text. `aad` binds the value to its row. */
-VG_MUSTCHECK int vg_seal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad, struct vg_view plain);
-VG_MUSTCHECK int vg_unseal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad, struct vg_view sealed);
+/* Sealing at rest: AES-256-GCM, 12-byte random nonce in front, 16-byte tag behind. `key` is the
+ * SHA-256 of the configured text. `aad` binds the value to its row. */
+VG_MUSTCHECK int vg_seal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad,
+                         struct vg_view plain);
+VG_MUSTCHECK int vg_unseal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad,
+                           struct vg_view sealed);
 
-/* API keys: "vg_", 40 base62 characters (238 random bits), 6 base62 characters of CRC32 over what stands before. */
+/* API keys: "vg_", 40 base62 characters (238 random bits), 6 base62 characters of CRC32 over what
+ * stands before. */
 #define VG_API_KEY_SIZE 50 /* with NUL */
 void vg_api_key_new(char out[VG_API_KEY_SIZE]);
 /* Form and checksum alone: rejects junk without a database read. */

@@ -8,7 +8,8 @@
 
 #define VG_ID_SIZE 48 /* prefix of at most 14 characters, '_', 32 hex digits, NUL */
 
-/* "PREFIX_" and 32 lower-case hex digits of a UUIDv7 (RFC 9562): sortable by creation within a process. */
+/* "PREFIX_" and 32 lower-case hex digits of a UUIDv7 (RFC 9562): sortable by creation within a
+ * process. */
 void vg_id_new(char out[VG_ID_SIZE], const char *prefix);
 /* True for "PREFIX_" followed by exactly 32 lower-case hex digits. */
 bool vg_id_valid(const char *id, size_t len, const char *prefix);

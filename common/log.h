@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Structured log lines on standard error: one line per event, `ts= level= proc= msg= key=value ...` or JSON.
+/* Structured log lines on standard error: one line per event, `ts= level= proc= msg= key=value ...`
+ * or JSON.
  *
- * Only edges log (main, connection, RPC handler, dispatcher); common, common/rpc and db return errors instead. Never
- * pass secrets, prompts or signed links. Any thread; a line is one write(2). Values are escaped and cut at 1 KiB. */
+ * Only edges log (main, connection, RPC handler, dispatcher); common, common/rpc and db return
+ * errors instead. Never pass secrets, prompts or signed links. Any thread; a line is one write(2).
+ * Values are escaped and cut at 1 KiB. */
 #ifndef VG_COMMON_LOG_H
 #define VG_COMMON_LOG_H
 
@@ -31,7 +33,8 @@ static inline struct vg_log_field vg_log_number(const char *key, int64_t number)
 #define VG_S(k, v) vg_log_text((k), (v)) /* NULL is written as "" */
 #define VG_I(k, v) vg_log_number((k), (int64_t)(v))
 
-void vg_log_write(enum vg_log_level level, const char *msg, const struct vg_log_field *fields, int count);
+void vg_log_write(enum vg_log_level level, const char *msg, const struct vg_log_field *fields,
+                  int count);
 
 /* vg_log(VG_LOG_INFO, "video stored", VG_S("video", id), VG_I("bytes", n)); at least one field. */
 #define vg_log(level, msg, ...)                                                                    \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory: allocators that abort when a small fixed allocation fails, an arena for what lives as long as one request,
- * and the container macro. Sizes chosen by a peer go through vg_buf (bounded) instead. */
+/* Memory: allocators that abort when a small fixed allocation fails, an arena for what lives as
+ * long as one request, and the container macro. Sizes chosen by a peer go through vg_buf (bounded)
+ * instead. */
 #ifndef VG_COMMON_MEM_H
 #define VG_COMMON_MEM_H
 
@@ -27,6 +28,7 @@ struct vg_arena *vg_arena_free(struct vg_arena *arena);
 void *vg_arena_alloc(struct vg_arena *arena, size_t size);
 char *vg_arena_strdup(struct vg_arena *arena, const char *s);
 char *vg_arena_memdup(struct vg_arena *arena, const void *data, size_t len); /* adds a NUL */
-char *vg_arena_printf(struct vg_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *vg_arena_printf(struct vg_arena *arena, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

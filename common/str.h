@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text: strict UTF-8, numbers from text, ASCII helpers, base64 and hex. Pure functions, any thread. */
+/* Text: strict UTF-8, numbers from text, ASCII helpers, base64 and hex. Pure functions, any thread.
+ */
 #ifndef VG_COMMON_STR_H
 #define VG_COMMON_STR_H
 
