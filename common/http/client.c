@@ -298,6 +298,7 @@ static const char *reason_of_code(CURLcode code)
         {CURLE_GOT_NOTHING, "reset"},
         {CURLE_SEND_ERROR, "reset"},
         {CURLE_RECV_ERROR, "reset"},
+        {CURLE_HTTP2_STREAM, "reset"},
         {CURLE_ABORTED_BY_CALLBACK, "reset"}, /* it would have been sent twice */
     };
 
@@ -323,6 +324,8 @@ static const char *reason_of(const struct vg_http_transfer *t, CURLcode code)
         return "refused";
     if (t->sent && code == CURLE_UNSUPPORTED_PROTOCOL)
         return "protocol"; /* the answer is not HTTP/1 */
+    if (code == CURLE_PARTIAL_FILE && status_of(t) == 0)
+        return "reset"; /* an HTTP/2 stream that ended before its answer */
     return reason_of_code(code);
 }
 

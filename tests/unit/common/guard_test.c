@@ -287,10 +287,7 @@ static void guard__refuses_tricks_of_form(void **state)
         "http://example.com%00.evil.net/",
         "http://example%2ecom/",
         "http://\xe2\x91\xa0\xe2\x91\xa1\xe2\x91\xa6.0.0.1/", /* circled digits */
-        "http://127\xe3\x80\x82"
-        "0\xe3\x80\x82"
-        "0\xe3\x80\x82"
-        "1/",                                                 /* ideographic stops */
+        "http://127\343\200\2020\343\200\2020\343\200\2021/", /* ideographic stops */
         "http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/", /* full-width digits */
         "http://\xe2\x93\x81ocalhost/",
         "http://locaLho\xc5\xbft/",
@@ -304,8 +301,7 @@ static void guard__refuses_tricks_of_form(void **state)
         "http://example.com\r\n/",
         "http://example.com\n.evil.net/",
         "http://example.com\t/",
-        "http://\x7f"
-        "example.com/",
+        "http://\177example.com/",
         "http://example.com/\x01",
         "http://example.com:0/",
         "http://example.com:65536/",
