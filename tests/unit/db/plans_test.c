@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the statements read when the tables are large: counted by the server, so no clock is
+ * involved. */
+#include "fixture.h"
+
+/* 100,000 pending rows over 40 projects and two providers, 3,000 running ones, 100,000 that ended,
+ * and 20,000 pending deliveries over 50 hosts. Sessions of the fixture prepared their plans while
+ * all was empty. */
+static const char fill_sql[] =
+    "INSERT INTO videos (id, project_id, deadline_at, width, height, seconds, n, audio, model, "
+    "provider, prompt, spec, status, completed_at, callback_url) "
+    "SELECT 'video_' || lpad(i::text, 32, '0'), i % 40, now() + interval '1 day', 1, 1, 1, 1, "
+    "true, 'm', 'sandbox', 'p', 'x', CASE WHEN i > 103000 THEN 3 ELSE 1 END, "
+    "CASE WHEN i > 103000 THEN now() END, 'https://x' "
+    "FROM generate_series(1, 203000) i; "
+    "INSERT INTO generations (video_id, project_id, idx, provider, due_at, wake_at, deadline_at, "
+    "state, ended_at) "
+    "SELECT v.id, v.project_id, 0, CASE WHEN i % 3 = 0 THEN 'other' ELSE 'sandbox' END, "
+    "now() - (i % 500) * interval '1 s', CASE WHEN i > 100000 AND i <= 103000 THEN now() + "
+    "interval '1 hour' ELSE v.deadline_at END, v.deadline_at, "
+    "CASE WHEN i > 103000 THEN 5 WHEN i > 100000 THEN 3 ELSE 1 END, "
+    "CASE WHEN i > 103000 THEN now() - interval '2 days' END "
+    "FROM (SELECT *, row_number() OVER (ORDER BY id) AS i FROM videos) v; "
+    "INSERT INTO deliveries (id, video_id, host_id, url) "
+    "SELECT 'evt_' || id, id, i % 50, 'https://x' FROM "
+    "(SELECT id, row_number() OVER (ORDER BY id DESC) AS i FROM videos) v WHERE i <= 20000";
+
+static int64_t touched(struct fixture *f, const char *table)
+{
+    char query[256];
+
+    (void)snprintf(query, sizeof(query),
+                   "SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes "
+                   "WHERE relname LIKE '%s'",
+                   table);
+    return sql_int(f, query);
+}
+
+/* Counters reach the server's tables when a session ends. */
+static void restart_db(struct fixture *f)
+{
+    f->db = vg_db_stop(f->db, vg_deadline_in_ms(10000));
+    f->db = open_db(f, (struct vg_db_options){.executors = 1});
+}
+
+static void expect_rows(struct fixture *f, const char *what, int64_t most)
+{
+    restart_db(f);
+    int64_t read = touched(f, "%");
+
+    print_message("%s: %lld index rows\n", what, (long long)read);
+    assert_true(read <= most);
+    assert_int_equal(sql_int(f, "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname <> "
+                                "'schema_migrations'"),
+                     0);
+    (void)sql(f, "SELECT pg_stat_reset()");
+}
+
+static void plans__claims_read_little_of_a_long_queue(void **state)
+{
+    struct fixture *f = *state;
+
+    restart_db(f);
+    for (int i = 0; i < 10; i++) /* plans of empty tables, generic by now */
+        (void)claim(f, 64, 5000);
+    (void)sql(f, fill_sql);
+    (void)sql(f, "SELECT pg_stat_reset()");
+
+    struct vg_generation_claim *c = claim(f, 64, 5000);
+
+    assert_int_equal(c->count, 64);
+    expect_rows(f, "claim with a plan of empty tables", 30000);
+    (void)sql(f, "ANALYZE");
+    (void)sql(f, "SELECT pg_stat_reset()");
+    c = claim(f, 64, 5000);
+    assert_int_equal(c->count, 64);
+    expect_rows(f, "claim with statistics", 30000);
+}
+
+static void plans__no_operation_scans_a_table(void **state)
+{
+    struct fixture *f = *state;
+    const char *ids[2];
+
+    ids[0] = create(f, 3, 2);
+    ids[1] = create(f, 3, 1);
+    (void)get(f, ids[0], 3);
+    struct vg_video_list list = {.project_id = 3, .limit = 20, .after = ids[1]};
+    struct vg_video_versions versions = {.ids = ids, .count = 2};
+    struct vg_video_cancel cancel = {.id = ids[1], .project_id = 3};
+    struct vg_video_delete gone = {.id = ids[0], .project_id = 3};
+    struct vg_video_purge purge = {.limit = 10};
+    struct vg_video_purged purged = {.ids = ids, .count = 2};
+    struct vg_idempotency_sweep sweep = {.limit = 10};
+    struct vg_delivery_claim take = {.limit = 64, .per_host = 8, .lease_ms = 60000};
+    struct vg_delivery_list deliveries = {.video_id = ids[0]};
+
+    RUN_OK(f, vg_video_list, &list);
+    assert_int_equal(list.count, 20);
+    RUN_OK(f, vg_video_versions, &versions);
+    struct vg_generation_claim *c = claim(f, 4, 5000);
+
+    advance(f, &c->generations[0]);
+    (void)change(f, &c->generations[0], VG_GEN_FETCHING, VG_GEN_STORED);
+    RUN_OK(f, vg_video_cancel, &cancel);
+    RUN(f, vg_video_delete, &gone);
+    RUN_OK(f, vg_video_purge, &purge);
+    RUN_OK(f, vg_video_purged, &purged);
+    RUN_OK(f, vg_idempotency_sweep, &sweep);
+    RUN_OK(f, vg_delivery_claim, &take);
+    assert_int_equal(take.count, 64);
+    RUN_OK(f, vg_delivery_list, &deliveries);
+    struct vg_delivery_result result = {.id = take.deliveries[0].id,
+                                        .lease_seq = take.deliveries[0].lease_seq,
+                                        .state = VG_DELIVERY_DELIVERED};
+
+    RUN_OK(f, vg_delivery_result, &result);
+    assert_true(result.applied);
+    expect_rows(f, "one of each", 60000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plans__claims_read_little_of_a_long_queue),
+        cmocka_unit_test(plans__no_operation_scans_a_table),
+    };
+    return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
+}
