@@ -58,7 +58,8 @@ processes=(postgres receiver worker webhook service bridge)
 
 pid_of() { cat "$dir/pids/$1.pid" 2>/dev/null || true; }
 
-# A pid file may outlive its process and the number be taken by another: the environment tells.
+# A pid file may outlive its process and the number be taken by another: the environment tells (PostgreSQL writes its
+# title over its own).
 running() {
   local pid
   pid=$(pid_of "$1")
@@ -83,6 +84,15 @@ start() {
   done
   VIDEOGATE_STACK_DIR=$dir setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null &
   echo $! >"$dir/pids/$name.pid"
+  settle "$name"
+}
+
+# Between fork and exec a process does not look like itself yet.
+settle() {
+  local left=100
+  until running "$1" || [ ! -d "/proc/$(pid_of "$1")" ] || [ $((left -= 1)) -le 0 ]; do
+    sleep 0.02
+  done
 }
 
 # wait_ready NAME URL SECONDS
@@ -149,11 +159,13 @@ start_postgres() {
   fi
   if ! running postgres; then
     as_pg rm -f "$home/data/postmaster.pid"
-    (cd / && VIDEOGATE_STACK_DIR=$dir setsid $([ "$(id -u)" -eq 0 ] && echo setpriv --reuid=postgres --regid=postgres --clear-groups) \
-      "$pgbin/postgres" -D "$home/data" -c listen_addresses='' -c unix_socket_directories="$home" \
-      -c unix_socket_permissions=0700 -c port=$((base + 9)) -c max_connections=100 -c shared_buffers=128MB \
-      -c log_min_messages=warning >>"$dir/log/postgres.log" 2>&1 </dev/null &
-      echo $! >"$dir/pids/postgres.pid")
+    local user=()
+    [ "$(id -u)" -ne 0 ] || user=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+    VIDEOGATE_STACK_DIR=$dir setsid env -C / "${user[@]}" "$pgbin/postgres" -D "$home/data" -c listen_addresses='' \
+      -c unix_socket_directories="$home" -c unix_socket_permissions=0700 -c port=$((base + 9)) -c max_connections=100 \
+      -c shared_buffers=128MB -c log_min_messages=warning >>"$dir/log/postgres.log" 2>&1 </dev/null &
+    echo $! >"$dir/pids/postgres.pid"
+    settle postgres
   fi
   local left=300
   until "$pgbin/pg_isready" -q -h "$home" -p $((base + 9)); do
