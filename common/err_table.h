@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one error table: X(NAME, reason, grpc, http, type, code, retryable, text), sorted by HTTP status.
- *   reason  ErrorInfo.reason on the wire and the name in logs
- *   grpc    gRPC status code
- *   http    HTTP status
- *   type    OpenAI `error.type`; code: OpenAI `error.code`, "" for null
- *   retryable  the same request may succeed later
- *   text    what a caller reads when no better detail is given */
+/* The one error table: X(NAME, reason, grpc, http, type, code, retryable, text), sorted by HTTP
+ * status. reason  ErrorInfo.reason on the wire and the name in logs grpc    gRPC status code http
+ * HTTP status type    OpenAI `error.type`; code: OpenAI `error.code`, "" for null retryable  the
+ * same request may succeed later text    what a caller reads when no better detail is given */
 /* clang-format off */
 #define VG_ERR_TABLE(X) \
     X(INVALID_REQUEST, "INVALID_REQUEST", VG_GRPC_INVALID_ARGUMENT, 400, "invalid_request_error", "", false, "The request is not valid.") \
