@@ -68,7 +68,7 @@ running() {
     [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = postgres ]
   else
     # A zombie has no environment left; it does not run.
-    tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "VIDEOGATE_STACK_DIR=$dir"
+    { tr '\0' '\n' <"/proc/$pid/environ" | grep -qx "VIDEOGATE_STACK_DIR=$dir"; } 2>/dev/null
   fi
 }
 
