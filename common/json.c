@@ -463,29 +463,45 @@ void vg_json_begin(struct vg_json_writer *w, struct vg_buf *out)
     *w = (struct vg_json_writer){.out = out};
 }
 
-static void put_raw(struct vg_json_writer *w, const char *text)
+/* Room for `len` bytes behind the comma that may be due; NULL on overflow, which the buffer
+ * remembers. */
+static char *room(struct vg_json_writer *w, size_t len)
 {
-    if (w->comma)
-        (void)vg_buf_addc(w->out, ','); /* overflow is remembered by the buffer, here and below */
-    (void)vg_buf_adds(w->out, text);
+    char *at = vg_buf_reserve(w->out, len + 1);
+
+    if (at && w->comma) {
+        *at++ = ',';
+        vg_buf_commit(w->out, 1);
+    }
     w->comma = true;
+    return at;
+}
+
+static void put_raw(struct vg_json_writer *w, const char *text, size_t len)
+{
+    char *at = room(w, len);
+
+    if (!at)
+        return;
+    memcpy(at, text, len);
+    vg_buf_commit(w->out, len);
 }
 
 void vg_json_object_open(struct vg_json_writer *w)
 {
-    put_raw(w, "{");
+    put_raw(w, "{", 1);
     w->comma = false;
 }
 
 void vg_json_object_close(struct vg_json_writer *w)
 {
-    (void)vg_buf_addc(w->out, '}');
+    (void)vg_buf_addc(w->out, '}'); /* overflow is remembered by the buffer */
     w->comma = true;
 }
 
 void vg_json_array_open(struct vg_json_writer *w)
 {
-    put_raw(w, "[");
+    put_raw(w, "[", 1);
     w->comma = false;
 }
 
@@ -510,34 +526,68 @@ static void put_escape(struct vg_buf *out, unsigned char c)
     }
 }
 
-static void put_quoted(struct vg_buf *out, const char *data, size_t len)
+static bool needs_escape(unsigned char c)
 {
-    size_t from = 0;
+    return c < 0x20 || c == '"' || c == '\\';
+}
 
-    (void)vg_buf_addc(out, '"');
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)data[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        (void)vg_buf_add(out, data + from, i - from);
-        put_escape(out, c);
-        from = i + 1;
+static size_t plain_prefix(const char *data, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && !needs_escape((unsigned char)data[n]))
+        n++;
+    return n;
+}
+
+/* The common case: nothing to escape, `tail` behind the closing quote. */
+static void put_plain(struct vg_json_writer *w, const char *data, size_t len, const char *tail)
+{
+    size_t tail_len = strlen(tail);
+    char *at = room(w, len + 2 + tail_len);
+
+    if (!at)
+        return;
+    at[0] = '"';
+    memcpy(at + 1, data, len);
+    at[len + 1] = '"';
+    memcpy(at + len + 2, tail, tail_len);
+    vg_buf_commit(w->out, len + 2 + tail_len);
+}
+
+static void put_quoted(struct vg_json_writer *w, const char *data, size_t len, const char *tail)
+{
+    size_t plain = len > 0 ? plain_prefix(data, len) : 0;
+
+    if (plain == len) {
+        put_plain(w, len > 0 ? data : "", len, tail);
+        return;
     }
-    (void)vg_buf_add(out, data + from, len - from);
-    (void)vg_buf_addc(out, '"');
+    put_raw(w, "\"", 1);
+    while (len > 0) {
+        (void)vg_buf_add(w->out, data, plain); /* overflow is remembered, here and below */
+        data += plain;
+        len -= plain;
+        if (len > 0) {
+            put_escape(w->out, (unsigned char)*data);
+            data++;
+            len--;
+        }
+        plain = plain_prefix(data, len);
+    }
+    (void)vg_buf_addc(w->out, '"');
+    (void)vg_buf_adds(w->out, tail);
 }
 
 void vg_json_put_key(struct vg_json_writer *w, const char *key)
 {
-    vg_json_put_string(w, key, strlen(key));
-    (void)vg_buf_addc(w->out, ':');
+    put_quoted(w, key, strlen(key), ":");
     w->comma = false;
 }
 
 void vg_json_put_string(struct vg_json_writer *w, const char *data, size_t len)
 {
-    put_raw(w, "");
-    put_quoted(w->out, data, len);
+    put_quoted(w, data, len, "");
 }
 
 void vg_json_put_text(struct vg_json_writer *w, const char *s)
@@ -550,8 +600,15 @@ void vg_json_put_text(struct vg_json_writer *w, const char *s)
 
 void vg_json_put_int(struct vg_json_writer *w, int64_t value)
 {
-    put_raw(w, "");
-    (void)vg_buf_addf(w->out, "%lld", (long long)value);
+    char text[24], *at = text + sizeof(text);
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
+    put_raw(w, at, (size_t)(text + sizeof(text) - at));
 }
 
 void vg_json_put_number(struct vg_json_writer *w, double value)
@@ -560,16 +617,16 @@ void vg_json_put_number(struct vg_json_writer *w, double value)
         vg_json_put_null(w);
         return;
     }
-    put_raw(w, "");
+    put_raw(w, "", 0);
     (void)vg_buf_addf(w->out, "%.17g", value);
 }
 
 void vg_json_put_bool(struct vg_json_writer *w, bool value)
 {
-    put_raw(w, value ? "true" : "false");
+    put_raw(w, value ? "true" : "false", value ? 4 : 5);
 }
 
 void vg_json_put_null(struct vg_json_writer *w)
 {
-    put_raw(w, "null");
+    put_raw(w, "null", 4);
 }

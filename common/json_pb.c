@@ -40,7 +40,7 @@ static const struct vg_json_rule *rule_of(const struct rules *rules, const char 
     static const struct vg_json_rule none;
 
     for (size_t i = 0; i < rules->count; i++)
-        if (strcmp(rules->first[i].field, field) == 0)
+        if (*rules->first[i].field == *field && strcmp(rules->first[i].field, field) == 0)
             return &rules->first[i];
     return &none;
 }
