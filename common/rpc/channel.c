@@ -105,8 +105,7 @@ static void pump_post(struct vg_executor *self, struct vg_task *task)
         task->next = head;
     } while (!atomic_compare_exchange_weak(&channel->inbox, &head, task));
     if (head == NULL) /* whoever found it empty wakes the pump */
-        vg_rpc_start_batch(channel->wake_call, NULL, 0,
-                           vg_rpc_tag_arm(&channel->wake_tag, on_wake));
+        vg_rpc_start_batch(channel->wake_call, NULL, 0, &channel->wake_tag, on_wake);
 }
 
 struct vg_executor *vg_rpc_channel_executor(struct vg_rpc_channel *channel,

@@ -10,9 +10,10 @@
 
 #define GATE_CLOSED 0x80000000U
 
-void vg_rpc_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct vg_rpc_tag *tag)
+void vg_rpc_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct vg_rpc_tag *tag,
+                        void (*done)(struct vg_rpc_tag *, bool))
 {
-    grpc_call_error rc = grpc_call_start_batch(call, ops, count, tag, NULL);
+    grpc_call_error rc = grpc_call_start_batch(call, ops, count, vg_rpc_tag_arm(tag, done), NULL);
 
     VG_ASSERT(rc == GRPC_CALL_OK);
 }

@@ -30,8 +30,10 @@ static inline void *vg_rpc_tag_arm(struct vg_rpc_tag *tag, void (*done)(struct v
     return tag;
 }
 
-/* Starts a batch; anything but OK is a bug of ours. */
-void vg_rpc_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct vg_rpc_tag *tag);
+/* Starts a batch; anything but OK is a bug of ours. The tag may be back, and its struct gone,
+ * before this returns. */
+void vg_rpc_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct vg_rpc_tag *tag,
+                        void (*done)(struct vg_rpc_tag *, bool));
 /* next -> tag->done, until the queue is shut down and empty. */
 void vg_rpc_queue_run(grpc_completion_queue *queue);
 /* A thread that runs vg_rpc_queue_run(queue), named for ps. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gRPC server over the C core. Handlers are asynchronous: they may answer at once or later from any thread.
+/* gRPC server over the C core. Handlers are asynchronous: they may answer at once or later from any
+ * thread.
  *
- * One or more threads pump completion queues; a handler runs there and must not block. A call is owned by the runtime
- * until the handler is called, then by the handler, which must end it exactly once (reply, fail, or finish for
- * streams); after that the pointer is dead. Beyond `max_in_flight` calls are refused with VG_ERR_OVERLOADED. Unknown
- * methods get UNIMPLEMENTED. Health (Check, List, Watch) and reflection (v1, v1alpha) are always served; so is
- * EdgeService.Batch when `edge_batch` is set. */
+ * One or more threads pump completion queues; a handler runs there and must not block. A call is
+ * owned by the runtime until the handler is called, then by the handler, which must end it exactly
+ * once (reply, fail, or finish for streams); after that the pointer is dead. Beyond `max_in_flight`
+ * calls are refused with VG_ERR_OVERLOADED. Unknown methods get UNIMPLEMENTED. Health (Check, List,
+ * Watch) and reflection (v1, v1alpha) are always served; so is EdgeService.Batch when `edge_batch`
+ * is set. */
 #ifndef VG_COMMON_RPC_SERVER_H
 #define VG_COMMON_RPC_SERVER_H
 
@@ -32,7 +34,8 @@ struct vg_rpc_method {
 
 struct vg_rpc_service {
     const ProtobufCServiceDescriptor *descriptor;
-    const struct vg_rpc_method *methods; /* borrowed for the server's life; a method of the descriptor left out is UNIMPLEMENTED */
+    const struct vg_rpc_method *methods; /* borrowed for the server's life; a method of the
+                                            descriptor left out is UNIMPLEMENTED */
     size_t method_count;
     void *ctx; /* handed to every handler */
 };
@@ -40,7 +43,7 @@ struct vg_rpc_service {
 struct vg_rpc_tls {
     const char *cert_file; /* PEM chain; NULL: no TLS (server) / no client certificate (client) */
     const char *key_file;
-    const char *ca_file;       /* server: set means client certificates are demanded; client: roots */
+    const char *ca_file; /* server: set means client certificates are demanded; client: roots */
     const char *name_override; /* client, tests only */
 };
 
@@ -49,22 +52,24 @@ struct vg_rpc_server_options {
     struct vg_rpc_tls tls;
     const struct vg_rpc_service *services;
     size_t service_count;
-    int threads;         /* pumps; 0: 1 */
-    int max_in_flight;   /* 0: 4096 */
-    size_t max_message;  /* bytes received per message; 0: 4 MiB */
+    int threads;        /* pumps; 0: 1 */
+    int max_in_flight;  /* 0: 4096 */
+    size_t max_message; /* bytes received per message; 0: 4 MiB */
     bool edge_batch;
     struct vg_metrics *metrics; /* may be NULL */
 };
 
-VG_MUSTCHECK int vg_rpc_server_start(struct vg_rpc_server **out, const struct vg_rpc_server_options *options,
+VG_MUSTCHECK int vg_rpc_server_start(struct vg_rpc_server **out,
+                                     const struct vg_rpc_server_options *options,
                                      struct vg_err *err);
 int vg_rpc_server_port(const struct vg_rpc_server *server);
 /* Health of "" and of every service; SERVING after start. Any thread. */
 void vg_rpc_server_set_serving(struct vg_rpc_server *server, bool serving);
 /* Stage one: NOT_SERVING, refuse new calls, GOAWAY, wait for calls in flight until the deadline. */
 void vg_rpc_server_drain(struct vg_rpc_server *server, int64_t deadline_ns);
-/* Stage two: cancels what is left, joins the threads, frees. Handlers that still hold calls must have ended them by
- * the time their own modules are freed; replies after cancellation are dropped silently. */
+/* Stage two: cancels what is left, joins the threads, frees. Handlers that still hold calls must
+ * have ended them by the time their own modules are freed; replies after cancellation are dropped
+ * silently. */
 struct vg_rpc_server *vg_rpc_server_stop(struct vg_rpc_server *server);
 
 /* --- the call, from any thread, by its owner --- */
@@ -81,21 +86,25 @@ const char *vg_rpc_call_method(const struct vg_rpc_call *call);
 int64_t vg_rpc_call_deadline(const struct vg_rpc_call *call);
 /* True once the client cancelled, hung up or ran out of time. */
 bool vg_rpc_call_cancelled(const struct vg_rpc_call *call);
-/* `task` is posted to `executor` once when the call is cancelled before its end; not at all otherwise. The call may
- * have been ended by its owner meanwhile: the task must look in the owner's own state first. Set before going
- * asynchronous; vg_rpc_call_clear_cancel gives the task back and returns false when it is already posted. */
-void vg_rpc_call_on_cancel(struct vg_rpc_call *call, struct vg_executor *executor, struct vg_task *task);
+/* `task` is posted to `executor` once when the call is cancelled before its end; not at all
+ * otherwise. The call may have been ended by its owner meanwhile: the task must look in the owner's
+ * own state first. Set before going asynchronous; vg_rpc_call_clear_cancel gives the task back and
+ * returns false when it is already posted. */
+void vg_rpc_call_on_cancel(struct vg_rpc_call *call, struct vg_executor *executor,
+                           struct vg_task *task);
 bool vg_rpc_call_clear_cancel(struct vg_rpc_call *call);
 
 /* Unary: ends the call. `response` is packed before return. */
 void vg_rpc_call_reply(struct vg_rpc_call *call, const ProtobufCMessage *response);
-/* Unary or stream: ends the call with status, text and details (ErrorInfo, BadRequest, RetryInfo) of `err`. */
+/* Unary or stream: ends the call with status, text and details (ErrorInfo, BadRequest, RetryInfo)
+ * of `err`. */
 void vg_rpc_call_fail(struct vg_rpc_call *call, const struct vg_err *err);
 
-/* Stream: sends one message; packed before return. When it has been handed to the transport (back-pressure),
- * `task` is posted to `executor`; only then may the next be sent. With the call cancelled the task still comes. */
-void vg_rpc_call_send(struct vg_rpc_call *call, const ProtobufCMessage *message, struct vg_executor *executor,
-                      struct vg_task *task);
+/* Stream: sends one message; packed before return. When it has been handed to the transport
+ * (back-pressure), `task` is posted to `executor`; only then may the next be sent. With the call
+ * cancelled the task still comes. */
+void vg_rpc_call_send(struct vg_rpc_call *call, const ProtobufCMessage *message,
+                      struct vg_executor *executor, struct vg_task *task);
 /* Stream: ends with OK; not while a send is under way. */
 void vg_rpc_call_finish(struct vg_rpc_call *call);
 

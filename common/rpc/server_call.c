@@ -151,8 +151,7 @@ static void direct_end(struct vg_rpc_call *base, const ProtobufCMessage *respons
     if (response != NULL)
         op = add_message(call, op, response);
     op = add_status(&call->status, op, err);
-    (void)vg_rpc_tag_arm(&call->io_tag, on_ended);
-    vg_rpc_start_batch(call->core, ops, (size_t)(op - ops), &call->io_tag);
+    vg_rpc_start_batch(call->core, ops, (size_t)(op - ops), &call->io_tag, on_ended);
     vg_rpc_gate_leave(&server->gate); /* the call may be gone; the server is not, inside the gate */
 }
 
@@ -193,8 +192,7 @@ static void direct_send(struct vg_rpc_call *base, const ProtobufCMessage *messag
     }
     op = add_headers(call, op);
     op = add_message(call, op, message);
-    (void)vg_rpc_tag_arm(&call->io_tag, on_sent);
-    vg_rpc_start_batch(call->core, ops, (size_t)(op - ops), &call->io_tag);
+    vg_rpc_start_batch(call->core, ops, (size_t)(op - ops), &call->io_tag, on_sent);
     vg_rpc_gate_leave(&server->gate); /* the call may be gone; the server is not, inside the gate */
 }
 
@@ -226,8 +224,7 @@ static void direct_read(struct vg_rpc_call *base, struct vg_executor *executor,
         return;
     }
     op.data.recv_message.recv_message = &call->payload;
-    (void)vg_rpc_tag_arm(&call->io_tag, on_read);
-    vg_rpc_start_batch(call->core, &op, 1, &call->io_tag);
+    vg_rpc_start_batch(call->core, &op, 1, &call->io_tag, on_read);
     vg_rpc_gate_leave(&server->gate); /* the call may be gone; the server is not, inside the gate */
 }
 
@@ -298,8 +295,7 @@ static void on_request(struct vg_rpc_tag *tag, bool ok)
     call->base.started_ns = vg_now_ns();
     call->base.deadline_ns = vg_rpc_time_from_core(call->core_deadline);
     op.data.recv_close_on_server.cancelled = &call->peer_cancelled;
-    (void)vg_rpc_tag_arm(&call->close_tag, on_closed);
-    vg_rpc_start_batch(call->core, &op, 1, &call->close_tag);
+    vg_rpc_start_batch(call->core, &op, 1, &call->close_tag, on_closed);
     vg_rpc_gate_leave(&server->gate);
     dispatch(call);
 }
@@ -365,8 +361,7 @@ static void on_unknown(struct vg_rpc_tag *tag, bool ok)
     (void)add_status(&call->status, &ops[1], &err);
     ops[2].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     ops[2].data.recv_close_on_server.cancelled = &call->cancelled;
-    (void)vg_rpc_tag_arm(&call->tag, on_unknown_ended);
-    vg_rpc_start_batch(call->core, ops, VG_COUNT(ops), &call->tag);
+    vg_rpc_start_batch(call->core, ops, VG_COUNT(ops), &call->tag, on_unknown_ended);
     vg_rpc_gate_leave(&server->gate);
 }
 

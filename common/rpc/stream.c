@@ -60,8 +60,7 @@ static void read_message(struct stream *stream)
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 
     op.data.recv_message.recv_message = &stream->payload;
-    (void)vg_rpc_tag_arm(&stream->message_tag, on_message);
-    vg_rpc_start_batch(stream->op.core, &op, 1, &stream->message_tag);
+    vg_rpc_start_batch(stream->op.core, &op, 1, &stream->message_tag, on_message);
 }
 
 /* Runs where the user listens: the last event. */
@@ -236,11 +235,9 @@ static void start_batches(struct stream *stream)
     status.data.recv_status_on_client.trailing_metadata = &stream->trailing;
     status.data.recv_status_on_client.status = &stream->status;
     status.data.recv_status_on_client.status_details = &stream->text;
-    (void)vg_rpc_tag_arm(&stream->start_tag, on_started);
-    (void)vg_rpc_tag_arm(&stream->status_tag, on_status);
     /* No end can be seen before the message batch, the last one, is back. */
-    vg_rpc_start_batch(stream->op.core, ops, VG_COUNT(ops), &stream->start_tag);
-    vg_rpc_start_batch(stream->op.core, &status, 1, &stream->status_tag);
+    vg_rpc_start_batch(stream->op.core, ops, VG_COUNT(ops), &stream->start_tag, on_started);
+    vg_rpc_start_batch(stream->op.core, &status, 1, &stream->status_tag, on_status);
     (void)pthread_mutex_lock(&stream->op.lock);
     read_message(stream);
     (void)pthread_mutex_unlock(&stream->op.lock);

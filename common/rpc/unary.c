@@ -376,8 +376,7 @@ static void exchange_start(struct exchange *exchange, struct vg_rpc_channel *cha
     ops[5].data.recv_status_on_client.status = &exchange->status;
     ops[5].data.recv_status_on_client.status_details = &exchange->text;
     attach_members(exchange);
-    (void)vg_rpc_tag_arm(&exchange->tag, on_exchanged);
-    vg_rpc_start_batch(exchange->op.core, ops, VG_COUNT(ops), &exchange->tag);
+    vg_rpc_start_batch(exchange->op.core, ops, VG_COUNT(ops), &exchange->tag, on_exchanged);
 }
 
 /* A place in flight is free: the calls that gathered meanwhile leave with it. */

@@ -151,10 +151,10 @@ static void coalescer__loses_nothing_between_threads(void **state)
         callers[i].calls = vg_xcalloc(EACH, sizeof(struct vg_rpc_waiting));
         assert_int_equal(pthread_create(&callers[i].thread, NULL, caller_run, &callers[i]), 0);
     }
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         (void)pthread_join(callers[i].thread, NULL);
-        free(callers[i].calls);
-    }
+    for (int i = 0; i < THREADS; i++)
+        free(callers[i].calls); /* one's calls may have flown with another */
     assert_int_equal(line.sent + line.removed, THREADS * EACH);
     assert_int_equal(line.coalescer.in_flight, 0);
     assert_null(line.coalescer.first);
