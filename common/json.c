@@ -540,27 +540,28 @@ static size_t plain_prefix(const char *data, size_t len)
     return n;
 }
 
-/* The common case: nothing to escape, `tail` behind the closing quote. */
-static void put_plain(struct vg_json_writer *w, const char *data, size_t len, const char *tail)
+/* The common case: nothing to escape. A key has a colon behind it. */
+static void put_plain(struct vg_json_writer *w, const char *data, size_t len, bool key)
 {
-    size_t tail_len = strlen(tail);
-    char *at = room(w, len + 2 + tail_len);
+    size_t whole = len + (key ? 3 : 2);
+    char *at = room(w, whole);
 
     if (!at)
         return;
     at[0] = '"';
     memcpy(at + 1, data, len);
     at[len + 1] = '"';
-    memcpy(at + len + 2, tail, tail_len);
-    vg_buf_commit(w->out, len + 2 + tail_len);
+    if (key)
+        at[len + 2] = ':';
+    vg_buf_commit(w->out, whole);
 }
 
-static void put_quoted(struct vg_json_writer *w, const char *data, size_t len, const char *tail)
+static void put_quoted(struct vg_json_writer *w, const char *data, size_t len, bool key)
 {
     size_t plain = len > 0 ? plain_prefix(data, len) : 0;
 
     if (plain == len) {
-        put_plain(w, len > 0 ? data : "", len, tail);
+        put_plain(w, len > 0 ? data : "", len, key);
         return;
     }
     put_raw(w, "\"", 1);
@@ -575,19 +576,18 @@ static void put_quoted(struct vg_json_writer *w, const char *data, size_t len, c
         }
         plain = plain_prefix(data, len);
     }
-    (void)vg_buf_addc(w->out, '"');
-    (void)vg_buf_adds(w->out, tail);
+    (void)vg_buf_adds(w->out, key ? "\":" : "\"");
 }
 
 void vg_json_put_key(struct vg_json_writer *w, const char *key)
 {
-    put_quoted(w, key, strlen(key), ":");
+    put_quoted(w, key, strlen(key), true);
     w->comma = false;
 }
 
 void vg_json_put_string(struct vg_json_writer *w, const char *data, size_t len)
 {
-    put_quoted(w, data, len, "");
+    put_quoted(w, data, len, false);
 }
 
 void vg_json_put_text(struct vg_json_writer *w, const char *s)
