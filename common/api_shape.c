@@ -4,7 +4,6 @@
 
 #include "common/json_pb.h"
 #include "common/str.h"
-#include "videogate/v1/video.pb-c.h"
 
 enum { MAX_IMAGE = 20 * 1024 * 1024, MAX_IMAGE_URL = 8192, MAX_MEDIA_TYPE = 100 };
 
@@ -42,6 +41,19 @@ static int refuse(struct vg_err *err, const char *path, const char *why)
     return vg_err_param(err, VG_ERR_INVALID_REQUEST, path, "%s: %s", path, why);
 }
 
+/* The member of a message by name, chosen where it is one of a oneof: common/ does not include
+ * generated code. */
+static void *member(ProtobufCMessage *message, const char *name, ProtobufCType type)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+
+    VG_ASSERT(field && field->type == type);
+    if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
+        *(uint32_t *)(void *)((char *)message + field->quantifier_offset) = field->id;
+    return (char *)message + field->offset;
+}
+
 /* "image/png;...;base64" between "data:" and the comma; NULL when it is good. */
 static const char *check_data_head(struct vg_view head, struct vg_view *media_type)
 {
@@ -58,7 +70,7 @@ static const char *check_data_head(struct vg_view head, struct vg_view *media_ty
     return NULL;
 }
 
-static int read_data_url(Videogate__V1__MediaInput *input, const char *url, struct vg_arena *arena,
+static int read_data_url(ProtobufCMessage *input, const char *url, struct vg_arena *arena,
                          const char *path, struct vg_err *err)
 {
     const char *head = url + strlen("data:"), *comma = strchr(head, ',');
@@ -81,12 +93,13 @@ static int read_data_url(Videogate__V1__MediaInput *input, const char *url, stru
     uint8_t *data = vg_arena_alloc(arena, (len / 4 + 1) * 3);
     if (vg_base64_decode(data, &bytes, text, len) != 0 || bytes == 0)
         return refuse(err, path, "the data URL does not hold valid base64");
-    input->data = (ProtobufCBinaryData){.len = bytes, .data = data};
-    input->source_case = VIDEOGATE__V1__MEDIA_INPUT__SOURCE_DATA;
-    input->mime_type = vg_arena_memdup(arena, media_type.data, media_type.len);
-    for (char *c = input->mime_type; *c; c++)
+    ProtobufCBinaryData *bytes_out = member(input, "data", PROTOBUF_C_TYPE_BYTES);
+    *bytes_out = (ProtobufCBinaryData){.len = bytes, .data = data};
+    char *text_out = vg_arena_memdup(arena, media_type.data, media_type.len);
+    for (char *c = text_out; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c + ('a' - 'A'));
+    *(char **)member(input, "mime_type", PROTOBUF_C_TYPE_STRING) = text_out;
     return 0;
 }
 
@@ -105,7 +118,6 @@ static const char *image_url_of(const struct vg_json *value)
 static int read_media_input(const struct vg_json *value, ProtobufCMessage *message,
                             struct vg_arena *arena, const char *path, struct vg_err *err)
 {
-    Videogate__V1__MediaInput *input = (Videogate__V1__MediaInput *)message;
     const char *url = image_url_of(value);
 
     if (!url && vg_json_get(value, "file_id"))
@@ -118,11 +130,10 @@ static int read_media_input(const struct vg_json *value, ProtobufCMessage *messa
     if (!*url)
         return refuse(err, path, "must not be empty");
     if (strncasecmp(url, "data:", strlen("data:")) == 0)
-        return read_data_url(input, url, arena, path, err);
+        return read_data_url(message, url, arena, path, err);
     if (strlen(url) > MAX_IMAGE_URL)
         return refuse(err, path, "the address is longer than 8,192 bytes");
-    input->url = vg_arena_strdup(arena, url);
-    input->source_case = VIDEOGATE__V1__MEDIA_INPUT__SOURCE_URL;
+    *(char **)member(message, "url", PROTOBUF_C_TYPE_STRING) = vg_arena_strdup(arena, url);
     return 0;
 }
 
