@@ -57,7 +57,6 @@ int vg_host_start(struct vg_host *host, const struct vg_host_options *options, s
 
 void vg_host_drain(struct vg_host *host, int64_t deadline_ns)
 {
-    int64_t started = vg_now_ns();
     int64_t left = vg_deadline_left_ms(deadline_ns);
     while (left > 0 && !vg_process_hurried()) {
         int64_t slice = left < DRAIN_SLICE_MS ? left : DRAIN_SLICE_MS;
@@ -67,7 +66,6 @@ void vg_host_drain(struct vg_host *host, int64_t deadline_ns)
             break; /* nothing runs any more */
         left = vg_deadline_left_ms(deadline_ns);
     }
-    vg_log(VG_LOG_INFO, "drained", VG_I("ms", (vg_now_ns() - started) / VG_NS_PER_MS));
 }
 
 void vg_host_stop(struct vg_host *host)

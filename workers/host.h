@@ -20,40 +20,19 @@ struct vg_host_config {
 
 /* The rows of the configuration table for a struct vg_host_config that is the member `member` of
  * `type`. */
-#define VG_HOST_KEYS(type, member, default_listen, default_monitor)                                \
-    {"listen",                                                                                     \
-     VG_CONFIG_ADDRESS,                                                                            \
-     offsetof(type, member.listen),                                                                \
-     default_listen,                                                                               \
-     0,                                                                                            \
-     0,                                                                                            \
-     false,                                                                                        \
-     false,                                                                                        \
-     "address of the gRPC server"},                                                                \
-        {"monitor",                                                                                \
-         VG_CONFIG_ADDRESS,                                                                        \
-         offsetof(type, member.monitor),                                                           \
-         default_monitor,                                                                          \
-         0,                                                                                        \
-         0,                                                                                        \
-         false,                                                                                    \
-         false,                                                                                    \
-         "address of /healthz, /readyz and /metrics; empty: none"},                                \
-        {"tls-cert",                                                                               \
-         VG_CONFIG_TEXT,                                                                           \
-         offsetof(type, member.tls_cert),                                                          \
-         NULL,                                                                                     \
-         0,                                                                                        \
-         0,                                                                                        \
-         false,                                                                                    \
-         false,                                                                                    \
-         "PEM chain of the gRPC server; unset: no TLS"},                                           \
-        {"tls-key", VG_CONFIG_TEXT, offsetof(type, member.tls_key),      NULL, 0, 0,               \
-         false,     false,          "PEM private key of the gRPC server"},                         \
-    {                                                                                              \
-        "tls-client-ca", VG_CONFIG_TEXT, offsetof(type, member.tls_client_ca), NULL, 0, 0, false,  \
-            false, "PEM roots: clients must show a certificate signed by one of them"              \
-    }
+/* clang-format off */
+#define VG_HOST_KEYS(type, member, default_listen, default_monitor) \
+    {"listen", VG_CONFIG_ADDRESS, offsetof(type, member.listen), default_listen, 0, 0, false, false, \
+     "Address of the gRPC server."}, \
+    {"monitor", VG_CONFIG_ADDRESS, offsetof(type, member.monitor), default_monitor, 0, 0, false, false, \
+     "Address of /healthz, /readyz and /metrics; empty: none."}, \
+    {"tls-cert", VG_CONFIG_TEXT, offsetof(type, member.tls_cert), NULL, 0, 0, false, false, \
+     "PEM chain of the gRPC server; unset: no TLS."}, \
+    {"tls-client-ca", VG_CONFIG_TEXT, offsetof(type, member.tls_client_ca), NULL, 0, 0, false, false, \
+     "PEM roots: clients must show a certificate signed by one of them."}, \
+    {"tls-key", VG_CONFIG_TEXT, offsetof(type, member.tls_key), NULL, 0, 0, false, false, \
+     "PEM private key of the gRPC server."}
+/* clang-format on */
 
 VG_MUSTCHECK int vg_host_check(const struct vg_host_config *config, struct vg_err *err);
 

@@ -19,9 +19,9 @@ struct app_config {
 
 static const struct vg_config_key own_keys[] = {
     {"provider", VG_CONFIG_TEXT, offsetof(struct app_config, provider), NULL, 0, 0, false, true,
-     "which provider this process speaks for: sandbox"},
+     "The provider this process speaks for: sandbox."},
     {"max-calls", VG_CONFIG_INT, offsetof(struct app_config, max_calls), "4096", 1, 1000000, false,
-     false, "calls in flight; beyond it a call is refused"},
+     false, "Calls in flight; beyond it a call is refused."},
     VG_HOST_KEYS(struct app_config, host, "127.0.0.1:8084", "127.0.0.1:8085"),
 };
 

@@ -13,18 +13,18 @@
 
 static const struct vg_config_key keys[] = {
     {"sandbox-dir", VG_CONFIG_TEXT, offsetof(struct vg_sandbox_config, dir), NULL, 0, 0, false,
-     false, "folder of the sandbox's jobs and clips (required by --provider sandbox)"},
+     false, "Folder of the sandbox's jobs and clips; --provider sandbox needs it."},
     {"sandbox-font", VG_CONFIG_TEXT, offsetof(struct vg_sandbox_config, font),
      "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 0, 0, false, false,
-     "font file for the text in the sandbox's clips"},
+     "Font file for the text in the sandbox's clips."},
     {"sandbox-queue", VG_CONFIG_INT, offsetof(struct vg_sandbox_config, queue), "1024", 1, 100000,
-     false, false, "sandbox jobs waiting or rendering; beyond it a submission is refused"},
+     false, false, "Sandbox jobs waiting or rendering; beyond it a submission is refused."},
     {"sandbox-retention", VG_CONFIG_DURATION, offsetof(struct vg_sandbox_config, retention_ms),
-     "24h", 60000, INT64_C(31536000000), false, false, "age at which the sandbox forgets a job"},
+     "24h", 60000, INT64_C(31536000000), false, false, "Age at which the sandbox forgets a job."},
     {"sandbox-slow", VG_CONFIG_DURATION, offsetof(struct vg_sandbox_config, slow_ms), "20s", 0,
-     86400000, false, false, "least time that a job of model sandbox-slow takes"},
+     86400000, false, false, "Least time that a job of model sandbox-slow takes."},
     {"sandbox-threads", VG_CONFIG_INT, offsetof(struct vg_sandbox_config, threads), "0", 0, 256,
-     false, false, "rendering threads; 0: cores less one, at least one"},
+     false, false, "Rendering threads; 0: cores less one, at least one."},
 };
 
 static const char *const render_outcomes[] = {"ok", "failed", "canceled", NULL};

@@ -18,13 +18,13 @@ struct app_config {
 
 static const struct vg_config_key keys[] = {
     {"allow-http", VG_CONFIG_BOOL, offsetof(struct app_config, allow_http), "false", 0, 0, false,
-     false, "deliver to http:// addresses too"},
+     false, "Deliver to http:// addresses too."},
     {"allow-any-port", VG_CONFIG_BOOL, offsetof(struct app_config, allow_any_port), "false", 0, 0,
-     false, false, "deliver to ports other than 80 and 443"},
+     false, false, "Deliver to ports other than 80 and 443."},
     {"allow-nets", VG_CONFIG_TEXT, offsetof(struct app_config, allow_nets), NULL, 0, 0, false,
-     false, "comma-separated CIDRs that may be reached although they are private"},
+     false, "Comma-separated CIDRs that may be reached although they are private."},
     {"max-attempts", VG_CONFIG_INT, offsetof(struct app_config, max_attempts), "1024", 1, 100000,
-     false, false, "attempts in flight; beyond it a call is refused"},
+     false, false, "Attempts in flight; beyond it a call is refused."},
     VG_HOST_KEYS(struct app_config, host, "127.0.0.1:8086", "127.0.0.1:8087"),
 };
 
