@@ -219,8 +219,8 @@ class Stack:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
-        return {line.split(" ")[0]: float(line.split(" ")[1]) for line in text.splitlines()
-                if line.startswith(name) and not line.startswith("#")}
+        rows = (line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(name))
+        return {series: float(value) for series, value in rows}
 
 
 def excerpt(text, word):
