@@ -222,7 +222,7 @@ static int read_secret_file(const char *path, const struct vg_config_key *key, c
 static int load_secret_file(const struct vg_config *config, const struct vg_config_key *key,
                             const char *path, struct vg_err *err)
 {
-    char *text;
+    char *text = NULL;
     if (read_secret_file(path, key, &text, err) != 0)
         return -1;
     int rc = assign(config, key, text, path, err);
