@@ -76,7 +76,7 @@ static const struct vg_pg_statement claim_statement = {
     "   ORDER BY d.due_at LIMIT greatest(0, least(h.free, $1::int4 + 1))) c),"
     " fair AS MATERIALIZED (SELECT id FROM cand ORDER BY turn, due_at LIMIT $1::int4),"
     " locked AS MATERIALIZED (SELECT d.id FROM fair f JOIN deliveries d ON d.id = f.id"
-    "  WHERE d.state = 1 AND d.due_at <= now() FOR UPDATE OF d SKIP LOCKED),"
+    "  WHERE d.state + 0 = 1 AND d.due_at <= now() FOR UPDATE OF d SKIP LOCKED),"
     " claimed AS (UPDATE deliveries d SET lease_seq = d.lease_seq + 1, leased = true,"
     "   claim_token = $5::int8, due_at = now() + $2::int8 * interval '1 ms'"
     "  FROM locked l WHERE d.id = l.id RETURNING d.*),"
@@ -164,6 +164,7 @@ static int claim_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t 
     vg_pg_put_i64(&params, run->cursor);
     vg_pg_put_i64(&params, op->op.token);
     vg_pg_begin(run->pg, true);
+    vg_pg_plan_now(run->pg);
     (void)vg_pg_add(run->pg, &claim_lock_statement, NULL);
     size_t handle = vg_pg_add(run->pg, &claim_statement, &params);
 
@@ -196,13 +197,13 @@ static const struct vg_pg_statement body_statement = {
     "vg_delivery_body",
     "UPDATE deliveries d SET body = i.body FROM unnest($1::text[], $2::int8[], $3::bytea[])"
     "  AS i(id, lease_seq, body)"
-    " WHERE d.id = i.id AND d.lease_seq = i.lease_seq AND d.state = 1 AND d.body IS NULL"};
+    " WHERE d.id = i.id AND d.lease_seq = i.lease_seq AND d.state + 0 = 1 AND d.body IS NULL"};
 /* Finding the lease is enough: a second run finds the body of the first. */
 static const struct vg_pg_statement body_read_statement = {
     "vg_delivery_body_read",
     "SELECT i.ord FROM unnest($1::text[], $2::int8[]) WITH ORDINALITY AS i(id, lease_seq, ord)"
     " JOIN deliveries d ON d.id = i.id"
-    " WHERE d.lease_seq = i.lease_seq AND d.state = 1 AND d.leased"};
+    " WHERE d.lease_seq = i.lease_seq AND d.state + 0 = 1 AND d.leased"};
 static const struct vg_pg_field body_fields[] = {
     VG_PG_FIELD(TEXT, vg_delivery_body, id),
     VG_PG_FIELD(I64, vg_delivery_body, lease_seq),
@@ -252,7 +253,7 @@ static const struct vg_pg_statement result_statement = {
     "  FROM unnest($1::text[], $2::int8[], $3::int4[], $4::int8[], $5::int4[], $6::text[],"
     "   $7::int8[], $8::bool[], $9::int8[]) AS i(id, lease_seq, state, due_ms, http_status, reason,"
     "   duration_ms, not_made, token)"
-    "  WHERE d.id = i.id AND d.lease_seq = i.lease_seq AND d.state = 1 AND d.leased"
+    "  WHERE d.id = i.id AND d.lease_seq = i.lease_seq AND d.state + 0 = 1 AND d.leased"
     "   AND d.last_change IS DISTINCT FROM i.token"
     "  RETURNING d.id, d.lease_seq, i.http_status, i.reason, i.duration_ms, i.not_made)"
     " INSERT INTO delivery_attempts (delivery_id, lease_seq, http_status, reason, duration_ms)"

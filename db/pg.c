@@ -18,7 +18,9 @@ enum {
     CONNECT_TIMEOUT_MS = 5000,
     ANSWER_TIMEOUT_MS = 15000, /* beyond the server's own statement_timeout: the server is stuck */
     MAX_STEPS = 160,
-    MAX_PREPARED = 64
+    MAX_PREPARED = 64,
+    REPLAN_RUNS = 1024, /* see vg_pg_begin */
+    REPLAN_MS = 5000
 };
 
 struct step {
@@ -38,11 +40,14 @@ struct vg_pg {
     struct step steps[MAX_STEPS];
     size_t prepared_count;
     const struct vg_pg_statement *prepared[MAX_PREPARED];
+    int64_t runs;
+    int64_t replan_run; /* the run before which plans are discarded */
+    int64_t replan_ns;  /* or this time, whichever comes first */
 };
 
-/* Limits of our own sessions. Plans of prepared statements are kept while tables grow a
- * thousandfold: every statement here is meant to run on an index with few rows outside, so the
- * plans that only suit small tables are taken away. */
+/* Limits of our own sessions. Every statement here is meant to enter an index with few rows in
+ * hand, so the plans that suit small tables alone are taken away: prepared ones would be kept while
+ * the tables grow a thousandfold. */
 static const char session_sql[] =
     "SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET client_min_messages = 'warning';"
     "SET statement_timeout = '10s'; SET lock_timeout = '5s';"
@@ -51,8 +56,11 @@ static const char session_sql[] =
     "SET enable_mergejoin = off";
 static const char version_sql[] = "SELECT coalesce(max(version), 0) FROM schema_migrations";
 
+static const struct vg_pg_statement plan_now_statement = {
+    "vg_plan_now", "SET LOCAL plan_cache_mode = force_custom_plan"};
 static const struct vg_pg_statement begin_statement = {"vg_begin", "BEGIN"};
 static const struct vg_pg_statement commit_statement = {"vg_commit", "COMMIT"};
+static const struct vg_pg_statement replan_statement = {"vg_replan", "DISCARD PLANS"};
 static const struct vg_pg_statement rollback_statement = {"vg_rollback", "ROLLBACK"};
 
 /* Longest matching prefix wins: longer ones stand first. */
@@ -258,11 +266,29 @@ static struct step *push(struct vg_pg *pg, const struct vg_pg_statement *stateme
     return step;
 }
 
+/* A plan that was made while a table was empty may read all of it later, and statistics come
+ * minutes late. So plans are made anew after 8, 16, 32, ... runs of the connection, then every
+ * 1,024 runs, and after five seconds. */
+static void replan(struct vg_pg *pg)
+{
+    int64_t now = vg_now_ns();
+
+    if (pg->replan_run == 0)
+        pg->replan_run = 4;
+    else if (++pg->runs < pg->replan_run && now < pg->replan_ns)
+        return;
+    else
+        (void)vg_pg_add(pg, &replan_statement, NULL);
+    pg->replan_run += pg->replan_run < REPLAN_RUNS ? pg->replan_run : REPLAN_RUNS;
+    pg->replan_ns = now + REPLAN_MS * VG_NS_PER_MS;
+}
+
 void vg_pg_begin(struct vg_pg *pg, bool transaction)
 {
     vg_pg_clear(pg);
     pg->transaction = transaction;
     pg->send_failed = !PQenterPipelineMode(pg->conn);
+    replan(pg);
     if (transaction)
         (void)vg_pg_add(pg, &begin_statement, NULL);
 }
@@ -283,6 +309,12 @@ size_t vg_pg_add(struct vg_pg *pg, const struct vg_pg_statement *statement,
                                                  p->lengths, p->formats, 1))
         pg->send_failed = true;
     return pg->step_count - 1;
+}
+
+void vg_pg_plan_now(struct vg_pg *pg)
+{
+    VG_ASSERT(pg->transaction);
+    (void)vg_pg_add(pg, &plan_now_statement, NULL);
 }
 
 static enum vg_pg_fault judge(const PGresult *failed, struct vg_err *err)

@@ -41,11 +41,16 @@ VG_MUSTCHECK int vg_pg_open(struct vg_pg **out, const char *url, const char *app
                             vg_pg_give_up_f *give_up, void *ctx, struct vg_err *err);
 struct vg_pg *vg_pg_close(struct vg_pg *pg);
 
+/* For a statement whose good plan depends on how long the queue is now: first in its transaction.
+ */
 /* A run: begin, add statements, run, read rows, clear. */
 void vg_pg_begin(struct vg_pg *pg, bool transaction);
 /* `params` may be NULL; it is copied. Returns the handle of the statement's rows. */
 size_t vg_pg_add(struct vg_pg *pg, const struct vg_pg_statement *statement,
                  const struct vg_pg_params *params);
+/* From here to the end of the transaction statements are planned for the tables as they are now:
+ * for those whose good plan depends on how long the queue is. */
+void vg_pg_plan_now(struct vg_pg *pg);
 /* Sends all with one Sync (COMMIT before it in a transaction) and waits. On failure nothing is left
  * open: a failed transaction is rolled back, a lost connection reports VG_PG_FAULT_LOST. */
 VG_MUSTCHECK int vg_pg_run(struct vg_pg *pg, enum vg_pg_fault *out_fault, struct vg_err *err);

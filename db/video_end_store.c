@@ -24,7 +24,7 @@ static const struct vg_pg_statement cancel_statement = {
     "   AND v.status < 3 AND v.cancel_requested_at IS NULL RETURNING v.id)"
     " UPDATE generations g SET cancel_requested = true,"
     "  wake_at = CASE WHEN g.lease_until > now() THEN g.lease_until ELSE now() END"
-    " FROM marked m WHERE g.video_id = m.id AND g.state < 5"};
+    " FROM marked m WHERE g.video_id = m.id AND g.state + 0 < 5"};
 static const struct vg_pg_statement cancel_read_statement = {
     "vg_video_cancel_read",
     "SELECT i.ord, " VG_VIDEO_COLUMNS
@@ -260,7 +260,7 @@ static const struct vg_pg_statement purged_statement = {
 #define UNNEEDED                                                                                   \
     " v.deleted_at IS NOT NULL"                                                                    \
     " AND NOT EXISTS (SELECT FROM purges p WHERE p.video_id = v.id)"                               \
-    " AND NOT EXISTS (SELECT FROM deliveries d WHERE d.video_id = v.id AND d.state = 1)"
+    " AND NOT EXISTS (SELECT FROM deliveries d WHERE d.video_id = v.id AND d.state + 0 = 1)"
 static const struct vg_pg_statement drop_statement = {
     "vg_video_drop", "DELETE FROM videos v WHERE v.id = ANY ($1::text[]) AND" UNNEEDED};
 /* Oldest first, and a bounded look: rows that still wait for a delivery must not make it long. */
