@@ -54,7 +54,7 @@ def test_kill_rounds(own_stack):
         time.sleep(dice.random())
         if victim == "postgres":
             stack.kill("postgres", signal.SIGQUIT)
-            wait_for(lambda: not os.path.exists(f"/proc/{stack.pid('postgres')}"), "postgres to end")
+            wait_for(lambda: not stack.alive("postgres"), "postgres to end")
         else:
             stack.kill(victim)
         killed[victim] = killed.get(victim, 0) + 1

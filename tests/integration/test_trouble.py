@@ -46,7 +46,7 @@ def test_postgres_away_and_back(own_stack):
 
 def test_postgres_away_at_start(own_stack):
     own_stack.kill("service", signal.SIGTERM)
-    wait_for(lambda: not os.path.exists(f"/proc/{own_stack.pid('service')}"), "the service to stop")
+    wait_for(lambda: not own_stack.alive("service"), "the service to stop")
     own_stack.kill("postgres", signal.SIGQUIT)
     env = {**os.environ, **dict(line.split("=", 1) for line in (own_stack.folder / "secrets").read_text().split()),
            "VIDEOGATE_DATABASE_URL": own_stack.env["DATABASE_URL"], "VIDEOGATE_STACK_DIR": str(own_stack.folder)}
@@ -189,7 +189,7 @@ def test_clean_stop(own_stack, name):
     """SIGTERM in mid-work: exit within the drain time, nothing lost."""
     made = [own_stack.create(model=m) for m in ("sandbox", "sandbox-slow", "sandbox-instant")]
     own_stack.kill(name, signal.SIGTERM)
-    wait_for(lambda: not os.path.exists(f"/proc/{own_stack.pid(name)}/fd") or not os.listdir(f"/proc/{own_stack.pid(name)}/fd"), f"{name} to stop")
+    wait_for(lambda: not own_stack.alive(name), f"{name} to stop")
     assert "stopped" in own_stack.log(name).splitlines()[-1]
     own_stack.up()
     for video in made:

@@ -111,8 +111,14 @@ class Stack:
     def kill(self, name, sig=signal.SIGKILL):
         os.kill(self.pid(name), sig)
         if sig == signal.SIGKILL:
-            wait_for(lambda: not pathlib.Path(f"/proc/{self.pid(name)}/environ").exists()
-                     or not pathlib.Path(f"/proc/{self.pid(name)}/environ").read_bytes(), f"{name} to die")
+            wait_for(lambda: not self.alive(name), f"{name} to die")
+
+    def alive(self, name):
+        """Whether the process still runs; a zombie does not."""
+        try:
+            return pathlib.Path(f"/proc/{self.pid(name)}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
 
     def log(self, name):
         return (self.folder / "log" / f"{name}.log").read_text(encoding="utf-8", errors="replace")
