@@ -21,6 +21,7 @@ struct vg_host_config {
 /* The rows of the configuration table for a struct vg_host_config that is the member `member` of
  * `type`. */
 /* clang-format off */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type and a member cannot stand in parentheses */
 #define VG_HOST_KEYS(type, member, default_listen, default_monitor) \
     {"listen", VG_CONFIG_ADDRESS, offsetof(type, member.listen), default_listen, 0, 0, false, false, \
      "Address of the gRPC server."}, \
@@ -32,6 +33,7 @@ struct vg_host_config {
      "PEM roots: clients must show a certificate signed by one of them."}, \
     {"tls-key", VG_CONFIG_TEXT, offsetof(type, member.tls_key), NULL, 0, 0, false, false, \
      "PEM private key of the gRPC server."}
+/* NOLINTEND(bugprone-macro-parentheses) */
 /* clang-format on */
 
 VG_MUSTCHECK int vg_host_check(const struct vg_host_config *config, struct vg_err *err);

@@ -137,7 +137,8 @@ static void fill_grid(struct vg_background *self, double time)
     uint8_t *to = self->grid;
     for (int cell = 0; cell < GRID_W * GRID_H; cell++) {
         double x = (cell % GRID_W + 0.5) / GRID_W;
-        double y = (double)(cell / GRID_W) / GRID_H + 0.5 / GRID_H;
+        int row = cell / GRID_W;
+        double y = (row + 0.5) / GRID_H;
         double sum[3] = {0, 0, 0};
         double total = 0;
         for (int i = 0; i < POOLS; i++) {

@@ -14,6 +14,6 @@ VG_MUSTCHECK int vg_background_new(struct vg_background **out, int width, int he
                                    struct vg_err *err);
 struct vg_background *vg_background_free(struct vg_background *background);
 /* Fills the whole picture as it looks at `time` seconds. */
-void vg_background_draw(struct vg_background *background, double time, struct vg_picture *picture);
+void vg_background_draw(struct vg_background *self, double time, struct vg_picture *picture);
 
 #endif

@@ -27,7 +27,7 @@ void vg_sandbox_index_init(struct vg_sandbox_index *index)
     memset(index, 0, sizeof(*index));
     index->size = FIRST_SIZE;
     for (int by = 0; by < 2; by++)
-        index->slots[by] = vg_xcalloc(index->size, sizeof(*index->slots[by]));
+        index->slots[by] = vg_xcalloc(index->size, sizeof(struct vg_sandbox_job *));
 }
 
 void vg_sandbox_index_fini(struct vg_sandbox_index *index)
@@ -67,7 +67,7 @@ static void grow(struct vg_sandbox_index *index)
     index->size *= 2;
     for (int by = 0; by < 2; by++) {
         free(index->slots[by]);
-        index->slots[by] = vg_xcalloc(index->size, sizeof(*index->slots[by]));
+        index->slots[by] = vg_xcalloc(index->size, sizeof(struct vg_sandbox_job *));
     }
     for (struct vg_sandbox_job *job = index->oldest; job; job = job->younger)
         link_job(index, job);

@@ -7,7 +7,7 @@
 #include "workers/providers/sandbox_clip.h"
 
 #define PI 3.14159265358979323846
-#define SAMPLES_PER_FRAME (VG_CLIP_SAMPLE_RATE / VG_SCENE_FPS)
+#define SAMPLES_PER_FRAME 2000 /* VG_CLIP_SAMPLE_RATE / VG_SCENE_FPS */
 
 /* A soft chord that swells; the root follows the seed. */
 static float sample(double time, double length, double root, double pan)

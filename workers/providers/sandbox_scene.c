@@ -10,7 +10,7 @@
 #include "workers/providers/sandbox_overlay.h"
 #include "workers/providers/sandbox_text.h"
 
-#define FADE_FRAMES (VG_SCENE_FPS / 2)
+#define FADE_FRAMES 12 /* half a second */
 
 struct vg_scene {
     int width, height, unit; /* unit: the shorter side, from which all sizes come */

@@ -91,9 +91,7 @@ static void decode_text(struct layout *layout, const char *utf8)
     while (at < end) {
         uint32_t point = next_point(&at);
         bool space = point < 0x20 || point == 0x7f || point == ' ' || point == 0xa0;
-        if (point == '\n') {
-            layout->points[layout->count++] = point;
-        } else if (!space) {
+        if (point == '\n' || !space) {
             layout->points[layout->count++] = point;
         } else if (layout->count && layout->points[layout->count - 1] > ' ') {
             layout->points[layout->count++] = ' ';
