@@ -288,7 +288,7 @@ static void change_failed(struct vg_job *job)
                VG_S("video", job->row.video_id),
                VG_S("from", vg_generation_state_name(job->change.from)),
                VG_S("to", vg_generation_state_name(job->change.to)),
-               VG_S("error", vg_err_info(err->kind)->reason),
+               VG_S("error", vg_err_info(err->kind)->reason), VG_S("detail", vg_err_text(err)),
                VG_S("next", "rescued when its lease has run out"));
         vg_job_end(job);
         return;

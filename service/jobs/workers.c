@@ -194,7 +194,10 @@ void vg_worker_report(struct vg_worker *worker, int grpc_code)
     if (grpc_code != VG_GRPC_UNAVAILABLE || worker->workers->stopped) {
         return;
     }
-    set_away(worker, "a call failed");
+    /* A worker that is still connected only failed this call; the probe finds out. */
+    if (!worker->channel || !vg_rpc_channel_ready(worker->channel, true)) {
+        set_away(worker, "a call failed");
+    }
     if (!worker->describing) {
         vg_timer_start(&worker->probe, vg_deadline_in_ms(PROBE_AWAY_MS / 5));
     }
