@@ -135,7 +135,7 @@ static void list_keys_done(struct vg_task *task)
         return;
     }
     response.n_keys = l->op.count;
-    response.keys = vg_arena_alloc(arena, (l->op.count + 1) * sizeof(*response.keys));
+    response.keys = vg_arena_alloc(arena, (l->op.count + 1) * sizeof(Videogate__V1__ApiKey *));
     for (size_t i = 0; i < l->op.count; i++) {
         response.keys[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__ApiKey));
         vg_translate_key(&l->op.keys[i], response.keys[i]);
@@ -225,7 +225,8 @@ static void deliveries_done(struct vg_task *task)
         return;
     }
     response.n_deliveries = d->op.count;
-    response.deliveries = vg_arena_alloc(arena, (d->op.count + 1) * sizeof(*response.deliveries));
+    response.deliveries =
+        vg_arena_alloc(arena, (d->op.count + 1) * sizeof(Videogate__V1__Delivery *));
     for (size_t i = 0; i < d->op.count; i++) {
         response.deliveries[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__Delivery));
         vg_translate_delivery(&d->op.deliveries[i], response.deliveries[i]);
@@ -320,7 +321,7 @@ static void stats_done(struct vg_task *task)
         if (s->op.counts[state] == 0)
             continue;
         videogate__v1__queue_stat__init(row);
-        row->state = (char *)(uintptr_t)vg_generation_state_name((enum vg_generation_state)state);
+        row->state = vg_pb_text(vg_generation_state_name((enum vg_generation_state)state));
         row->count = s->op.counts[state];
         list[response.n_stats++] = row;
     }

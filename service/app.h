@@ -15,10 +15,10 @@ struct vg_app *vg_app_free(struct vg_app *app);
 const struct vg_config_key *vg_app_config_keys(size_t *out_count);
 void *vg_app_config(struct vg_app *app);
 
-/* Members of struct vg_process; `app` is a struct vg_app. */
-int vg_app_check(void *app, struct vg_err *err);
-int vg_app_start(void *app, struct vg_err *err);
-void vg_app_drain(void *app, int64_t deadline_ns);
-void vg_app_stop(void *app);
+/* Members of struct vg_process; `ctx` is a struct vg_app. */
+int vg_app_check(void *ctx, struct vg_err *err);
+int vg_app_start(void *ctx, struct vg_err *err);
+void vg_app_drain(void *ctx, int64_t deadline_ns);
+void vg_app_stop(void *ctx);
 
 #endif

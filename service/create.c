@@ -199,11 +199,6 @@ static void insert(struct create *c, const Videogate__Store__V1__JobSpec *spec,
 
 /* --- create --- */
 
-static char *borrow(const char *s)
-{
-    return (char *)(uintptr_t)s; /* protobuf-c has no const; packing only reads */
-}
-
 static void insert_job(struct create *c)
 {
     const struct vg_job *job = &c->job;
@@ -217,9 +212,9 @@ static void insert_job(struct create *c)
     for (size_t i = 0; i < c->key_count; i++) {
         videogate__store__v1__media_ref__init(&refs[i]);
         refs[i].blob = c->keys[i];
-        refs[i].mime_type = borrow(c->pictures[i].info.mime_type);
+        refs[i].mime_type = vg_pb_text(c->pictures[i].info.mime_type);
     }
-    spec.prompt = borrow(job->prompt);
+    spec.prompt = vg_pb_text(job->prompt);
     spec.width = job->width;
     spec.height = job->height;
     spec.seconds = job->seconds;
@@ -234,8 +229,8 @@ static void insert_job(struct create *c)
     spec.n_references = job->reference_count;
     for (size_t i = 0; i < job->route_count; i++) {
         videogate__store__v1__route__init(&routes[i]);
-        routes[i].provider = borrow(job->routes[i].provider);
-        routes[i].model = borrow(job->routes[i].model);
+        routes[i].provider = vg_pb_text(job->routes[i].provider);
+        routes[i].model = vg_pb_text(job->routes[i].model);
         routes[i].max_attempts = job->routes[i].max_attempts;
         route_list[i] = &routes[i];
     }
@@ -252,23 +247,31 @@ static void insert_job(struct create *c)
     insert(c, &spec, job->callback_url, job->callback_secret);
 }
 
+/* On the pool. */
+static int write_all(struct create *c)
+{
+    for (size_t i = 0; i < c->picture_count; i++) {
+        struct vg_view bytes = c->pictures[i].bytes;
+        if (vg_blob_put(c->request.service->blobs, c->keys[i], bytes.data, bytes.len, NULL,
+                        &c->err) < 0)
+            return -1;
+        c->written++;
+    }
+    return 0;
+}
+
 static void run_write(struct vg_task *task)
 {
     struct create *c = VG_CONTAINER(task, struct create, disk);
 
-    for (size_t i = 0; i < c->picture_count; i++) {
-        struct vg_view bytes = c->pictures[i].bytes;
-        if (vg_blob_put(c->request.service->blobs, c->keys[i], bytes.data, bytes.len, NULL,
-                        &c->err) < 0) {
-            vg_log(VG_LOG_ERROR, "input picture not stored", VG_S("video", c->id),
-                   VG_S("why", vg_err_text(&c->err)));
-            remove_files(c);
-            refuse(c, &c->err);
-            return;
-        }
-        c->written++;
+    if (write_all(c) == 0) {
+        insert_job(c);
+        return;
     }
-    insert_job(c);
+    vg_log(VG_LOG_ERROR, "input picture not stored", VG_S("video", c->id),
+           VG_S("why", vg_err_text(&c->err)));
+    remove_files(c);
+    refuse(c, &c->err);
 }
 
 static void write_pictures(struct create *c)
@@ -370,7 +373,7 @@ static void insert_remix(struct create *c)
     Videogate__Store__V1__MediaRef *references[VG_MAX_REFERENCES];
     size_t next = 0;
 
-    spec.prompt = borrow(remix_prompt(c));
+    spec.prompt = vg_pb_text(remix_prompt(c));
     if (spec.image) {
         refs[next] = *spec.image;
         spec.image = &refs[next++];

@@ -86,8 +86,8 @@ static void send_info(struct download *d)
     info.total_bytes = d->total;
     info.first = d->first;
     info.length = d->end - d->first;
-    info.mime_type = (char *)(uintptr_t)d->output->mime_type;
-    info.etag = (char *)(uintptr_t)d->output->sha256;
+    info.mime_type = vg_pb_text(d->output->mime_type);
+    info.etag = vg_pb_text(d->output->sha256);
     info.last_modified = d->output->stored_at;
     message.part_case = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__PART_INFO;
     message.info = &info;

@@ -196,30 +196,34 @@ static void note_purged(struct vg_task *task)
     vg_video_purged(j->options.service->db, &j->purged);
 }
 
+/* Removes what it can; false when something stayed. */
+static bool remove_video(struct vg_janitor *j, const struct vg_purge *p, int64_t *removed)
+{
+    struct vg_err err;
+    bool all = true;
+
+    for (size_t b = 0; b < p->blob_count; b++) {
+        bool gone = vg_blob_remove(j->options.service->blobs, p->blobs[b], &err) == 0;
+        *removed += gone;
+        all = all && gone;
+    }
+    if (!all)
+        vg_log(VG_LOG_WARN, "file not removed, next try in some minutes",
+               VG_S("video", p->video_id));
+    return all;
+}
+
 /* Only videos all of whose files are gone are named; the others come again. */
 static void remove_files(struct vg_task *task)
 {
     struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, disk);
     const char **ids = vg_arena_alloc(j->arena, (j->purge.count + 1) * sizeof(*ids));
-    struct vg_err err;
     int64_t removed = 0;
 
     j->purged = (struct vg_video_purged){.ids = ids};
-    for (size_t i = 0; i < j->purge.count; i++) {
-        const struct vg_purge *p = &j->purge.purges[i];
-        bool all = true;
-        for (size_t b = 0; b < p->blob_count; b++) {
-            if (vg_blob_remove(j->options.service->blobs, p->blobs[b], &err) == 0) {
-                removed++;
-            } else {
-                vg_log(VG_LOG_WARN, "file not removed, next try in some minutes",
-                       VG_S("video", p->video_id), VG_S("why", vg_err_text(&err)));
-                all = false;
-            }
-        }
-        if (all)
-            ids[j->purged.count++] = p->video_id;
-    }
+    for (size_t i = 0; i < j->purge.count; i++)
+        if (remove_video(j, &j->purge.purges[i], &removed))
+            ids[j->purged.count++] = j->purge.purges[i].video_id;
     vg_metric_add(j->options.service->metrics, VG_SM_PURGED, 0, removed);
     if (removed > 0)
         vg_log(VG_LOG_INFO, "files of old videos removed", VG_I("videos", j->purged.count),

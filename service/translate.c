@@ -24,10 +24,14 @@ bool vg_status_terminal(enum vg_video_status status)
     return statuses[status].terminal;
 }
 
-/* protobuf-c has no const; packing only reads. */
-static char *text(const char *s)
+char *vg_pb_text(const char *s)
 {
-    return (char *)(uintptr_t)(s ? s : "");
+    const union {
+        const char *in;
+        char *out;
+    } text = {.in = s ? s : ""};
+
+    return text.out;
 }
 
 /* Young jobs are often short ones; old ones are asked for less often. */
@@ -52,13 +56,13 @@ static void translate_outputs(const struct vg_video *video, const char *public_u
         const struct vg_output *o = &video->outputs[i];
         Videogate__V1__VideoContent *c = vg_arena_alloc(arena, sizeof(*c));
         videogate__v1__video_content__init(c);
-        c->type = text("video");
+        c->type = vg_pb_text("video");
         c->url = vg_arena_printf(arena, "%s/v1/videos/%s/content?index=%d",
                                  public_url ? public_url : "", video->id, (int)o->index);
-        c->mime_type = text(o->mime_type);
+        c->mime_type = vg_pb_text(o->mime_type);
         c->index = o->index;
         c->bytes = o->bytes;
-        c->sha256 = text(o->sha256);
+        c->sha256 = vg_pb_text(o->sha256);
         out->content[i] = c;
     }
     out->n_content = n;
@@ -68,8 +72,8 @@ void vg_translate_video(const struct vg_video *video, const char *public_url, in
                         struct vg_arena *arena, Videogate__V1__Video *out)
 {
     videogate__v1__video__init(out);
-    out->id = text(video->id);
-    out->model = text(video->model);
+    out->id = vg_pb_text(video->id);
+    out->model = vg_pb_text(video->model);
     out->status = (Videogate__V1__VideoStatus)video->status;
     out->progress = video->progress;
     out->created_at = video->created_at;
@@ -84,12 +88,12 @@ void vg_translate_video(const struct vg_video *video, const char *public_url, in
     if (video->error_code) {
         out->error = vg_arena_alloc(arena, sizeof(*out->error));
         videogate__v1__video_error__init(out->error);
-        out->error->code = text(video->error_code);
-        out->error->message = text(video->error_message);
+        out->error->code = vg_pb_text(video->error_code);
+        out->error->message = vg_pb_text(video->error_message);
     }
     if (video->status == VG_VIDEO_COMPLETED)
         translate_outputs(video, public_url, arena, out);
-    out->prompt = text(video->prompt);
+    out->prompt = vg_pb_text(video->prompt);
     out->size = vg_arena_printf(arena, "%dx%d", (int)video->width, (int)video->height);
     out->seconds = video->seconds;
     out->audio = video->audio;
@@ -97,7 +101,7 @@ void vg_translate_video(const struct vg_video *video, const char *public_url, in
     if (video->remixed_from) {
         out->opt_remixed_from_video_id_case =
             VIDEOGATE__V1__VIDEO__OPT_REMIXED_FROM_VIDEO_ID_REMIXED_FROM_VIDEO_ID;
-        out->remixed_from_video_id = text(video->remixed_from);
+        out->remixed_from_video_id = vg_pb_text(video->remixed_from);
     }
     out->version = video->version;
     out->poll_after_ms = poll_after_ms(video, now_s);
@@ -106,8 +110,8 @@ void vg_translate_video(const struct vg_video *video, const char *public_url, in
 static void model_sizes(const struct vg_model *model, struct vg_arena *arena,
                         Videogate__V1__Model *out)
 {
-    out->sizes =
-        vg_arena_alloc(arena, VG_CATALOG_MAX_ROUTES * VG_CATALOG_MAX_SIZES * sizeof(char *));
+    out->sizes = vg_arena_alloc(arena, (size_t)VG_CATALOG_MAX_ROUTES * VG_CATALOG_MAX_SIZES *
+                                           sizeof(char *));
     for (size_t r = 0; r < model->route_count; r++)
         for (size_t s = 0; s < model->routes[r].size_count; s++) {
             struct vg_size size = model->routes[r].sizes[s];
@@ -126,14 +130,14 @@ void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
     vg_seconds_set all = 0;
 
     videogate__v1__model__init(out);
-    out->id = text(model->name);
+    out->id = vg_pb_text(model->name);
     out->created = model->created;
-    out->owned_by = text(model->owned_by);
+    out->owned_by = vg_pb_text(model->owned_by);
     model_sizes(model, arena, out);
     for (size_t r = 0; r < model->route_count; r++)
         all |= model->routes[r].seconds | model->routes[r].seconds_with_image |
                model->routes[r].seconds_with_references;
-    out->seconds = vg_arena_alloc(arena, VG_MAX_SECONDS * sizeof(*out->seconds));
+    out->seconds = vg_arena_alloc(arena, (size_t)VG_MAX_SECONDS * sizeof(*out->seconds));
     for (int32_t s = 1; s <= VG_MAX_SECONDS; s++)
         if (vg_seconds_has(all, s))
             out->seconds[out->n_seconds++] = s;
@@ -145,10 +149,10 @@ void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
 void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out)
 {
     videogate__v1__api_key__init(out);
-    out->id = text(key->id);
-    out->project = text(key->project);
-    out->name = text(key->name);
-    out->hint = text(key->hint);
+    out->id = vg_pb_text(key->id);
+    out->project = vg_pb_text(key->project);
+    out->name = vg_pb_text(key->name);
+    out->hint = vg_pb_text(key->hint);
     out->created_at = key->created_at;
     if (key->revoked_at > 0) {
         out->opt_revoked_at_case = VIDEOGATE__V1__API_KEY__OPT_REVOKED_AT_REVOKED_AT;
@@ -159,12 +163,12 @@ void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out)
 void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out)
 {
     videogate__v1__delivery__init(out);
-    out->id = text(delivery->id);
-    out->video_id = text(delivery->video_id);
-    out->state = text(vg_delivery_state_name(delivery->state));
+    out->id = vg_pb_text(delivery->id);
+    out->video_id = vg_pb_text(delivery->video_id);
+    out->state = vg_pb_text(vg_delivery_state_name(delivery->state));
     out->attempts = delivery->attempts;
     out->last_status = delivery->last_status;
-    out->last_reason = text(delivery->last_reason);
+    out->last_reason = vg_pb_text(delivery->last_reason);
     if (delivery->next_attempt_at > 0) {
         out->opt_next_attempt_at_case =
             VIDEOGATE__V1__DELIVERY__OPT_NEXT_ATTEMPT_AT_NEXT_ATTEMPT_AT;

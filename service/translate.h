@@ -20,6 +20,9 @@ void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
 void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out);
 void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out);
 
+/* For protobuf-c, which has no const: packing only reads. NULL gives "". */
+char *vg_pb_text(const char *s);
+
 /* "queued", "in_progress", ...: the public word of a status. */
 const char *vg_status_word(enum vg_video_status status);
 bool vg_status_terminal(enum vg_video_status status);

@@ -7,6 +7,7 @@
 
 #include "common/crypto.h"
 #include "common/str.h"
+#include "service/translate.h"
 #include "service/validate_priv.h"
 
 #define MODEL_CHARS 128
@@ -273,11 +274,6 @@ static void normal_picture(const Videogate__V1__MediaInput *in, Videogate__V1__M
     }
 }
 
-static char *borrow(const char *s)
-{
-    return (char *)(uintptr_t)s; /* protobuf-c has no const; packing only reads */
-}
-
 void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], uint8_t out[32])
 {
     enum { PICTURES = 2 + VG_MAX_REFERENCES };
@@ -294,7 +290,7 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
     (void)snprintf(size, sizeof(size), "%dx%d", (int)job->width, (int)job->height);
     normal.opt_model_case = VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_MODEL_MODEL;
     normal.model = model;
-    normal.prompt = borrow(job->prompt);
+    normal.prompt = vg_pb_text(job->prompt);
     normal.opt_size_case = VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_SIZE_SIZE;
     normal.size = size;
     normal.opt_seconds_case = VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_SECONDS_SECONDS;
@@ -310,7 +306,7 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
         vg_hex_encode(mac_hex, mac, sizeof(mac));
         normal.opt_callback_url_case =
             VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_CALLBACK_URL_CALLBACK_URL;
-        normal.callback_url = borrow(job->callback_url);
+        normal.callback_url = vg_pb_text(job->callback_url);
         normal.opt_callback_secret_case =
             VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_CALLBACK_SECRET_CALLBACK_SECRET;
         normal.callback_secret = mac_hex;

@@ -73,8 +73,8 @@ static void list_done(struct vg_task *task)
         return;
     }
     response.n_data = l->op.count;
-    response.data =
-        vg_arena_alloc(vg_request_arena(&l->request), (l->op.count + 1) * sizeof(*response.data));
+    response.data = vg_arena_alloc(vg_request_arena(&l->request),
+                                   (l->op.count + 1) * sizeof(Videogate__V1__Video *));
     for (size_t i = 0; i < l->op.count; i++)
         response.data[i] = vg_request_video(&l->request, &l->op.videos[i]);
     response.has_more = l->op.has_more;
@@ -246,7 +246,7 @@ static void models_run(struct vg_request *request)
     size_t count = 0;
     const struct vg_model *models = vg_catalog_models(env->catalog, &count);
 
-    response.data = vg_arena_alloc(arena, count * sizeof(*response.data));
+    response.data = vg_arena_alloc(arena, count * sizeof(Videogate__V1__Model *));
     for (size_t i = 0; i < count; i++) {
         if (!vg_model_offered(env, &models[i]))
             continue;

@@ -110,7 +110,7 @@ static void drop_topic_if_idle(struct topic *t)
 static void arm(struct vg_hub *hub)
 {
     size_t n = atomic_load(&hub->watchers);
-    int64_t spread = n > POLL_SPREAD_MS * 20 ? POLL_SPREAD_MS : (int64_t)n / 20;
+    int64_t spread = n > (size_t)POLL_SPREAD_MS * 20 ? POLL_SPREAD_MS : (int64_t)n / 20;
 
     if (!hub->closed && !hub->polling && hub->topic_count > 0 && !vg_timer_armed(&hub->timer))
         vg_timer_start(&hub->timer,

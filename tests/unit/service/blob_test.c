@@ -303,24 +303,23 @@ static void blob__a_link_lives_on_its_own(void **state)
 static void blob__only_plain_keys_pass(void **state)
 {
     struct fixture *f = *state;
-    static const char *const bad[] = {
-        "",
-        "x",
-        "outputs/abc",
-        "outputs/abc/",
-        "/outputs/abc/x",
-        "outputs/../x",
-        "outputs/abc/../x",
-        "outputs/abc/.x",
-        "outputs/abc/x/y",
-        "outputs/ABC/x",
-        "outputs/abcd/x",
-        "tmp/abc/x",
-        "inputs/abc/X",
-        "inputs/abc/a b",
-        "inputs/abc/"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaa"};
+    char long_key[VG_BLOB_KEY_SIZE] = "inputs/abc/";
+    const char *const bad[] = {"",
+                               "x",
+                               "outputs/abc",
+                               "outputs/abc/",
+                               "/outputs/abc/x",
+                               "outputs/../x",
+                               "outputs/abc/../x",
+                               "outputs/abc/.x",
+                               "outputs/abc/x/y",
+                               "outputs/ABC/x",
+                               "outputs/abcd/x",
+                               "tmp/abc/x",
+                               "inputs/abc/X",
+                               "inputs/abc/a b",
+                               long_key};
+    memset(long_key + 11, 'a', sizeof(long_key) - 12); /* fits a key, but not a file name */
     for (size_t i = 0; i < VG_COUNT(bad); i++) {
         struct vg_blob_reader *r = NULL;
         struct vg_err err;

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "service/translate.h"
+
 /* Requests are made by setters, so that a case is a line. */
 typedef void edit_f(Videogate__V1__CreateVideoRequest *r);
 
@@ -25,7 +27,7 @@ static char long_secret[VG_MAX_CALLBACK_SECRET + 2];
 
 static char *text(const char *s)
 {
-    return (char *)(uintptr_t)s;
+    return vg_pb_text(s);
 }
 
 #define SET(field, FIELD, value)                                                                   \
