@@ -9,10 +9,12 @@ enum { MAX_IMAGE = 20 * 1024 * 1024, MAX_IMAGE_URL = 8192, MAX_MEDIA_TYPE = 100 
 
 /* Sorted by (message, field). */
 static const struct vg_json_rule rules[] = {
-    {"videogate.v1.CreateVideoRequest", "input_reference", VG_JSON_ONE_OR_LIST, NULL},
+    {"videogate.v1.CreateVideoRequest", "input_reference", VG_JSON_ONE_OR_LIST | VG_JSON_NOT_EMPTY,
+     NULL},
     {"videogate.v1.CreateVideoRequest", "n", VG_JSON_INT_OR_TEXT, NULL},
     {"videogate.v1.CreateVideoRequest", "no_fallback", VG_JSON_HIDDEN, NULL}, /* a header */
-    {"videogate.v1.CreateVideoRequest", "request_id", VG_JSON_HIDDEN, NULL},  /* a header */
+    {"videogate.v1.CreateVideoRequest", "reference_images", VG_JSON_NOT_EMPTY, NULL},
+    {"videogate.v1.CreateVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */
     {"videogate.v1.CreateVideoRequest", "seconds", VG_JSON_INT_OR_TEXT, NULL},
     {"videogate.v1.RemixVideoRequest", "id", VG_JSON_HIDDEN, NULL},         /* from the path */
     {"videogate.v1.RemixVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */

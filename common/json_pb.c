@@ -289,7 +289,7 @@ static int read_list(const struct reader *r, struct path *path, const struct vg_
         return expected(r, path, "an array", value);
     size_t count = list ? vg_json_count(value) : 1, size = size_of_type(field->type);
     if (count == 0)
-        return 0;
+        return rule->flags & VG_JSON_NOT_EMPTY ? fail(r, path, "needs at least one item", NULL) : 0;
     char *items = vg_arena_alloc(r->arena, count * size);
     const struct vg_json *item = list ? vg_json_first(value) : value;
     path->indexed = list;

@@ -20,6 +20,7 @@ enum vg_json_rule_flag {
     VG_JSON_OMIT_EMPTY = 1 << 3,  /* out: an empty list, string or zero is left out */
     VG_JSON_HIDDEN = 1 << 4,      /* never read, never written */
     VG_JSON_ONE_OR_LIST = 1 << 5, /* in: a repeated field takes one bare value as well */
+    VG_JSON_NOT_EMPTY = 1 << 6,   /* in: a list has at least one item */
 };
 
 struct vg_json_rule {
