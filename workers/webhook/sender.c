@@ -22,7 +22,8 @@
 #define MOST_TIMEOUT_MS 60000
 #define USUAL_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS 10000
-#define USER_AGENT "User-Agent: Videogate/" VG_VERSION
+
+static const char user_agent[] = "User-Agent: Videogate/" VG_VERSION;
 
 static const char *const outcome_names[] = {"delivered", "retry", "gone", "refused", NULL};
 enum { METRIC_ATTEMPTS, METRIC_SECONDS, METRIC_IN_FLIGHT };
@@ -174,7 +175,7 @@ static void send_request(struct vg_delivery *delivery, const char *url)
     (void)snprintf(timestamp, sizeof(timestamp), "webhook-timestamp: %" PRId64, now);
     (void)snprintf(signature, sizeof(signature), "webhook-signature: %s", signed_value);
     const char *const headers[] = {
-        id, timestamp, signature, "Content-Type: application/json", USER_AGENT, NULL};
+        id, timestamp, signature, "Content-Type: application/json", user_agent, NULL};
     const struct vg_http_request request = {
         .method = "POST",
         .url = url,
