@@ -282,7 +282,7 @@ void vg_db_report(struct vg_db *db, bool good, const char *why)
 
 bool vg_db_ready(const struct vg_db *db, char *why, size_t why_size)
 {
-    struct vg_db *self = (struct vg_db *)(uintptr_t)db; /* the lock alone is written */
+    struct vg_db *self = (struct vg_db *)db; /* the lock alone is written */
 
     (void)pthread_mutex_lock(&self->lock);
     bool ready = self->ready;

@@ -117,7 +117,8 @@ static void claim_read(const struct vg_pg_rows *rows, struct vg_delivery_claim *
 static int load_videos(struct vg_db_run *run, struct vg_delivery_claim *op)
 {
     const char **ids = vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(*ids));
-    struct vg_video **videos = vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(*videos));
+    struct vg_video **videos =
+        vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(struct vg_video *));
     size_t wanted = 0;
 
     for (size_t i = 0; i < op->count; i++) {

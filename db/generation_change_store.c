@@ -223,8 +223,8 @@ static int change_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t
     struct vg_db_op *left[VG_DB_MAX_BATCH];
     struct vg_db_op *once[VG_DB_MAX_BATCH];
 
-    memcpy(left, ops, count * sizeof(left[0]));
-    qsort(left, count, sizeof(left[0]), by_id);
+    memcpy(left, ops, count * sizeof(struct vg_db_op *));
+    qsort(left, count, sizeof(struct vg_db_op *), by_id);
     while (count > 0) {
         size_t taken = 0, kept = 0;
 

@@ -261,13 +261,16 @@ static const struct vg_pg_statement purged_statement = {
     " v.deleted_at IS NOT NULL"                                                                    \
     " AND NOT EXISTS (SELECT FROM purges p WHERE p.video_id = v.id)"                               \
     " AND NOT EXISTS (SELECT FROM deliveries d WHERE d.video_id = v.id AND d.state + 0 = 1)"
+#define AND_GENERATIONS                                                                            \
+    " RETURNING v.id) DELETE FROM generations g USING gone WHERE g.video_id = gone.id"
 static const struct vg_pg_statement drop_statement = {
-    "vg_video_drop", "DELETE FROM videos v WHERE v.id = ANY ($1::text[]) AND" UNNEEDED};
-/* Oldest first, and a bounded look: rows that still wait for a delivery must not make it long. */
+    "vg_video_drop", "WITH gone AS (DELETE FROM videos v WHERE v.id = ANY ($1::text[]) AND" UNNEEDED
+                         AND_GENERATIONS};
 static const struct vg_pg_statement drop_some_statement = {
     "vg_video_drop_some",
-    "DELETE FROM videos WHERE id IN (SELECT v.id FROM videos v WHERE" UNNEEDED
-    " AND v.deleted_at < now() - interval '2 minutes' LIMIT 1000 FOR UPDATE SKIP LOCKED)"};
+    "WITH gone AS (DELETE FROM videos v WHERE v.id IN (SELECT v.id FROM videos v WHERE" UNNEEDED
+    " AND v.deleted_at < now() - interval '2 minutes' LIMIT 1000 FOR UPDATE SKIP "
+    "LOCKED)" AND_GENERATIONS};
 static const struct vg_pg_statement sweep_statement = {
     "vg_idempotency_sweep",
     "WITH old AS (SELECT project_id, key FROM idempotency WHERE created_at <"

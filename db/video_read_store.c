@@ -100,7 +100,8 @@ static void list_add(struct vg_db_run *run, const struct vg_video_list *op,
 static int list_outputs(struct vg_db_run *run, struct vg_video_list *op)
 {
     const char **ids = vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(*ids));
-    struct vg_video **videos = vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(*videos));
+    struct vg_video **videos =
+        vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(struct vg_video *));
     size_t count = 0;
 
     for (size_t i = 0; i < op->count; i++) {

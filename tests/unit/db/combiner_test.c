@@ -168,7 +168,7 @@ static void *killer_main(void *arg)
 static void combiner__changes_survive_killed_connections(void **state)
 {
     struct fixture *f = *state;
-    enum { VIDEOS = 30 };
+    enum { VIDEOS = 30, ALL = 2 * VIDEOS };
     struct killer killer = {.f = f};
     pthread_t thread;
     int64_t claimed = 0, stored = 0;
@@ -180,7 +180,7 @@ static void combiner__changes_survive_killed_connections(void **state)
         RUN_OK(f, vg_video_create, op);
     }
     assert_int_equal(pthread_create(&thread, NULL, killer_main, &killer), 0);
-    while (claimed < 2 * VIDEOS) {
+    while (claimed < ALL) {
         struct vg_generation_claim *c = claim(f, 7, 1000);
 
         /* A claim whose COMMIT answer was lost finds its rows again: none waits for its lease to
@@ -193,11 +193,11 @@ static void combiner__changes_survive_killed_connections(void **state)
     atomic_store(&killer.stop, true);
     (void)pthread_join(thread, NULL);
     assert_true(killer.rounds > 3);
-    assert_int_equal(stored, 2 * VIDEOS);
+    assert_int_equal(stored, ALL);
     assert_int_equal(sql_int(f, "SELECT count(*) FROM videos WHERE status = 3"), VIDEOS);
     assert_int_equal(sql_int(f, "SELECT count(*) FROM deliveries"), VIDEOS);
-    assert_int_equal(sql_int(f, "SELECT count(*) FROM attempts WHERE attempt = 1"), 2 * VIDEOS);
-    assert_int_equal(sql_int(f, "SELECT count(*) FROM attempts"), 2 * VIDEOS);
+    assert_int_equal(sql_int(f, "SELECT count(*) FROM attempts WHERE attempt = 1"), ALL);
+    assert_int_equal(sql_int(f, "SELECT count(*) FROM attempts"), ALL);
     assert_int_equal(sql_int(f, "SELECT max(lease_seq) FROM generations"), 1);
 }
 
@@ -316,7 +316,7 @@ static void combiner__stop_runs_what_is_queued(void **state)
     }
     for (int i = 0; i < OPS; i++)
         vg_video_create(own, ops[i]);
-    own = vg_db_stop(own, vg_deadline_in_ms(60000));
+    (void)vg_db_stop(own, vg_deadline_in_ms(60000));
     f->db = shared;
     finish();
     for (int i = 0; i < OPS; i++)
