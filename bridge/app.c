@@ -18,7 +18,7 @@
 #define POOL_THREADS 2
 #define DRAIN_POLL_MS 20
 /* Pages of 100 videos with prompts of 32,000 characters; batches of small calls. */
-#define MAX_MESSAGE (64 * 1024 * 1024)
+#define MAX_MESSAGE ((size_t)64 * 1024 * 1024)
 
 #define AT(field) offsetof(struct vg_bridge_config, field)
 
@@ -178,7 +178,7 @@ static void add_worker(struct vg_bridge *b)
     struct worker *w = &b->workers[b->worker_count++];
     const struct vg_http_limits limits = {
         .max_headers = 100,
-        .max_header_bytes = 32 * 1024,
+        .max_header_bytes = 32768,
         .max_streams = (int)c->max_streams,
         .idle_ms = c->idle_ms,
         .header_ms = c->header_ms,

@@ -12,7 +12,7 @@
 #include "common/json_pb.h"
 #include "videogate/v1/video.pb-c.h"
 
-#define LARGE_BODY (128 * 1024)
+#define LARGE_BODY ((size_t)128 * 1024)
 #define MAX_IDEMPOTENCY_KEY 255
 
 /* One of the two calls. Filled on the loop, then used by one thread at a time. */

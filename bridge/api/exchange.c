@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "common/str.h"
 
-#define MAX_DROPPED_BODY (64 * 1024)
+#define MAX_DROPPED_BODY INT64_C(65536)
 #define MAX_CREDENTIAL 1024
 
 enum api_metric {

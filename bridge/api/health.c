@@ -4,7 +4,7 @@
 #include "bridge/api/handlers.h"
 #include "bridge/api/respond.h"
 
-#define MAX_TEXT (4 * 1024 * 1024)
+#define MAX_TEXT ((size_t)4 * 1024 * 1024)
 
 static void send_text(struct vg_exchange *ex, int status, const char *type, struct vg_buf *body)
 {

@@ -8,7 +8,7 @@
 #include "common/json.h"
 #include "common/log.h"
 
-#define MAX_ENVELOPE (16 * 1024)
+#define MAX_ENVELOPE ((size_t)16 * 1024)
 #define MAX_EXTRA 12
 #define DEFAULT_RETRY_MS 1000
 

@@ -11,7 +11,7 @@
 #include "common/json_pb.h"
 #include "common/str.h"
 
-#define MAX_ANSWER (64 * 1024 * 1024)
+#define MAX_ANSWER ((size_t)64 * 1024 * 1024)
 
 static void bad_answer(struct vg_exchange *ex)
 {

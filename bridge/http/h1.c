@@ -12,10 +12,10 @@
 #include "common/clock.h"
 
 /* Chunk sizes, extensions and trailers may cost so much beyond the body itself. */
-#define MAX_CHUNK_OVERHEAD (64 * 1024)
+#define MAX_CHUNK_OVERHEAD ((size_t)64 * 1024)
 #define OVERHEAD_PER_BYTE 8
 /* An answered request's body of at most this size is read to its end to keep the connection. */
-#define MAX_DISCARD (64 * 1024)
+#define MAX_DISCARD INT64_C(65536)
 
 enum h1_state {
     H1_IDLE,   /* between requests -> HEAD, CLOSED */
@@ -532,10 +532,9 @@ static void h1_drain(struct vg_session *session)
         h1_eof(session);
 }
 
-static bool h1_finished(const struct vg_session *session)
+static bool h1_finished(struct vg_session *session)
 {
-    const struct vg_h1 *h1 =
-        VG_CONTAINER((struct vg_session *)(uintptr_t)session, struct vg_h1, base);
+    const struct vg_h1 *h1 = h1_of(session);
     return h1->state == H1_CLOSED && !h1->stream;
 }
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* Request line, headers and slack; the finer limits are checked on the parsed head. */
-#define VG_H1_MAX_HEAD (48 * 1024)
+#define VG_H1_MAX_HEAD ((size_t)48 * 1024)
 
 struct vg_h1_scan {
     size_t seen;     /* bytes of this head scanned so far */

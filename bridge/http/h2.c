@@ -10,7 +10,7 @@
 #include "bridge/http/session.h"
 #include "common/clock.h"
 
-#define CONNECTION_WINDOW (1024 * 1024)
+#define CONNECTION_WINDOW 1048576
 /* So many fields in one block are an attack, not a mistake (HPACK: one byte makes one field). */
 #define FIELDS_ABUSE 2000
 /* RST_STREAM with an error that we send: burst and rate per second (CVE-2025-8671). */
@@ -105,8 +105,8 @@ static ssize_t read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t l
 
 static nghttp2_nv make_nv(struct vg_view name, struct vg_view value)
 {
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.data, (uint8_t *)(uintptr_t)value.data, name.len,
-                        value.len, NGHTTP2_NV_FLAG_NONE};
+    return (nghttp2_nv){(uint8_t *)name.data, (uint8_t *)value.data, name.len, value.len,
+                        NGHTTP2_NV_FLAG_NONE};
 }
 
 static void h2_respond(struct vg_stream *stream, const struct vg_response *response)
@@ -211,6 +211,7 @@ static void set_pseudo(struct vg_request *req, struct vg_view name, struct vg_vi
         req->target = value;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are nghttp2's */
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user)
@@ -433,10 +434,9 @@ static void h2_drain(struct vg_session *session)
     wake(h2);
 }
 
-static bool h2_finished(const struct vg_session *session)
+static bool h2_finished(struct vg_session *session)
 {
-    const struct vg_h2 *h2 =
-        VG_CONTAINER((struct vg_session *)(uintptr_t)session, struct vg_h2, base);
+    const struct vg_h2 *h2 = h2_of(session);
     bool wants = nghttp2_session_want_read(h2->ng) || nghttp2_session_want_write(h2->ng);
     bool drained = h2->goaway && !h2->streams && !nghttp2_session_want_write(h2->ng);
     return h2->dead || drained || !wants;
@@ -445,8 +445,10 @@ static bool h2_finished(const struct vg_session *session)
 static void h2_free(struct vg_session *session)
 {
     struct vg_h2 *h2 = h2_of(session);
-    while (h2->streams)
+    while (h2->streams) {
+        VG_ASSERT(!h2->streams->prev);
         close_stream(h2, h2->streams);
+    }
     nghttp2_session_del(h2->ng);
     free(h2);
 }
@@ -493,7 +495,7 @@ struct vg_session *vg_h2_session_new(struct vg_http_env *env, void (*wake_owner)
     new_ng(h2);
     const nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)env->limits.max_streams},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, VG_STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)VG_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)env->limits.max_header_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };

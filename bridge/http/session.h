@@ -29,7 +29,7 @@ struct vg_session_ops {
     /* Takes no new requests, finishes those under way, then wants to be closed. */
     void (*drain)(struct vg_session *session);
     /* True once the connection is to be closed after all output is written. */
-    bool (*finished)(const struct vg_session *session);
+    bool (*finished)(struct vg_session *session);
     /* Closes every stream and frees. */
     void (*free)(struct vg_session *session);
 };

@@ -26,9 +26,9 @@ struct vg_header {
 };
 
 /* Below so many queued bytes `writable` is called. */
-#define VG_STREAM_LOW_WATER (128 * 1024)
+#define VG_STREAM_LOW_WATER ((size_t)128 * 1024)
 /* Request body bytes that a peer may send before the handler has consumed them. */
-#define VG_STREAM_WINDOW (256 * 1024)
+#define VG_STREAM_WINDOW ((size_t)256 * 1024)
 
 /* --- limits and time, one per loop, shared by its sessions --- */
 

@@ -15,13 +15,14 @@
 #include "common/mem.h"
 
 /* Bytes read ahead of the session (a head, pipelined requests). */
-#define IN_HIGH (64 * 1024)
+#define IN_HIGH ((size_t)64 * 1024)
 /* Bytes produced ahead of the socket; above it neither requests nor windows are taken either. */
-#define OUT_HIGH (256 * 1024)
+#define OUT_HIGH ((size_t)256 * 1024)
 /* What is written already and one frame more may stand in the buffer beside it. */
 #define OUT_MAX (4 * OUT_HIGH)
 #define KEEP_BUFFER 4096
 #define LINGER_MS 2000 /* without a byte */
+#define LINGER_TOTAL_MS 30000
 #define LINGER_BYTES (256 << 20)
 #define ROUNDS 16
 
@@ -50,7 +51,7 @@ struct vg_conn {
     struct vg_conn *dirty_next;
     struct vg_conn *prev, *next; /* of net->conns; `next` of doomed, too */
     int64_t since_ns;            /* start of this state */
-    int64_t written_ns;          /* when the queue last moved */
+    int64_t moved_ns;            /* when the output last moved; in LINGER, when input came */
     int64_t lingered;            /* bytes dropped in LINGER */
 };
 
@@ -143,7 +144,7 @@ void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls)
     conn->tls = tls ? vg_tls_new(tls, fd) : NULL;
     conn->state = tls ? CONN_HANDSHAKE : CONN_SNIFF;
     conn->writable = true;
-    conn->since_ns = conn->written_ns = net->env.now_ns;
+    conn->since_ns = conn->moved_ns = net->env.now_ns;
     vg_buf_init(&conn->in, IN_HIGH + VG_NET_SCRATCH);
     vg_buf_init(&conn->out, OUT_MAX);
     conn->watch = vg_watch_new(net->loop, fd, on_ready, conn);
@@ -234,7 +235,7 @@ static ssize_t write_some(struct vg_conn *conn)
         conn->writable = false;
     if (n > 0) {
         conn->out_off += (size_t)n;
-        conn->written_ns = conn->net->env.now_ns;
+        conn->moved_ns = conn->net->env.now_ns;
         vg_net_count(conn->net, VG_NET_BYTES_OUT, n);
     }
     return n;
@@ -341,7 +342,7 @@ static bool step_write(struct vg_conn *conn)
     if (out_pending(conn) == 0) {
         vg_buf_clear(&conn->out);
         conn->out_off = 0;
-        conn->written_ns = conn->net->env.now_ns;
+        conn->moved_ns = conn->net->env.now_ns;
     }
     size_t before = conn->out.len;
     conn->session->ops->produce(conn->session, &conn->out, conn->out_off + OUT_HIGH);
@@ -373,6 +374,7 @@ static void begin_close(struct vg_conn *conn)
     conn->session = NULL;
     vg_buf_fini(&conn->in);
     conn->in_off = 0;
+    conn->moved_ns = conn->net->env.now_ns;
     set_state(conn, CONN_LINGER);
 }
 
@@ -386,7 +388,7 @@ static bool step_linger(struct vg_conn *conn)
     else if (n <= 0 || (conn->lingered += n) > LINGER_BYTES)
         vg_conn_kill(conn);
     else
-        conn->since_ns = conn->net->env.now_ns;
+        conn->moved_ns = conn->net->env.now_ns;
     return n > 0;
 }
 
@@ -458,24 +460,32 @@ void vg_conn_run(struct vg_conn *conn)
     update_watch(conn);
 }
 
+/* How long the connection may go on like this, from since_ns. */
+static int64_t patience_ms(const struct vg_conn *conn)
+{
+    const struct vg_http_limits *limits = &conn->net->env.limits;
+    if (conn->state == CONN_LINGER)
+        return LINGER_TOTAL_MS;
+    if (conn->state == CONN_HANDSHAKE || in_pending(conn) > 0)
+        return limits->header_ms;
+    return conn->net->draining ? LINGER_MS : limits->idle_ms;
+}
+
 void vg_conn_tick(struct vg_conn *conn)
 {
     const struct vg_http_env *env = &conn->net->env;
     int64_t waited_ms = (env->now_ns - conn->since_ns) / VG_NS_PER_MS;
-    bool silent = conn->state == CONN_SNIFF && in_pending(conn) == 0;
+    int64_t still_ms = (env->now_ns - conn->moved_ns) / VG_NS_PER_MS;
+    bool late;
     if (conn->state == CONN_OPEN) {
         conn->session->ops->tick(conn->session);
-        if (out_pending(conn) > 0 &&
-            (env->now_ns - conn->written_ns) / VG_NS_PER_MS > env->limits.stall_ms)
-            vg_conn_kill(conn);
-    } else if (conn->state == CONN_LINGER) {
-        if (waited_ms > LINGER_MS)
-            vg_conn_kill(conn);
-    } else if (conn->net->draining && silent && waited_ms > LINGER_MS) {
-        vg_conn_kill(conn);
-    } else if (waited_ms > (silent ? env->limits.idle_ms : env->limits.header_ms)) {
-        vg_conn_kill(conn);
+        late = out_pending(conn) > 0 && still_ms > env->limits.stall_ms;
+    } else {
+        late =
+            waited_ms > patience_ms(conn) || (conn->state == CONN_LINGER && still_ms > LINGER_MS);
     }
+    if (late)
+        vg_conn_kill(conn);
 }
 
 void vg_conn_drain(struct vg_conn *conn)

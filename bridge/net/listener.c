@@ -76,18 +76,22 @@ static int bind_socket(const struct addrinfo *ai, bool share)
 
 static int bound_port(int fd)
 {
-    struct sockaddr_storage at = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } at;
     socklen_t len = sizeof(at);
-    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
+    memset(&at, 0, sizeof(at));
+    if (getsockname(fd, &at.any, &len) != 0)
         return 0;
-    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-                                          : ((struct sockaddr_in *)&at)->sin_port);
+    return ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
 }
 
 int vg_net_socket(int *out_fd, int *out_port, const char *address, bool first, struct vg_err *err)
 {
-    struct addrinfo *ai;
-    if (resolve(address, &ai, err) != 0)
+    struct addrinfo *ai = NULL;
+    if (resolve(address, &ai, err) != 0 || !ai)
         return -1;
     int probe = -1, fd = -1;
     /* SO_REUSEPORT would let a second bridge share the port without a word: try without it first.

@@ -16,7 +16,7 @@ enum vg_net_metric {
     VG_NET_METRIC_MAX
 };
 
-#define VG_NET_SCRATCH (64 * 1024)
+#define VG_NET_SCRATCH 65536
 
 struct vg_conn;
 struct vg_listener;

@@ -235,7 +235,7 @@ static void h1__bounds_the_head(void **state)
     /* a head that never ends, also of empty lines */
     fixture_init(&f, false);
     vg_buf_clear(&b);
-    for (int i = 0; i < VG_H1_MAX_HEAD / 2 + 1; i++)
+    for (size_t i = 0; i < VG_H1_MAX_HEAD / 2 + 1; i++)
         (void)vg_buf_adds(&b, "\r\n");
     fixture_feed(&f, b.data, b.len);
     assert_int_equal(f.refusals, 1);
