@@ -216,10 +216,10 @@ static void send(struct delivery *d)
         return;
     }
     Videogate__V1__DeliverRequest request = VIDEOGATE__V1__DELIVER_REQUEST__INIT;
-    request.id = (char *)(uintptr_t)d->row.id;
-    request.url = (char *)(uintptr_t)d->row.url;
+    request.id = (char *)d->row.id;
+    request.url = (char *)d->row.url;
     request.secret = secret.data;
-    request.body.data = (uint8_t *)(uintptr_t)d->row.body;
+    request.body.data = (uint8_t *)d->row.body;
     request.body.len = d->row.body_size;
     request.timeout_ms = ATTEMPT_MS;
     d->calling = true;

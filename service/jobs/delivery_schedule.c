@@ -11,7 +11,7 @@ enum { DAY_MS = 24 * 60 * 60 * 1000, MAX_WAIT_DAYS = 7 };
 static const struct {
     const char *unit;
     int64_t ms;
-} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}, {"d", DAY_MS}};
+} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", DAY_MS}};
 
 static int parse_wait(struct vg_view text, int64_t *out_ms)
 {

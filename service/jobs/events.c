@@ -29,7 +29,9 @@ const char *vg_clean_text(struct vg_arena *arena, const char *text, size_t max)
     }
     bool ascii_only = !vg_utf8_valid(out, strlen(out));
     for (char *c = out; ascii_only && *c; c++) {
-        *c = (unsigned char)*c < 0x80 ? *c : '?';
+        if ((unsigned char)*c >= 0x80) {
+            *c = '?';
+        }
     }
     for (char *c = out; *c; c++) {
         if ((unsigned char)*c < 0x20) {

@@ -56,14 +56,14 @@ struct vg_fsm_policy vg_fsm_policy_default(void)
 {
     return (struct vg_fsm_policy){
         .retry_base_ms = 2000,
-        .retry_max_ms = 60 * 1000,
-        .poll_retry_base_ms = 10 * 1000,
-        .poll_retry_max_ms = 5 * 60 * 1000,
+        .retry_max_ms = 60000,
+        .poll_retry_base_ms = 10000,
+        .poll_retry_max_ms = 300000,
         .poll_default_ms = 5000,
         .poll_min_ms = 50,
-        .poll_max_ms = 60 * 1000,
-        .grace_ms = 10 * 60 * 1000,
-        .away_fallback_ms = 15 * 1000,
+        .poll_max_ms = 60000,
+        .grace_ms = 600000,
+        .away_fallback_ms = 15000,
         .max_fetch_attempts = 5,
         .max_poll_errors = 5,
     };
@@ -247,22 +247,29 @@ static bool budget_left(const struct turn *t)
            t->row->route_attempts < t->row->routes[t->row->route].max_attempts;
 }
 
+static bool may_move(const struct turn *t)
+{
+    return t->event->error.fallback_ok && has_next_route(t);
+}
+
+static bool again_here(const struct turn *t)
+{
+    return t->event->error.retryable &&
+           (budget_left(t) || (class_of(t)->throttled && !may_move(t)));
+}
+
 /* The upstream job does not exist: again here, elsewhere, or the end. */
 static void not_submitted(const struct turn *t)
 {
-    const struct vg_fsm_error *error = &t->event->error;
+    bool over = class_of(t)->final || t->event->error.charged;
     if (t->row->cancel_requested) {
         cancel_now(t);
-    } else if (class_of(t)->final || error->charged) {
-        fail_by_class(t);
-    } else if (late(t)) {
+    } else if (!over && late(t)) {
         time_out(t);
-    } else if (error->retryable && budget_left(t)) {
+    } else if (!over && again_here(t)) {
         try_again(t, t->row->route_attempts);
-    } else if (error->fallback_ok && has_next_route(t)) {
+    } else if (!over && may_move(t)) {
         try_next_route(t);
-    } else if (error->retryable && class_of(t)->throttled) {
-        try_again(t, t->row->route_attempts);
     } else {
         fail_by_class(t);
     }
@@ -412,11 +419,10 @@ static void give_up_unknown(const struct turn *t)
 
 static void submitting_no_lookup(const struct turn *t)
 {
-    if (!t->policy->retry_unknown_submit) {
-        give_up_unknown(t);
-    } else if (t->row->cancel_requested) {
+    bool dare = t->policy->retry_unknown_submit;
+    if (dare && t->row->cancel_requested) {
         cancel_now(t);
-    } else if (!late(t) && budget_left(t)) {
+    } else if (dare && !late(t) && budget_left(t)) {
         try_again(t, t->row->route_attempts);
     } else {
         give_up_unknown(t);
@@ -508,15 +514,14 @@ static void poll_failed(const struct turn *t)
 static void running_error(const struct turn *t)
 {
     const struct vg_fsm_error *error = &t->event->error;
-    if (t->row->cancel_requested && !error->retryable) {
-        cancel_now(t);
-    } else if (t->row->cancel_requested) {
+    bool final = class_of(t)->final;
+    if (t->row->cancel_requested && error->retryable) {
         running_cancel(t);
-    } else if (class_of(t)->final) {
-        fail_by_class(t);
-    } else if (error->retryable) {
+    } else if (t->row->cancel_requested) {
+        cancel_now(t);
+    } else if (error->retryable && !final) {
         poll_failed(t);
-    } else if (!error->charged && error->fallback_ok && has_next_route(t) && !late(t)) {
+    } else if (!final && !error->charged && may_move(t) && !late(t)) {
         try_next_route(t);
     } else {
         fail_by_class(t);

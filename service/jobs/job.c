@@ -87,6 +87,16 @@ void vg_job_settle(struct vg_job *job)
     }
 }
 
+/* Asks what is in flight to come back sooner; it always comes back by itself, later. */
+static void hurry(struct vg_job *job)
+{
+    if (job->calling) {
+        vg_rpc_unary_cancel(&job->call);
+    } else if (job->fetch) {
+        vg_fetch_cut_short(job);
+    }
+}
+
 void vg_job_end(struct vg_job *job)
 {
     if (!job->ended) {
@@ -96,7 +106,7 @@ void vg_job_end(struct vg_job *job)
         if (job->gate) {
             vg_gate_forget(job);
         }
-        vg_job_cut_short(job);
+        hurry(job);
     }
     vg_job_settle(job);
 }
@@ -106,17 +116,9 @@ void vg_job_cut_short(struct vg_job *job)
     if (job->gate && (job->lost || job->jobs->hurried)) {
         vg_gate_forget(job);
         vg_job_simple(job, VG_EV_PUT_OFF, 0);
-        return;
-    }
-    if (job->calling) {
-        vg_rpc_unary_cancel(&job->call);
-        return;
-    }
-    if (job->fetch) {
-        vg_fetch_cut_short(job);
-        return;
-    }
-    if (job->lost && !in_flight(job) && !job->ended) {
+    } else if (in_flight(job)) {
+        hurry(job);
+    } else if (job->lost) {
         vg_job_end(job);
     }
 }
@@ -212,7 +214,12 @@ void vg_job_commit_now(struct vg_job *job)
 
 static void change_retry(struct vg_timer *timer)
 {
-    vg_job_commit_now(VG_CONTAINER(timer, struct vg_job, retry));
+    struct vg_job *job = VG_CONTAINER(timer, struct vg_job, retry);
+    if (job->renewing) {
+        job->commit_waits = true;
+    } else {
+        vg_job_commit_now(job);
+    }
 }
 
 static void log_change(const struct vg_job *job)

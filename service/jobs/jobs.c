@@ -293,16 +293,20 @@ static void barrier(struct vg_jobs *jobs)
     (void)jobs;
 }
 
+static void let_go(struct vg_jobs *jobs, int64_t deadline_ns)
+{
+    do_on_loop(jobs, hurry_on_loop);
+    if (!wait_idle(jobs, deadline_ns)) {
+        vg_log(VG_LOG_WARN, "jobs let go", VG_S("next", "their leases run out"));
+    }
+}
+
 void vg_jobs_drain(struct vg_jobs *jobs, int64_t deadline_ns)
 {
     atomic_store(&jobs->running, false);
     do_on_loop(jobs, drain_on_loop);
-    int64_t soft = deadline_ns - (int64_t)HURRY_MS * VG_NS_PER_MS;
-    if (!wait_idle(jobs, soft)) {
-        do_on_loop(jobs, hurry_on_loop);
-        if (!wait_idle(jobs, deadline_ns)) {
-            vg_log(VG_LOG_WARN, "jobs let go", VG_S("next", "their leases run out"));
-        }
+    if (!wait_idle(jobs, deadline_ns - (int64_t)HURRY_MS * VG_NS_PER_MS)) {
+        let_go(jobs, deadline_ns);
     }
     do_on_loop(jobs, die_on_loop);
 }

@@ -336,8 +336,8 @@ static void start(struct vg_job *job)
     job->fetch = f;
 
     Videogate__V1__FetchRequest request = VIDEOGATE__V1__FETCH_REQUEST__INIT;
-    request.upstream_id = (char *)(uintptr_t)(job->row.upstream_id ? job->row.upstream_id : "");
-    request.poll_state.data = (uint8_t *)(uintptr_t)job->row.poll_state;
+    request.upstream_id = (char *)(job->row.upstream_id ? job->row.upstream_id : "");
+    request.poll_state.data = (uint8_t *)job->row.poll_state;
     request.poll_state.len = job->row.poll_state_size;
     f->stream = (struct vg_rpc_stream){
         .service_method = "/videogate.v1.ProviderWorkerService/Fetch",

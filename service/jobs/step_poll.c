@@ -58,14 +58,13 @@ static const char *upstream_id(const struct vg_job *job)
 static ProtobufCBinaryData poll_state(const struct vg_job *job)
 {
     /* protobuf-c's requests are not const; packing does not write */
-    return (ProtobufCBinaryData){job->row.poll_state_size,
-                                 (uint8_t *)(uintptr_t)job->row.poll_state};
+    return (ProtobufCBinaryData){job->row.poll_state_size, (uint8_t *)job->row.poll_state};
 }
 
 void vg_step_poll(struct vg_job *job)
 {
     Videogate__V1__PollRequest request = VIDEOGATE__V1__POLL_REQUEST__INIT;
-    request.upstream_id = (char *)(uintptr_t)upstream_id(job);
+    request.upstream_id = (char *)upstream_id(job);
     request.poll_state = poll_state(job);
     vg_job_call(job, "/videogate.v1.ProviderWorkerService/Poll", &request.base,
                 &videogate__v1__poll_response__descriptor, POLL_MS, poll_answered);
@@ -87,7 +86,7 @@ static void call_cancel(struct vg_job *job,
                         void (*answered)(struct vg_job *job, const struct vg_rpc_unary *call))
 {
     Videogate__V1__CancelRequest request = VIDEOGATE__V1__CANCEL_REQUEST__INIT;
-    request.upstream_id = (char *)(uintptr_t)upstream_id(job);
+    request.upstream_id = (char *)upstream_id(job);
     request.poll_state = poll_state(job);
     vg_job_call(job, "/videogate.v1.ProviderWorkerService/Cancel", &request.base,
                 &videogate__v1__cancel_response__descriptor, CANCEL_MS, answered);

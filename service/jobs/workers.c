@@ -14,6 +14,7 @@ enum {
     PROBE_UP_MS = 10 * 1000,
     PROBE_AWAY_MS = 500,
     DESCRIBE_MS = 5000,
+    MAX_WAIT_MS = 15 * 1000,
     MAX_FETCHES = 16,
     MAX_PICTURE_SUBMITS = 4,
     MAX_WORKERS = 64,
@@ -186,7 +187,7 @@ int64_t vg_worker_away_ms(const struct vg_worker *worker)
 int64_t vg_worker_wait_ms(const struct vg_worker *worker)
 {
     int64_t ms = 500 + vg_worker_away_ms(worker) / 4;
-    return ms < 15 * 1000 ? ms : 15 * 1000;
+    return ms < MAX_WAIT_MS ? ms : MAX_WAIT_MS;
 }
 
 void vg_worker_report(struct vg_worker *worker, int grpc_code)

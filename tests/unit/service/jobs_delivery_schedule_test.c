@@ -39,7 +39,7 @@ static void schedule__parse_takes_units_and_spaces(void **state)
     assert_int_equal(vg_delivery_schedule_parse(&s, " 0s, 250ms ,1m,2h,7d", NULL), 0);
     assert_int_equal(s.count, 5);
     assert_int_equal(s.wait_ms[1], 250);
-    assert_int_equal(s.wait_ms[4], 7 * 24 * hour);
+    assert_int_equal(s.wait_ms[4], 168 * hour);
 }
 
 static void schedule__parse_refuses(void **state)

@@ -17,8 +17,8 @@
 static Videogate__Store__V1__Route route(const char *provider, int32_t max_attempts)
 {
     Videogate__Store__V1__Route r = VIDEOGATE__STORE__V1__ROUTE__INIT;
-    r.provider = (char *)(uintptr_t)provider;
-    r.model = (char *)(uintptr_t) "m";
+    r.provider = (char *)provider;
+    r.model = (char *)"m";
     r.max_attempts = max_attempts;
     return r;
 }
@@ -26,8 +26,8 @@ static Videogate__Store__V1__Route route(const char *provider, int32_t max_attem
 static Videogate__Store__V1__MediaRef ref(const char *blob)
 {
     Videogate__Store__V1__MediaRef m = VIDEOGATE__STORE__V1__MEDIA_REF__INIT;
-    m.blob = (char *)(uintptr_t)blob;
-    m.mime_type = (char *)(uintptr_t) "image/png";
+    m.blob = (char *)blob;
+    m.mime_type = (char *)"image/png";
     return m;
 }
 
@@ -49,7 +49,7 @@ static void spec__round_trip(void **state)
                                    r1 = ref("inputs/3");
     Videogate__Store__V1__MediaRef *refs[] = {&r1};
     Videogate__Store__V1__JobSpec spec = VIDEOGATE__STORE__V1__JOB_SPEC__INIT;
-    spec.prompt = (char *)(uintptr_t) "a cat";
+    spec.prompt = (char *)"a cat";
     spec.seconds = 8;
     spec.routes = routes;
     spec.n_routes = 2;
@@ -165,9 +165,9 @@ static void events__errors_keep_upstream_text_private(void **state)
     Videogate__V1__ProviderError error = VIDEOGATE__V1__PROVIDER_ERROR__INIT;
     error.class_ = VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_RATE_LIMITED;
     error.http_status = 429;
-    error.upstream_code = (char *)(uintptr_t) "quota";
-    error.upstream_message = (char *)(uintptr_t) "hidden";
-    error.public_message = (char *)(uintptr_t) "Shown.";
+    error.upstream_code = (char *)"quota";
+    error.upstream_message = (char *)"hidden";
+    error.public_message = (char *)"Shown.";
     error.retry_after_ms = -7;
     struct vg_fsm_event event = {.kind = VG_EV_LOST};
     vg_event_from_error(&event, &error, arena);
