@@ -180,7 +180,9 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
                                          .admin_key = app->config.admin_key,
                                          .metrics = app->metrics};
     const struct vg_media_options media = {.loop = app->loop, .guard = &app->setup.image_guard};
-    const struct vg_janitor_options janitor = {.service = &app->service};
+    const struct vg_janitor_options janitor = {.service = &app->service,
+                                               .interval_ms = app->config.janitor_interval_ms,
+                                               .orphan_age_s = app->config.orphan_age_ms / 1000};
     struct vg_service *s = &app->service;
 
     app->auth = vg_auth_new(&auth);

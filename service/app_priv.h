@@ -26,6 +26,7 @@ struct vg_app_config {
     bool allow_closed;
     char *on_unknown_submit;
     int64_t project_concurrency, lease_ms, job_deadline_ms, retention_ms;
+    int64_t janitor_interval_ms, orphan_age_ms;
     bool callback_allow_http, callback_allow_any_port;
     char *callback_allow_nets;
     char *default_callback_url, *default_callback_secret;

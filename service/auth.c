@@ -12,7 +12,7 @@
 
 #define WAYS 4
 #define PENDING_BUCKETS 256
-#define LOOKUP_MS 5000
+#define LOOKUP_MS 3000
 
 enum { AUTH_CHECKS };
 enum { AUTH_HIT, AUTH_MISS, AUTH_JOINED, AUTH_JUNK };

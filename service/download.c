@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "service/range.h"
 #include "service/service_priv.h"
@@ -153,6 +154,18 @@ static const struct vg_output *find_output(const struct vg_video *video, int32_t
     return NULL;
 }
 
+/* After the retention the janitor has taken the outputs away. */
+static void no_output(struct download *d)
+{
+    int64_t expires_at = d->op.video.expires_at;
+
+    if (expires_at > 0 && vg_wall_ms() / 1000 >= expires_at)
+        (void)vg_err_param(&d->err, VG_ERR_GONE, "id", "The content of this video has expired.");
+    else
+        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "index",
+                           "This video has no content at index %d.", (int)asked(d)->index);
+}
+
 static void got_row(struct vg_task *task)
 {
     struct download *d = VG_CONTAINER(task, struct download, op.op.done);
@@ -171,8 +184,7 @@ static void got_row(struct vg_task *task)
     }
     d->output = find_output(video, asked(d)->index);
     if (!d->output) {
-        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "index",
-                           "This video has no content at index %d.", (int)asked(d)->index);
+        no_output(d);
         vg_request_fail(&d->request, &d->err);
         return;
     }

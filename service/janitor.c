@@ -10,6 +10,7 @@
 
 #define PURGE_BATCH 64
 #define ORPHAN_BATCH 512
+#define ORPHAN_ALARM 8
 #define SWEEP_EVERY 240 /* rounds */
 #define SWEEP_BATCH 10000
 #define OP_MS 10000
@@ -114,11 +115,26 @@ static void remove_orphans(struct vg_task *task)
     on_loop(j, orphans_removed);
 }
 
+/* Many files and no video at all for them looks like the wrong database: then nothing is touched.
+ */
+static bool plausible(const struct vg_janitor *j)
+{
+    for (size_t i = 0; i < j->suspect_count; i++)
+        if (j->versions.versions[i] != 0)
+            return true;
+    if (j->suspect_count < ORPHAN_ALARM)
+        return true;
+    vg_log(VG_LOG_ERROR,
+           "no video is known for many old files: is this the right database? nothing removed",
+           VG_I("files", j->suspect_count));
+    return false;
+}
+
 static void versions_known(struct vg_task *task)
 {
     struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, versions.op.done);
 
-    if (!j->versions.op.ok || j->closed)
+    if (!j->versions.op.ok || j->closed || !plausible(j))
         start_sweep(j);
     else
         on_pool(j, remove_orphans);
@@ -286,7 +302,7 @@ struct vg_janitor *vg_janitor_new(const struct vg_janitor_options *options)
     if (j->options.interval_ms <= 0)
         j->options.interval_ms = 15000;
     if (j->options.orphan_age_s <= 0)
-        j->options.orphan_age_s = 3600;
+        j->options.orphan_age_s = INT64_C(24) * 3600;
     if (j->options.idempotency_s <= 0)
         j->options.idempotency_s = INT64_C(48) * 3600;
     vg_timer_init(&j->timer, options->service->loop, run_round);

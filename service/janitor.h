@@ -17,7 +17,7 @@ struct vg_janitor;
 struct vg_janitor_options {
     struct vg_service *service; /* borrowed */
     int64_t interval_ms;        /* between rounds; 0: 15,000 */
-    int64_t orphan_age_s;       /* files without a video older than this are removed; 0: 3,600 */
+    int64_t orphan_age_s;       /* files without a video older than this are removed; 0: 86,400 */
     int64_t idempotency_s;      /* age of forgotten idempotency records; 0: 48 h */
 };
 
