@@ -2,7 +2,7 @@
 /* The combiner under trouble: killed connections, a stopped server, overload, deadlines, stop. */
 #include <stdatomic.h>
 
-#include "fixture.h"
+#include "tests/unit/db/fixture.h"
 
 static const char kill_sql[] = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                                "WHERE application_name LIKE 'videogate%'";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fixture.h"
+#include "tests/unit/db/fixture.h"
 
 static struct vg_key_create *make_key(struct fixture *f, const char *project, const char *id,
                                       int fill)

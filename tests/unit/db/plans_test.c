@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the statements read when the tables are large: counted by the server, so no clock is
  * involved. */
-#include "fixture.h"
+#include "tests/unit/db/fixture.h"
 
 /* 100,000 pending rows over 40 projects and two providers, 3,000 running ones, 100,000 that ended,
  * and 20,000 pending deliveries over 50 hosts. Sessions of the fixture prepared their plans while
