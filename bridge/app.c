@@ -76,6 +76,7 @@ struct worker {
     struct vg_net *net;     /* owned */
     struct vg_api_loop api; /* its handler is borrowed by net */
     struct vg_task drain;
+    atomic_int *undrained; /* borrowed from the bridge */
     bool started;
 };
 
@@ -91,6 +92,8 @@ struct vg_bridge {
     size_t worker_count;
     int port, tls_port;
     bool rpc_on;
+    bool draining;
+    atomic_int undrained; /* loops that have not begun to drain */
 };
 
 struct vg_bridge *vg_bridge_new(const struct vg_bridge_config *config)
@@ -262,19 +265,33 @@ static void on_drain(struct vg_task *task)
 {
     struct worker *w = VG_CONTAINER(task, struct worker, drain);
     vg_net_drain(w->net);
+    atomic_fetch_sub(w->undrained, 1);
+}
+
+static void begin_drain(struct vg_bridge *b)
+{
+    if (b->draining)
+        return;
+    b->draining = true;
+    atomic_store(&b->undrained, (int)b->worker_count);
+    for (size_t i = 0; i < b->worker_count; i++) {
+        b->workers[i].undrained = &b->undrained;
+        b->workers[i].drain.run = on_drain;
+        vg_post(vg_loop_executor(b->workers[i].loop), &b->workers[i].drain);
+    }
+}
+
+static bool drained(struct vg_bridge *b)
+{
+    return atomic_load(&b->undrained) == 0 && atomic_load(&b->shared.connections) == 0;
 }
 
 void vg_bridge_drain(struct vg_bridge *b, int64_t deadline_ns)
 {
-    for (size_t i = 0; i < b->worker_count; i++) {
-        b->workers[i].drain.run = on_drain;
-        vg_post(vg_loop_executor(b->workers[i].loop), &b->workers[i].drain);
-    }
     const struct timespec pause = {.tv_nsec = DRAIN_POLL_MS * VG_NS_PER_MS};
-    do { /* at least once, so that the tasks above have run */
+    begin_drain(b);
+    while (!drained(b) && vg_now_ns() < deadline_ns && !vg_process_hurried())
         (void)nanosleep(&pause, NULL);
-    } while (atomic_load(&b->shared.connections) > 0 && vg_now_ns() < deadline_ns &&
-             !vg_process_hurried());
     vg_log(VG_LOG_INFO, "drained", VG_I("connections", atomic_load(&b->shared.connections)));
 }
 
@@ -299,4 +316,5 @@ void vg_bridge_stop(struct vg_bridge *b)
     if (b->rpc_on)
         vg_rpc_fini();
     b->rpc_on = false;
+    b->draining = false;
 }
