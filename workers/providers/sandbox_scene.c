@@ -55,8 +55,8 @@ static void make_panels(struct vg_scene *self, const struct vg_scene_desc *desc)
                               at_least(self->unit / 44, 6)};
     self->prompt = new_panel(self, desc->prompt, box, pad);
     char label[256];
-    (void)snprintf(label, sizeof(label), "%.120s  %dx%d  %d s", desc->model, self->width,
-                   self->height, self->seconds);
+    (void)snprintf(label, sizeof(label), "%.120s \xc2\xb7 %dx%d \xc2\xb7 %d s", desc->model,
+                   self->width, self->height, self->seconds);
     struct vg_text_box line = {at_least(self->width * 55 / 100, 16), at_least(self->unit / 26, 8),
                                at_least(self->unit / 36, 7), at_least(self->unit / 60, 5)};
     self->label = new_panel(self, label, line, at_least(pad / 2, 2));
