@@ -59,7 +59,7 @@ void test_picture(struct vg_buf *out, const char *encoder, int width, int height
     for (int y = 0; y < height; y++) {
         uint8_t *row = rgb->data[0] + (ptrdiff_t)y * rgb->linesize[0];
         for (int x = 0; x < width; x++) {
-            row[x * 3] = (uint8_t)(40 + 180 * x / width);
+            row[(ptrdiff_t)x * 3] = (uint8_t)(40 + 180 * x / width);
             row[x * 3 + 1] = (uint8_t)(variant ? 200 - 150 * y / height : 30 + 150 * y / height);
             row[x * 3 + 2] = (uint8_t)(variant ? 60 : 160);
         }
@@ -162,7 +162,7 @@ static bool moov_first(const char *path)
         long size = (long)head[0] << 24 | (long)head[1] << 16 | (long)head[2] << 8 | head[3];
         assert_int_equal(fseek(file, size - 8, SEEK_CUR), 0);
     }
-    fclose(file);
+    assert_int_equal(fclose(file), 0);
     return seen;
 }
 

@@ -143,7 +143,7 @@ static void picture__survives_flipped_bytes(void **state)
         test_picture(&bytes, encoders[round % 3], 40, 30, 0);
         for (int flip = 0; flip < 4; flip++) {
             random = random * 1664525 + 1013904223;
-            bytes.data[random / 256 % bytes.len] ^= (char)(random & 0xff);
+            ((uint8_t *)bytes.data)[random / 256 % bytes.len] ^= (uint8_t)random;
         }
         if (vg_picture_decode(&picture, vg_buf_view(&bytes), 64, 64, VG_PICTURE_LETTERBOX, "image",
                               NULL) == 0) {

@@ -125,8 +125,8 @@ static void append_text(const char *name, const char *text)
     vg_sandbox_path(path, dir, ".", name);
     FILE *file = fopen(path, "a");
     assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
 }
 
 static void touch(const char *folder, const char *name)
@@ -135,7 +135,7 @@ static void touch(const char *folder, const char *name)
     vg_sandbox_path(path, dir, folder, name);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fclose(file);
+    assert_int_equal(fclose(file), 0);
 }
 
 static bool there(const char *folder, const char *name)

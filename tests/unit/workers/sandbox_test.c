@@ -163,9 +163,8 @@ submit_request(void *self, const Videogate__V1__SubmitRequest *request, struct v
     call_init(&call);
     provider->submit(self, request, &call.op);
     call_wait(&call);
-    if (call.failed)
-        *err = call.err;
-    else
+    *err = call.err;
+    if (!call.failed)
         response = unpack(&call, &videogate__v1__submit_response__descriptor);
     call_fini(&call);
     return response;
@@ -316,7 +315,7 @@ static void sandbox__renders_and_streams(void **state)
     vg_sandbox_path(path, dir, ".", "fetched.mp4");
     FILE *file = fopen(path, "wb");
     assert_int_equal(fwrite(call.data.data, 1, call.data.len, file), call.data.len);
-    fclose(file);
+    assert_int_equal(fclose(file), 0);
     test_clip_probe(&clip, path);
     assert_int_equal(clip.width, 160);
     assert_int_equal(clip.height, 96);
@@ -461,7 +460,7 @@ static void sandbox__truncated_ends_half_way_once(void **state)
 /* Neither of them holds the one renderer. */
 static void sandbox__waiting_jobs_block_nobody(void **state)
 {
-    char never[VG_ID_SIZE];
+    char never[VG_ID_SIZE] = "";
     char slow[VG_ID_SIZE];
     char quick[VG_ID_SIZE];
     char token[16];
