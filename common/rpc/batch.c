@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/rpc/batch.h"
+#include "common/rpc/counted.h"
 #include "common/rpc/message.h"
 #include "common/rpc/status.h"
 
@@ -45,10 +46,10 @@ struct batch {
 
 static void batch_unref(struct batch *batch)
 {
-    if (atomic_fetch_sub(&batch->refs, 1) != 1)
+    if (!vg_rpc_counted_unref(&batch->refs))
         return;
     (void)pthread_mutex_destroy(&batch->lock);
-    free(batch);
+    vg_rpc_counted_free(batch);
 }
 
 static void result_fini(struct member *member)
@@ -139,7 +140,7 @@ static void member_end(struct vg_rpc_call *base, const ProtobufCMessage *respons
 
 static struct vg_view member_metadata(const struct vg_rpc_call *base, const char *key)
 {
-    const struct member *member = VG_CONTAINER((uintptr_t)base, struct member, base);
+    const struct member *member = VG_CONTAINER(base, struct member, base);
 
     for (size_t i = 0; i < member->source->n_metadata; i++) {
         if (strcmp(member->source->metadata[i]->key, key) == 0)
@@ -272,7 +273,7 @@ static void watch_deadlines(struct batch *batch)
     }
     if (earliest >= batch->outer->deadline_ns)
         return;
-    atomic_fetch_add(&batch->refs, 1);
+    vg_rpc_counted_ref(&batch->refs);
     vg_rpc_deadline_add(batch->batcher->deadlines, &batch->deadline, earliest, batch_expired);
 }
 

@@ -27,15 +27,12 @@ static const struct vg_metric_desc metric_table[] = {
 
 static grpc_arg int_arg(const char *key, int value)
 {
-    return (grpc_arg){
-        .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
 }
 
 static grpc_arg string_arg(const char *key, const char *value)
 {
-    return (grpc_arg){.type = GRPC_ARG_STRING,
-                      .key = (char *)(uintptr_t)key,
-                      .value.string = (char *)(uintptr_t)value};
+    return (grpc_arg){.type = GRPC_ARG_STRING, .key = (char *)key, .value.string = (char *)value};
 }
 
 static grpc_channel *core_new(const struct vg_rpc_channel *channel,

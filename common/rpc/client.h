@@ -43,6 +43,9 @@ struct vg_rpc_metadata {
     const char *value; /* ASCII */
 };
 
+/* Metadata: keys [a-z0-9_.-], values printable ASCII; anything else fails the call with
+ * VG_ERR_INVALID_REQUEST. `deadline_ns`: VG_NO_DEADLINE or 0: none. */
+
 /* One unary call. Embed it or allocate it; it belongs to the runtime from start until `done` has
  * been posted. The caller fills the upper part; strings and the request are read during
  * vg_rpc_unary_start only. */
@@ -68,7 +71,8 @@ struct vg_rpc_unary {
 };
 /* Never fails synchronously: errors come through `done`. */
 void vg_rpc_unary_start(struct vg_rpc_channel *channel, struct vg_rpc_unary *call);
-/* Hurries the end; `done` still comes. Between start and done only. */
+/* Hurries the end; `done` still comes. Between start and done only: on the executor's own thread,
+ * or where the caller knows otherwise that done has not run. */
 void vg_rpc_unary_cancel(struct vg_rpc_unary *call);
 /* Starts and waits; for command-line tools and start-up checks. Returns 0 or -1 with call->err
  * filled. */

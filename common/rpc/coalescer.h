@@ -31,18 +31,18 @@ struct vg_rpc_coalescer {
     int limit;
 };
 
-void vg_rpc_coalescer_init(struct vg_rpc_coalescer *coalescer, int limit);
-void vg_rpc_coalescer_fini(struct vg_rpc_coalescer *coalescer);
+void vg_rpc_coalescer_init(struct vg_rpc_coalescer *self, int limit);
+void vg_rpc_coalescer_fini(struct vg_rpc_coalescer *self);
 /* True: the caller takes a place in flight and sends `waiting` alone, now. False: queued. */
-bool vg_rpc_coalescer_add(struct vg_rpc_coalescer *coalescer, struct vg_rpc_waiting *waiting);
+bool vg_rpc_coalescer_add(struct vg_rpc_coalescer *self, struct vg_rpc_waiting *waiting);
 /* A batch has returned: fills `out` (room for VG_RPC_BATCH_CALLS) with what its place carries next
  * and returns how many; 0 gives the place up. */
-size_t vg_rpc_coalescer_next(struct vg_rpc_coalescer *coalescer, struct vg_rpc_waiting **out);
+size_t vg_rpc_coalescer_next(struct vg_rpc_coalescer *self, struct vg_rpc_waiting **out);
 /* Takes it out of the queue; false: it was not there, or not any more. */
-bool vg_rpc_coalescer_remove(struct vg_rpc_coalescer *coalescer, struct vg_rpc_waiting *waiting);
+bool vg_rpc_coalescer_remove(struct vg_rpc_coalescer *self, struct vg_rpc_waiting *waiting);
 
 /* Empties the queue without touching places: fills `out` like vg_rpc_coalescer_next; 0 when it is
  * empty. */
-size_t vg_rpc_coalescer_drain(struct vg_rpc_coalescer *coalescer, struct vg_rpc_waiting **out);
+size_t vg_rpc_coalescer_drain(struct vg_rpc_coalescer *self, struct vg_rpc_waiting **out);
 
 #endif

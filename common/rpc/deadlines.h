@@ -28,13 +28,13 @@ struct vg_rpc_deadline {
 VG_MUSTCHECK int vg_rpc_deadlines_start(struct vg_rpc_deadlines **out, const char *name,
                                         struct vg_err *err);
 /* Joins the thread: from here on nothing expires, adding and removing still work. */
-void vg_rpc_deadlines_stop(struct vg_rpc_deadlines *deadlines);
+void vg_rpc_deadlines_stop(struct vg_rpc_deadlines *self);
 /* After stop. */
-struct vg_rpc_deadlines *vg_rpc_deadlines_free(struct vg_rpc_deadlines *deadlines);
+struct vg_rpc_deadlines *vg_rpc_deadlines_free(struct vg_rpc_deadlines *self);
 
-void vg_rpc_deadline_add(struct vg_rpc_deadlines *deadlines, struct vg_rpc_deadline *deadline,
+void vg_rpc_deadline_add(struct vg_rpc_deadlines *self, struct vg_rpc_deadline *deadline,
                          int64_t at_ns, void (*expire)(struct vg_rpc_deadline *));
 /* False: expired, `expire` was or will be called. */
-bool vg_rpc_deadline_remove(struct vg_rpc_deadlines *deadlines, struct vg_rpc_deadline *deadline);
+bool vg_rpc_deadline_remove(struct vg_rpc_deadlines *self, struct vg_rpc_deadline *deadline);
 
 #endif

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "common/rpc/counted.h"
 #include "common/rpc/server_priv.h"
 
 typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus health_status;
@@ -40,8 +41,8 @@ enum step { STEP_NONE, STEP_SEND, STEP_END };
 
 static void watcher_unref(struct watcher *watcher)
 {
-    if (atomic_fetch_sub(&watcher->refs, 1) == 1)
-        free(watcher);
+    if (vg_rpc_counted_unref(&watcher->refs))
+        vg_rpc_counted_free(watcher);
 }
 
 static void unlink_watcher(struct vg_rpc_health *health, struct watcher *watcher)
@@ -206,7 +207,7 @@ static void handle_list(void *ctx, struct vg_rpc_call *call)
         const char *name = i == 0 ? "" : health->methods->services[i - 1];
 
         grpc__health__v1__health_list_response__statuses_entry__init(&entries[i]);
-        entries[i].key = (char *)(uintptr_t)name; /* protobuf-c only reads it */
+        entries[i].key = (char *)name; /* protobuf-c only reads it */
         entries[i].value = &status;
         response.statuses[i] = &entries[i];
     }
@@ -240,7 +241,7 @@ void vg_rpc_health_set(struct vg_rpc_health *health, bool serving)
     health->serving = serving;
     struct watcher **round = vg_xcalloc(health->watcher_count + 1, sizeof(struct watcher *));
     for (struct watcher *at = health->watchers; at != NULL; at = at->next) {
-        atomic_fetch_add(&at->refs, 1);
+        vg_rpc_counted_ref(&at->refs);
         round[count++] = at;
     }
     (void)pthread_mutex_unlock(&health->lock);

@@ -61,11 +61,90 @@ bool vg_rpc_message_utf8(const ProtobufCMessage *message)
     return true;
 }
 
+struct scan {
+    const uint8_t *at;
+    const uint8_t *end;
+};
+
+static bool take_varint(struct scan *scan, uint64_t *out)
+{
+    uint64_t value = 0;
+
+    for (unsigned shift = 0; shift < 70 && scan->at < scan->end; shift += 7) {
+        uint8_t byte = *scan->at++;
+
+        value |= shift < 64 ? (uint64_t)(byte & 0x7f) << shift : 0;
+        if (byte < 0x80) {
+            *out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the value of a field off; what a length-delimited one holds is put into `inner`. */
+static bool take_value(struct scan *scan, unsigned wire_type, struct scan *inner)
+{
+    uint64_t size;
+
+    *inner = (struct scan){scan->at, scan->at};
+    if (wire_type == PROTOBUF_C_WIRE_TYPE_VARINT)
+        return take_varint(scan, &size);
+    if (wire_type == PROTOBUF_C_WIRE_TYPE_64BIT)
+        size = 8;
+    else if (wire_type == PROTOBUF_C_WIRE_TYPE_32BIT)
+        size = 4;
+    else if (wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || !take_varint(scan, &size))
+        return false;
+    if (size > (size_t)(scan->end - scan->at))
+        return false;
+    if (wire_type == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
+        *inner = (struct scan){scan->at, scan->at + size};
+    scan->at += size;
+    return true;
+}
+
+#define DEPTH_MAX 32
+
+static bool scan_message(const ProtobufCMessageDescriptor *type, struct scan scan, unsigned depth,
+                         unsigned *left)
+{
+    while (scan.at < scan.end) {
+        const ProtobufCFieldDescriptor *field;
+        struct scan inner;
+        uint64_t key;
+
+        if (!take_varint(&scan, &key) || key > UINT32_MAX || (*left)-- == 0 ||
+            !take_value(&scan, key & 7, &inner))
+            return false;
+        if ((key & 7) != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
+            continue;
+        field = protobuf_c_message_descriptor_get_field(type, (unsigned)(key >> 3));
+        if (field == NULL || field->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        if (depth == 0 || !scan_message(field->descriptor, inner, depth - 1, left))
+            return false;
+    }
+    return true;
+}
+
+bool vg_rpc_message_bounded(const ProtobufCMessageDescriptor *type, const void *data, size_t len)
+{
+    struct scan scan = {data, data};
+    unsigned left = VG_RPC_FIELDS_MAX;
+
+    scan.end += len;
+    return scan_message(type, scan, DEPTH_MAX, &left);
+}
+
 ProtobufCMessage *vg_rpc_message_unpack(const ProtobufCMessageDescriptor *type, const void *data,
                                         size_t len, bool strict)
 {
-    ProtobufCMessage *message = protobuf_c_message_unpack(type, NULL, len, data);
+    ProtobufCMessage *message;
 
+    if (len > 0 && !vg_rpc_message_bounded(type, data, len))
+        return NULL;
+    message = protobuf_c_message_unpack(type, NULL, len, data);
     if (message != NULL && strict && !vg_rpc_message_utf8(message)) {
         protobuf_c_message_free_unpacked(message, NULL);
         message = NULL;

@@ -73,7 +73,7 @@ struct answer {
 
 static char *unconst(const char *s)
 {
-    return (char *)(uintptr_t)s; /* protobuf-c only reads it */
+    return (char *)s; /* protobuf-c only reads it */
 }
 
 static void answer_error(struct answer *answer, enum vg_grpc_code code, const char *text)
@@ -114,7 +114,7 @@ static void add_file(V1(FileDescriptorResponse) * files, const struct vg_proto_f
             return;
     }
     files->file_descriptor_proto[files->n_file_descriptor_proto++] =
-        (ProtobufCBinaryData){file->size, (uint8_t *)(uintptr_t)file->data};
+        (ProtobufCBinaryData){file->size, (uint8_t *)file->data};
     for (const char *const *at = file->imports; *at != NULL; at++) {
         import = file_by_name(*at);
         if (import != NULL)
@@ -187,7 +187,7 @@ static void session_read(struct vg_task *task)
     protobuf_c_message_init(session->dialect->services, &answer.services);
     protobuf_c_message_init(session->dialect->error, &answer.error);
     answer.response.valid_host = request->host;
-    answer.response.original_request = (V1(ServerReflectionRequest) *)(uintptr_t)request;
+    answer.response.original_request = (V1(ServerReflectionRequest) *)request;
     answer_fill(&answer, session, request, arena);
     vg_rpc_call_send(session->call, &answer.response.base, vg_rpc_inline_executor(),
                      &session->sent_task);

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/rpc/client.h"
+#include "common/rpc/counted.h"
 #include "common/rpc/server_priv.h"
 
 #define DEFAULT_IN_FLIGHT 4096
@@ -20,12 +21,12 @@
 
 void vg_rpc_server_ref(struct vg_rpc_server *server)
 {
-    atomic_fetch_add(&server->refs, 1);
+    vg_rpc_counted_ref(&server->refs);
 }
 
 void vg_rpc_server_unref(struct vg_rpc_server *server)
 {
-    if (atomic_fetch_sub(&server->refs, 1) != 1)
+    if (!vg_rpc_counted_unref(&server->refs))
         return;
     server->health = vg_rpc_health_free(server->health);
     server->deadlines = vg_rpc_deadlines_free(server->deadlines);
@@ -34,7 +35,7 @@ void vg_rpc_server_unref(struct vg_rpc_server *server)
     free(server->threads);
     (void)pthread_cond_destroy(&server->idle);
     (void)pthread_mutex_destroy(&server->lock);
-    free(server);
+    vg_rpc_counted_free(server);
     vg_rpc_fini();
 }
 
@@ -54,8 +55,7 @@ void vg_rpc_server_gone(struct vg_rpc_server *server)
 
 static grpc_arg int_arg(const char *key, int value)
 {
-    return (grpc_arg){
-        .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
 }
 
 static grpc_server *core_new(const struct vg_rpc_server_options *options, int max_in_flight)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/rpc/counted.h"
 #include "common/rpc/server_priv.h"
 #include "common/rpc/status.h"
 
@@ -74,7 +75,7 @@ struct direct_call {
 
 static struct direct_call *direct_of(const struct vg_rpc_call *base)
 {
-    return VG_CONTAINER((uintptr_t)base, struct direct_call, base);
+    return VG_CONTAINER(base, struct direct_call, base);
 }
 
 static void direct_free(struct direct_call *call)
@@ -86,7 +87,7 @@ static void direct_free(struct direct_call *call)
     grpc_metadata_array_destroy(&call->metadata);
     if (call->core != NULL)
         grpc_call_unref(call->core);
-    free(call);
+    vg_rpc_counted_free(call);
 }
 
 static void direct_unref(struct direct_call *call)
@@ -94,7 +95,7 @@ static void direct_unref(struct direct_call *call)
     struct vg_rpc_server *server = call->server;
     bool live = call->live;
 
-    if (atomic_fetch_sub(&call->refs, 1) != 1)
+    if (!vg_rpc_counted_unref(&call->refs))
         return;
     direct_free(call);
     if (live)

@@ -34,7 +34,7 @@ static void any_init(struct any *any, const char *type_url, const ProtobufCMessa
 {
     google__protobuf__any__init(&any->any);
     vg_buf_init(&any->value, VG_RPC_DETAILS_MAX);
-    any->any.type_url = (char *)(uintptr_t)type_url; /* protobuf-c only reads it */
+    any->any.type_url = (char *)type_url; /* protobuf-c only reads it */
     any->any.value = pack_into(&any->value, message);
 }
 
@@ -44,11 +44,11 @@ static void error_info(struct any *any, const struct vg_err *err)
     Google__Rpc__ErrorInfo__MetadataEntry entry = GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT;
     Google__Rpc__ErrorInfo__MetadataEntry *entries[] = {&entry};
 
-    info.reason = (char *)(uintptr_t)vg_err_info(err->kind)->reason;
-    info.domain = (char *)(uintptr_t)DOMAIN;
+    info.reason = (char *)vg_err_info(err->kind)->reason;
+    info.domain = (char *)DOMAIN;
     if (err->param[0] != '\0') {
-        entry.key = (char *)(uintptr_t) "param";
-        entry.value = (char *)(uintptr_t)err->param;
+        entry.key = (char *)"param";
+        entry.value = (char *)err->param;
         info.metadata = entries;
         info.n_metadata = 1;
     }
@@ -62,8 +62,8 @@ static void bad_request(struct any *any, const struct vg_err *err)
         GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
     Google__Rpc__BadRequest__FieldViolation *violations[] = {&violation};
 
-    violation.field = (char *)(uintptr_t)err->param;
-    violation.description = (char *)(uintptr_t)vg_err_text(err);
+    violation.field = (char *)err->param;
+    violation.description = (char *)vg_err_text(err);
     bad.field_violations = violations;
     bad.n_field_violations = 1;
     any_init(any, TYPE_PREFIX "google.rpc.BadRequest", &bad.base);
@@ -94,7 +94,7 @@ void vg_rpc_status_details(const struct vg_err *err, struct vg_buf *out)
     for (size_t i = 0; i < status.n_details; i++)
         details[i] = &anys[i].any;
     status.code = (int32_t)vg_err_info(err->kind)->grpc;
-    status.message = (char *)(uintptr_t)vg_err_text(err);
+    status.message = (char *)vg_err_text(err);
     status.details = details;
     (void)pack_into(out, &status.base);
     for (size_t i = 0; i < status.n_details; i++)

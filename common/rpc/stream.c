@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/counted.h"
 
 struct stream {
     struct vg_rpc_op op;
@@ -40,7 +41,7 @@ struct stream {
 
 static void stream_unref(struct stream *stream)
 {
-    if (atomic_fetch_sub(&stream->refs, 1) != 1)
+    if (!vg_rpc_counted_unref(&stream->refs))
         return;
     vg_rpc_metadata_free(stream->metadata, stream->metadata_count);
     grpc_byte_buffer_destroy(stream->request);
@@ -49,7 +50,7 @@ static void stream_unref(struct stream *stream)
     grpc_metadata_array_destroy(&stream->trailing);
     grpc_slice_unref(stream->text);
     (void)pthread_mutex_destroy(&stream->op.lock);
-    free(stream);
+    vg_rpc_counted_free(stream);
 }
 
 static void on_message(struct vg_rpc_tag *tag, bool ok);
@@ -137,7 +138,7 @@ static void check_end(struct stream *stream)
     bool leave = back && stream->holding && atomic_load(&stream->channel->closing);
     if (leave) {
         stream->abandoned = true;
-        atomic_fetch_add(&stream->refs, 1); /* the user may end it at once */
+        vg_rpc_counted_ref(&stream->refs); /* the user may end it at once */
     }
     (void)pthread_mutex_unlock(&stream->op.lock);
     if (over) {
@@ -164,7 +165,7 @@ static void on_message(struct vg_rpc_tag *tag, bool ok)
     stream->drained = !message;
     stream->holding = message;
     if (message)
-        atomic_fetch_add(&stream->refs, 1);
+        vg_rpc_counted_ref(&stream->refs);
     (void)pthread_mutex_unlock(&stream->op.lock);
     if (!message) {
         check_end(stream);
@@ -214,7 +215,7 @@ static void stream_nudge(struct vg_rpc_op *op)
 {
     struct stream *stream = VG_CONTAINER(op, struct stream, op);
 
-    atomic_fetch_add(&stream->refs, 1);
+    vg_rpc_counted_ref(&stream->refs);
     stream->nudge_task.run = nudged;
     vg_post(&stream->channel->pump_executor, &stream->nudge_task);
 }
@@ -243,61 +244,61 @@ static void start_batches(struct stream *stream)
     (void)pthread_mutex_unlock(&stream->op.lock);
 }
 
-void vg_rpc_stream_start(struct vg_rpc_channel *channel, struct vg_rpc_stream *user)
+void vg_rpc_stream_start(struct vg_rpc_channel *channel, struct vg_rpc_stream *stream)
 {
-    struct stream *stream = vg_xalloc(sizeof *stream);
+    struct stream *self = vg_xalloc(sizeof *self);
 
-    stream->channel = channel;
-    stream->user = user;
-    stream->executor = vg_rpc_channel_executor(channel, user->executor);
-    atomic_init(&stream->refs, 1);
-    grpc_metadata_array_init(&stream->initial);
-    grpc_metadata_array_init(&stream->trailing);
-    stream->text = grpc_empty_slice();
-    user->impl = stream;
-    user->message = NULL;
-    user->ended = user->ok = false;
-    user->grpc_code = VG_GRPC_OK;
-    stream->refused = !vg_rpc_channel_enter(channel, &user->err);
-    if (!stream->refused && !vg_rpc_metadata_legal(user->metadata, user->metadata_count)) {
-        (void)vg_err_set(&user->err, VG_ERR_INVALID_REQUEST,
+    self->channel = channel;
+    self->user = stream;
+    self->executor = vg_rpc_channel_executor(channel, stream->executor);
+    atomic_init(&self->refs, 1);
+    grpc_metadata_array_init(&self->initial);
+    grpc_metadata_array_init(&self->trailing);
+    self->text = grpc_empty_slice();
+    stream->impl = self;
+    stream->message = NULL;
+    stream->ended = stream->ok = false;
+    stream->grpc_code = VG_GRPC_OK;
+    self->refused = !vg_rpc_channel_enter(channel, &stream->err);
+    if (!self->refused && !vg_rpc_metadata_legal(stream->metadata, stream->metadata_count)) {
+        (void)vg_err_set(&stream->err, VG_ERR_INVALID_REQUEST,
                          "A metadata value is not printable ASCII.");
-        stream->refused = true;
+        self->refused = true;
     }
-    if (stream->refused) {
-        (void)pthread_mutex_init(&stream->op.lock, NULL);
-        user->grpc_code = (int)vg_err_info(user->err.kind)->grpc;
-        post_end(stream, user->grpc_code);
+    if (self->refused) {
+        (void)pthread_mutex_init(&self->op.lock, NULL);
+        stream->grpc_code = (int)vg_err_info(stream->err.kind)->grpc;
+        post_end(self, stream->grpc_code);
         return;
     }
-    stream->request = vg_rpc_pack(user->request);
-    stream->metadata = vg_rpc_metadata_new(user->metadata, user->metadata_count);
-    stream->metadata_count = user->metadata_count;
-    stream->op.nudge = stream_nudge;
-    vg_rpc_op_open(&stream->op, channel, user->service_method, user->deadline_ns);
-    start_batches(stream);
+    self->request = vg_rpc_pack(stream->request);
+    self->metadata = vg_rpc_metadata_new(stream->metadata, stream->metadata_count);
+    self->metadata_count = stream->metadata_count;
+    self->op.nudge = stream_nudge;
+    vg_rpc_op_open(&self->op, channel, stream->service_method, stream->deadline_ns);
+    start_batches(self);
 }
 
-void vg_rpc_stream_next(struct vg_rpc_stream *user)
+void vg_rpc_stream_next(struct vg_rpc_stream *stream)
 {
-    struct stream *stream = user->impl;
+    struct stream *self = stream->impl;
 
-    (void)pthread_mutex_lock(&stream->op.lock);
-    bool abandoned = stream->abandoned;
-    stream->holding = false;
+    (void)pthread_mutex_lock(&self->op.lock);
+    bool abandoned = self->abandoned;
+    self->holding = false;
     if (!abandoned)
-        read_message(stream);
-    (void)pthread_mutex_unlock(&stream->op.lock);
+        read_message(self);
+    (void)pthread_mutex_unlock(&self->op.lock);
     if (!abandoned)
         return;
-    stream->deliver.run = deliver_end;
-    if (user->executor != NULL)
-        vg_post(user->executor, &stream->deliver);
+    self->deliver.run = deliver_end;
+    if (stream->executor != NULL)
+        vg_post(stream->executor, &self->deliver);
     else
-        deliver_end(&stream->deliver); /* the pump is gone with the channel */
+        deliver_end(&self->deliver); /* the pump is gone with the channel */
 }
 
-void vg_rpc_stream_cancel(struct vg_rpc_stream *user)
+void vg_rpc_stream_cancel(struct vg_rpc_stream *stream)
 {
-    vg_rpc_op_cancel(&((struct stream *)user->impl)->op);
+    vg_rpc_op_cancel(&((struct stream *)stream->impl)->op);
 }

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/counted.h"
 #include "common/rpc/message.h"
 #include "common/rpc/status.h"
 
@@ -61,13 +62,13 @@ struct exchange {
 
 static void pending_unref(struct pending *pending)
 {
-    if (atomic_fetch_sub(&pending->refs, 1) != 1)
+    if (!vg_rpc_counted_unref(&pending->refs))
         return;
     grpc_slice_unref(pending->payload);
     grpc_byte_buffer_destroy(pending->answer);
     free(pending->bytes);
     (void)pthread_mutex_destroy(&pending->lock);
-    free(pending);
+    vg_rpc_counted_free(pending);
 }
 
 static char *copy_string(char *at, const char *s, const char **out)
@@ -193,7 +194,7 @@ static void pending_arm(struct pending *pending)
 {
     struct vg_rpc_deadlines *deadlines = pending->channel->deadlines;
 
-    atomic_fetch_add(&pending->refs, 1);
+    vg_rpc_counted_ref(&pending->refs);
     atomic_store(&pending->armed, true);
     vg_rpc_deadline_add(deadlines, &pending->deadline, pending->deadline_ns, pending_expired);
 }
@@ -211,13 +212,13 @@ static void exchange_free(struct exchange *exchange)
     grpc_metadata_array_destroy(&exchange->trailing);
     grpc_slice_unref(exchange->text);
     (void)pthread_mutex_destroy(&exchange->op.lock);
-    free(exchange);
+    vg_rpc_counted_free(exchange);
 }
 
 /* NULL when nobody waits any more. Takes over the transport references. */
 static struct exchange *exchange_new(struct vg_rpc_waiting **list, size_t count, bool placed)
 {
-    struct exchange *exchange = vg_xalloc(sizeof *exchange + count * sizeof exchange->members[0]);
+    struct exchange *exchange = vg_xalloc(sizeof *exchange + count * sizeof(struct pending *));
 
     for (size_t i = 0; i < count; i++) {
         struct pending *pending = VG_CONTAINER(list[i], struct pending, waiting);
@@ -287,7 +288,7 @@ static void fill_call(Videogate__V1__BatchCall *out, struct pending *pending,
                       Videogate__V1__BatchMetadata *rows, Videogate__V1__BatchMetadata **row_ptrs)
 {
     videogate__v1__batch_call__init(out);
-    out->method = (char *)(uintptr_t)pending->path; /* protobuf-c only reads it */
+    out->method = (char *)pending->path; /* protobuf-c only reads it */
     if (pending->deadline_ns != VG_NO_DEADLINE) {
         int64_t left = vg_deadline_left_ms(pending->deadline_ns);
 
@@ -299,8 +300,8 @@ static void fill_call(Videogate__V1__BatchCall *out, struct pending *pending,
     out->metadata = row_ptrs;
     for (size_t i = 0; i < pending->metadata_count; i++) {
         videogate__v1__batch_metadata__init(&rows[i]);
-        rows[i].key = (char *)(uintptr_t)pending->metadata[i].key;
-        rows[i].value = (char *)(uintptr_t)pending->metadata[i].value;
+        rows[i].key = (char *)pending->metadata[i].key;
+        rows[i].value = (char *)pending->metadata[i].value;
         row_ptrs[i] = &rows[i];
     }
 }
@@ -507,7 +508,7 @@ static void send_coalesced(struct vg_rpc_channel *channel, struct pending *pendi
 {
     bool watched = pending->deadline_ns != VG_NO_DEADLINE;
 
-    atomic_fetch_add(&pending->refs, 1); /* ours: queued, it may be over before we are done */
+    vg_rpc_counted_ref(&pending->refs); /* ours: queued, it may be over before we are done */
     if (vg_rpc_coalescer_add(&channel->coalescer, &pending->waiting)) {
         send_alone(channel, pending, true);
     } else if (watched) {

@@ -19,6 +19,7 @@
 
 #include "common/clock.h"
 #include "common/rpc/batch.h"
+#include "common/rpc/counted.h"
 #include "common/work_pool.h"
 
 struct outer {
@@ -93,7 +94,7 @@ static void count_run(struct vg_task *task)
 
 static void call__tells_of_a_cancel_once(void **state)
 {
-    struct counted counted = {.task = {count_run}};
+    struct counted counted = {.task = {.run = count_run}};
     struct outer outer;
 
     (void)state;
@@ -110,7 +111,7 @@ static void call__tells_of_a_cancel_once(void **state)
 
 static void call__tells_of_a_cancel_before_the_subscription(void **state)
 {
-    struct counted counted = {.task = {count_run}};
+    struct counted counted = {.task = {.run = count_run}};
     struct outer outer;
 
     (void)state;
@@ -123,7 +124,7 @@ static void call__tells_of_a_cancel_before_the_subscription(void **state)
 
 static void call__gives_the_task_back(void **state)
 {
-    struct counted counted = {.task = {count_run}};
+    struct counted counted = {.task = {.run = count_run}};
     struct outer outer;
 
     (void)state;
@@ -137,7 +138,7 @@ static void call__gives_the_task_back(void **state)
 
 static void call__is_silent_after_its_end(void **state)
 {
-    struct counted counted = {.task = {count_run}};
+    struct counted counted = {.task = {.run = count_run}};
     struct vg_err err = {.kind = VG_ERR_NOT_FOUND};
     struct outer outer;
 
@@ -162,7 +163,7 @@ static void call__cancel_and_subscription_meet_between_threads(void **state)
 {
     (void)state;
     for (int i = 0; i < 500; i++) {
-        struct counted counted = {.task = {count_run}};
+        struct counted counted = {.task = {.run = count_run}};
         struct outer outer;
         pthread_t thread;
 
@@ -215,8 +216,8 @@ struct job {
 
 static void job_unref(struct job *job)
 {
-    if (atomic_fetch_sub(&job->refs, 1) == 1)
-        free(job);
+    if (vg_rpc_counted_unref(&job->refs))
+        vg_rpc_counted_free(job);
 }
 
 static void job_run(struct vg_task *task)
@@ -297,8 +298,8 @@ static ProtobufCMessage *batch_request(size_t count, const char *model, int64_t 
     Videogate__V1__BatchCall **calls = vg_xcalloc(count + 1, sizeof(Videogate__V1__BatchCall *));
     uint8_t payload[64];
 
-    submit.model = (char *)(uintptr_t)model;
-    call.method = (char *)(uintptr_t) "/videogate.v1.ProviderWorkerService/Submit";
+    submit.model = (char *)model;
+    call.method = (char *)"/videogate.v1.ProviderWorkerService/Submit";
     call.timeout_ms = timeout_ms;
     call.payload.data = payload;
     call.payload.len = videogate__v1__submit_request__pack(&submit, payload);

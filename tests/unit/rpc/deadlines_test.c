@@ -57,8 +57,8 @@ static void deadlines__expire_not_before_their_time(void **state)
     memset(entries, 0, sizeof entries);
     for (int i = 0; i < 20; i++) {
         entries[i].expired = &expired;
-        vg_rpc_deadline_add(deadlines, &entries[i].deadline, vg_deadline_in_ms((20 - i) * 5),
-                            on_expire);
+        vg_rpc_deadline_add(deadlines, &entries[i].deadline,
+                            vg_deadline_in_ms(INT64_C(5) * (20 - i)), on_expire);
     }
     await(&expired, 20);
     for (int i = 0; i < 20; i++) {
@@ -122,8 +122,8 @@ static void *worker_run(void *arg)
         struct entry *entry = &worker->entries[i];
 
         entry->expired = &worker->expired;
-        vg_rpc_deadline_add(worker->deadlines, &entry->deadline, vg_now_ns() + i % 3 * 100000,
-                            on_expire);
+        vg_rpc_deadline_add(worker->deadlines, &entry->deadline,
+                            vg_now_ns() + i % 3 * INT64_C(100000), on_expire);
         if (i % 2 == 0 && vg_rpc_deadline_remove(worker->deadlines, &entry->deadline))
             worker->removed++;
     }

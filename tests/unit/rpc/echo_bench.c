@@ -87,9 +87,9 @@ int main(int argc, char **argv)
     (void)printf("coalesce %d, %d in flight: %.0f calls/s, client CPU %.1f us/call, failed %lld\n",
                  (int)coalesce, (int)in_flight, (double)bench.done / took,
                  (double)(cpu_ns() - cpu) / 1e3 / (double)bench.done, (long long)bench.failed);
-    bench.channel = vg_rpc_channel_free(bench.channel);
+    (void)vg_rpc_channel_free(bench.channel);
     vg_loop_join(loop);
-    loop = vg_loop_free(loop);
+    (void)vg_loop_free(loop);
     free(lanes);
     vg_rpc_fini();
     return 0;

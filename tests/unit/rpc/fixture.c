@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/rpc/counted.h"
 #include "common/str.h"
 
 struct held {
@@ -138,7 +139,7 @@ static void do_busy(struct fixture *fixture, struct vg_rpc_call *call)
 static void held_unref(struct held *held)
 {
     if (--held->refs == 0)
-        free(held);
+        vg_rpc_counted_free(held);
 }
 
 static void held_cancelled(struct vg_task *task)
@@ -469,8 +470,8 @@ void submit_init(struct submit *submit, const char *model, const char *prompt)
 {
     *submit = (struct submit){0};
     videogate__v1__submit_request__init(&submit->request);
-    submit->request.model = (char *)(uintptr_t)model;
-    submit->request.prompt = (char *)(uintptr_t)prompt;
+    submit->request.model = (char *)model;
+    submit->request.prompt = (char *)prompt;
     submit->call.service_method = SUBMIT;
     submit->call.request = &submit->request.base;
     submit->call.response_type = &videogate__v1__submit_response__descriptor;

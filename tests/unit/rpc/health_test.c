@@ -32,7 +32,7 @@ static int check(struct fixture *fixture, const char *service)
                                 .response_type =
                                     &grpc__health__v1__health_check_response__descriptor};
 
-    request.service = (char *)(uintptr_t)service;
+    request.service = (char *)service;
     if (vg_rpc_unary_wait(fixture_channel(fixture), &call) != 0)
         return -call.grpc_code;
     int status = (int)((Grpc__Health__V1__HealthCheckResponse *)call.response)->status;
@@ -107,7 +107,7 @@ static void watch_start(struct watch *watch, struct fixture *fixture, const char
     (void)pthread_mutex_init(&watch->lock, NULL);
     (void)pthread_cond_init(&watch->event, NULL);
     grpc__health__v1__health_check_request__init(&watch->request);
-    watch->request.service = (char *)(uintptr_t)service;
+    watch->request.service = (char *)service;
     watch->stream.service_method = "/grpc.health.v1.Health/Watch";
     watch->stream.request = &watch->request.base;
     watch->stream.response_type = &grpc__health__v1__health_check_response__descriptor;

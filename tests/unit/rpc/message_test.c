@@ -12,10 +12,11 @@
 #include <cmocka.h>
 
 #include <google/rpc/status.pb-c.h>
+#include <videogate/v1/edge.pb-c.h>
 #include <videogate/v1/worker.pb-c.h>
 
-#define BAD (char *)(uintptr_t) "\xc3("
-#define GOOD (char *)(uintptr_t) "gr\xc3\xb6n"
+#define BAD (char *)"\xc3("
+#define GOOD (char *)"gr\xc3\xb6n"
 
 static void message__utf8_in_plain_strings(void **state)
 {
@@ -75,6 +76,59 @@ static void message__unpack_is_strict_when_asked(void **state)
                                       false)); /* cut off */
 }
 
+/* `count` empty calls, two bytes each. */
+static bool batch_bounded(size_t count)
+{
+    uint8_t *bytes = calloc(count, 2);
+
+    assert_non_null(bytes);
+    for (size_t i = 0; i < count; i++)
+        bytes[2 * i] = 0x0a;
+    bool bounded =
+        vg_rpc_message_bounded(&videogate__v1__batch_request__descriptor, bytes, 2 * count);
+    free(bytes);
+    return bounded;
+}
+
+static void message__fields_are_bounded(void **state)
+{
+    (void)state;
+    assert_true(batch_bounded(VG_RPC_FIELDS_MAX));
+    assert_false(batch_bounded(VG_RPC_FIELDS_MAX + 1));
+    /* Fields inside a field count as well. */
+    size_t inner = VG_RPC_FIELDS_MAX * 2;
+    uint8_t *bytes = calloc(1, inner + 5);
+    assert_non_null(bytes);
+    bytes[0] = 0x0a;
+    for (size_t i = 0, rest = inner; i < 4; i++, rest >>= 7)
+        bytes[1 + i] = (uint8_t)((rest & 0x7f) | (i < 3 ? 0x80 : 0));
+    for (size_t i = 0; i < inner; i += 2)
+        bytes[5 + i] = 0x10; /* timeout_ms: 0 */
+    assert_false(
+        vg_rpc_message_bounded(&videogate__v1__batch_request__descriptor, bytes, inner + 5));
+    free(bytes);
+}
+
+static void message__malformed_bytes_are_not_bounded(void **state)
+{
+    static const struct {
+        uint8_t bytes[12];
+        size_t len;
+    } rows[] = {
+        {{0x0a}, 1},             /* no length */
+        {{0x0a, 0x05, 0x00}, 3}, /* too short */
+        {{0x0b, 0x0c}, 2},       /* groups */
+        {{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, 12},
+        {{0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, 11},
+        {{0x09, 0x00}, 2}, /* eight bytes wanted */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_false(vg_rpc_message_bounded(&videogate__v1__batch_request__descriptor,
+                                            rows[i].bytes, rows[i].len));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +136,8 @@ int main(void)
         cmocka_unit_test(message__utf8_in_the_set_member_of_a_oneof_alone),
         cmocka_unit_test(message__utf8_in_repeated_messages),
         cmocka_unit_test(message__unpack_is_strict_when_asked),
+        cmocka_unit_test(message__fields_are_bounded),
+        cmocka_unit_test(message__malformed_bytes_are_not_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

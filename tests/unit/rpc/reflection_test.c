@@ -66,7 +66,7 @@ static asked question(int which, const char *text)
 
     request.message_request_case =
         (Grpc__Reflection__V1__ServerReflectionRequest__MessageRequestCase)which;
-    request.list_services = (char *)(uintptr_t)text; /* the strings share the place */
+    request.list_services = (char *)text; /* the strings share the place */
     return request;
 }
 
@@ -88,7 +88,7 @@ static void expect_files(struct fixture *fixture, int which, const char *text,
             if (strcmp(vg_proto_files[i].name, names[count]) == 0)
                 file = &vg_proto_files[i];
         }
-        assert_non_null(file);
+        VG_ASSERT(file != NULL);
         assert_int_equal(got->len, file->size);
         assert_memory_equal(got->data, file->data, file->size);
     }
@@ -172,7 +172,7 @@ static void reflection__speaks_v1alpha(void **state)
     (void)state;
     request.message_request_case =
         GRPC__REFLECTION__V1ALPHA__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES;
-    request.list_services = (char *)(uintptr_t) "";
+    request.list_services = (char *)"";
     session.stream.service_method =
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
     session.stream.request = &request.base;

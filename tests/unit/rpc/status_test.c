@@ -125,9 +125,9 @@ static void status__foreign_reasons_are_not_taken_for_ours(void **state)
     struct vg_err back;
 
     (void)state;
-    info.reason = (char *)(uintptr_t) "RATE_LIMITED";
-    info.domain = (char *)(uintptr_t) "googleapis.com";
-    any.type_url = (char *)(uintptr_t) "type.googleapis.com/google.rpc.ErrorInfo";
+    info.reason = (char *)"RATE_LIMITED";
+    info.domain = (char *)"googleapis.com";
+    any.type_url = (char *)"type.googleapis.com/google.rpc.ErrorInfo";
     any.value.data = value;
     any.value.len = protobuf_c_message_pack(&info.base, value);
     status.details = details;

@@ -42,7 +42,7 @@ static void reader_start(struct reader *reader, struct fixture *fixture, const c
     (void)pthread_mutex_init(&reader->lock, NULL);
     (void)pthread_cond_init(&reader->event, NULL);
     videogate__v1__fetch_request__init(&reader->request);
-    reader->request.upstream_id = (char *)(uintptr_t)count;
+    reader->request.upstream_id = (char *)count;
     reader->request.poll_state.data = calloc(1, bytes + 1);
     reader->request.poll_state.len = bytes;
     reader->stream.service_method = FETCH;
