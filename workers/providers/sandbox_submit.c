@@ -182,8 +182,12 @@ static void take_pictures(struct vg_task *task)
 
 static uint64_t generation_hash(const char *token)
 {
-    const char *colon = strrchr(token, ':');
-    size_t len = colon ? (size_t)(colon - token) : strlen(token);
+    /* "gen12-3" and "gen12:3" are the third attempt of gen12. */
+    size_t len = strlen(token);
+    size_t cut = len;
+    while (cut > 0 && token[cut - 1] != '-' && token[cut - 1] != ':')
+        cut--;
+    len = cut > 0 ? cut : len;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < len; i++)
         hash = (hash ^ (uint8_t)token[i]) * UINT64_C(0x100000001b3);

@@ -416,6 +416,11 @@ static void sandbox__flaky_refuses_once_per_generation(void **state)
     accept_job(self, "sandbox-flaky", "gen_a:2", id);
     wait_finished(self, id);
     assert_int_equal(logged(), 1);
+    response = submit(self, "sandbox-flaky", "gen3-1");
+    assert_int_equal(response->outcome_case, VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_ERROR);
+    videogate__v1__submit_response__free_unpacked(response, NULL);
+    accept_job(self, "sandbox-flaky", "gen3-2", id);
+    wait_finished(self, id);
     provider->stop(self);
 }
 
