@@ -82,7 +82,7 @@ def test_kill_rounds(own_stack):
     assert set(counts.values()) == {1}, {t: c for t, c in counts.items() if c > 1}
     generations = {}
     for token in counts:
-        generations.setdefault(token.split(":")[0], []).append(token)
+        generations.setdefault(token.rsplit("-", 1)[0], []).append(token)
     assert all(len(tokens) == 1 for tokens in generations.values()), [t for t in generations.values() if len(t) > 1]
     # Terminal never changes, and every callback came with one body.
     time.sleep(1)

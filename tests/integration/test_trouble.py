@@ -21,6 +21,11 @@ def ready(stack):
         return 0
 
 
+def stop_postgres(stack):
+    stack.kill("postgres", signal.SIGQUIT)
+    wait_for(lambda: not stack.alive("postgres"), "PostgreSQL to end")
+
+
 def service_ready(stack):
     done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{stack.port(3)}/readyz"],
                           capture_output=True, text=True)
@@ -29,9 +34,7 @@ def service_ready(stack):
 
 def test_postgres_away_and_back(own_stack):
     before = own_stack.create(model="sandbox-slow")
-    os.kill(own_stack.pid("postgres"), signal.SIGSTOP)
-    os.kill(own_stack.pid("postgres"), signal.SIGCONT)
-    own_stack.kill("postgres", signal.SIGQUIT)
+    stop_postgres(own_stack)
     pids = {name: own_stack.pid(name) for name in ("service", "bridge")}
     wait_for(lambda: service_ready(own_stack) == "503", "readiness to go")
     answer = own_stack.http("POST", "/v1/videos", {"prompt": "x", "model": "sandbox-instant", "size": "160x90", "seconds": 1})
@@ -47,7 +50,7 @@ def test_postgres_away_and_back(own_stack):
 def test_postgres_away_at_start(own_stack):
     own_stack.kill("service", signal.SIGTERM)
     wait_for(lambda: not own_stack.alive("service"), "the service to stop")
-    own_stack.kill("postgres", signal.SIGQUIT)
+    stop_postgres(own_stack)
     env = {**os.environ, **dict(line.split("=", 1) for line in (own_stack.folder / "secrets").read_text().split()),
            "VIDEOGATE_DATABASE_URL": own_stack.env["DATABASE_URL"], "VIDEOGATE_STACK_DIR": str(own_stack.folder)}
     base = own_stack.base
