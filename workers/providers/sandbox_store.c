@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -330,13 +331,28 @@ static void forget_old(struct vg_sandbox_store *self)
     }
 }
 
+/* Whether the journal's name still stands for the file that is written. */
+static bool journal_in_place(const struct vg_sandbox_store *self)
+{
+    char path[VG_SANDBOX_PATH_SIZE];
+    struct stat named;
+    struct stat open;
+    vg_sandbox_path(path, self->dir, ".", VG_SANDBOX_JOURNAL);
+    return stat(path, &named) == 0 && fstat(self->journal.fd, &open) == 0 &&
+           named.st_ino == open.st_ino;
+}
+
 static void compact_if_grown(struct vg_sandbox_store *self)
 {
     off_t limit =
         self->compacted_size * 4 > COMPACT_LEAST ? self->compacted_size * 4 : COMPACT_LEAST;
     struct vg_err err;
-    if (self->journal.size > limit && vg_sandbox_compact(self, &err))
-        self->compacted_size = self->journal.size; /* the old one stays; later again */
+    if (self->journal.size <= limit || !vg_sandbox_compact(self, &err))
+        return;
+    self->compacted_size = self->journal.size; /* the old one stays; later again */
+    /* Renamed, but not known to be durable: what is appended now might be lost. */
+    if (!journal_in_place(self))
+        self->broken = true;
 }
 
 static void flush(struct vg_task *task)

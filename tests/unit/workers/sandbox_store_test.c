@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -406,6 +407,59 @@ static void store__many_jobs(void **state)
     assert_int_equal(count_lines("submissions.log"), WRITES);
 }
 
+static off_t size_of(const char *name)
+{
+    char path[VG_SANDBOX_PATH_SIZE];
+    struct stat st;
+    vg_sandbox_path(path, dir, ".", name);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* Ended jobs lose their prompts: past 64 MiB the journal is written anew, and nothing is missing
+ * afterwards. */
+static void store__grown_journal_is_written_anew(void **state)
+{
+    enum { JOBS = 560, PROMPT = 120000 };
+    (void)state;
+    struct vg_sandbox_store *store = open_store(DAY_MS);
+    bool shrunk = false;
+    off_t before = 0;
+    for (int i = 0; i < JOBS; i++) {
+        char token[32];
+        (void)snprintf(token, sizeof(token), "gen_%d:1", i);
+        struct waiter waiter = {.write = {.job = new_job(token)}};
+        free(waiter.write.job->prompt);
+        waiter.write.job->prompt = vg_xalloc(PROMPT + 1);
+        memset(waiter.write.job->prompt, 'x', PROMPT);
+        begin(store, &waiter);
+        wait_for(&waiter);
+        assert_true(waiter.write.ok);
+        assert_true(end(store, waiter.write.job->id, VG_SANDBOX_FINISHED));
+        vg_sandbox_store_shed(store, waiter.write.job);
+        vg_sandbox_store_unref(store, waiter.write.job);
+        off_t size = size_of("jobs.jsonl");
+        shrunk = shrunk || size < before;
+        before = size;
+    }
+    assert_true(shrunk);
+    assert_true(vg_sandbox_store_sound(store));
+    vg_sandbox_store_close(store);
+    store = open_store(DAY_MS);
+    for (int i = 0; i < JOBS; i++) {
+        char token[32];
+        struct vg_sandbox_view view;
+        (void)snprintf(token, sizeof(token), "gen_%d:1", i);
+        struct vg_sandbox_job *job = vg_sandbox_store_find_token(store, token);
+        assert_non_null(job);
+        vg_sandbox_store_view(store, job, &view);
+        assert_int_equal(view.state, VG_SANDBOX_FINISHED);
+        vg_sandbox_store_unref(store, job);
+    }
+    vg_sandbox_store_close(store);
+    assert_int_equal(count_lines("submissions.log"), JOBS);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -441,6 +495,7 @@ int main(void)
         CASE(store__is_one_process_at_a_time),
         CASE(store__failed_write_leaves_nothing),
         CASE(store__many_jobs),
+        CASE(store__grown_journal_is_written_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
