@@ -11,7 +11,7 @@ import time
 from vg import TERMINAL, wait_for
 
 STACK_ENV = {"VIDEOGATE_LEASE": "4s", "VIDEOGATE_SANDBOX_SLOW": "3s", "VIDEOGATE_RECEIVER_SECRET": "kill-secret",
-             "VIDEOGATE_WEBHOOK_SCHEDULE": "0s," + ",".join(["1s"] * 40)}
+             "VIDEOGATE_WEBHOOK_SCHEDULE": "0s," + ",".join(["2s"] * 31)}
 ROUNDS = int(os.environ.get("VG_KILL_ROUNDS", "12"))
 SEED = int(os.environ.get("VG_KILL_SEED", "0")) or random.randrange(1 << 30)
 MODELS = ("sandbox", "sandbox-instant", "sandbox-slow", "sandbox-ambiguous", "sandbox-truncated", "sandbox-flaky", "sandbox-fail")
