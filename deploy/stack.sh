@@ -59,15 +59,14 @@ processes=(postgres receiver worker webhook service bridge)
 pid_of() { cat "$dir/pids/$1.pid" 2>/dev/null || true; }
 
 # A pid file may outlive its process and the number be taken by another: the environment tells (PostgreSQL writes its
-# title over its own).
+# title over its own). A zombie has neither environment nor exe left; it does not run.
 running() {
   local pid
   pid=$(pid_of "$1")
   [ -n "$pid" ] && [ -d "/proc/$pid" ] || return 1
   if [ "$1" = postgres ]; then
-    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = postgres ]
+    [ "$(readlink "/proc/$pid/exe")" = "$pgbin/postgres" ]
   else
-    # A zombie has no environment left; it does not run.
     { tr '\0' '\n' <"/proc/$pid/environ" | grep -qx "VIDEOGATE_STACK_DIR=$dir"; } 2>/dev/null
   fi
 }
