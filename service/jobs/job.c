@@ -225,12 +225,14 @@ static void change_retry(struct vg_timer *timer)
 static void log_change(const struct vg_job *job)
 {
     const struct vg_generation_change *c = &job->change;
-    bool same = c->from == c->to;
-    vg_log(same ? VG_LOG_DEBUG : VG_LOG_INFO, "generation", VG_I("generation", job->row.id),
+    /* A poll that found nothing new is no news; a store without room is. */
+    bool quiet = c->from == c->to && job->because != VG_EV_STORE_FAILED;
+    vg_log(quiet ? VG_LOG_DEBUG : VG_LOG_INFO, "generation", VG_I("generation", job->row.id),
            VG_S("video", job->row.video_id), VG_I("index", job->row.index),
            VG_S("provider", c->provider), VG_S("from", vg_generation_state_name(c->from)),
            VG_S("to", vg_generation_state_name(c->to)), VG_I("attempt", c->attempts),
            VG_S("because", vg_fsm_event_name(job->because)), VG_S("class", job->because_class),
+           VG_S("reason", job->because == VG_EV_STORE_FAILED ? c->reason : ""),
            VG_S("code", c->error_code), VG_I("due_ms", c->due_ms),
            VG_S("rescued", job->row.rescued ? "yes" : "no"));
 }

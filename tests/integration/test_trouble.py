@@ -177,7 +177,7 @@ def test_full_disk(tmp_path):
         filler.write_bytes(b"x" * ((1 << 20) - 16384))
         with Stack(tmp_path, STACK_ENV) as stack:
             made = stack.create(model="sandbox", size="320x180", seconds=2)
-            wait_for(lambda: "space" in stack.log("service").lower(), "the service to say that the disk is full")
+            wait_for(lambda: "STORAGE_FULL" in stack.log("service"), "the service to say that the disk is full")
             assert stack.get(made["id"])["status"] == "in_progress"
             filler.unlink()
             assert stack.wait(made["id"])["status"] == "completed"
