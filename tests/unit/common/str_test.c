@@ -30,8 +30,8 @@ static void utf8__accepts_each_border(void **state)
         "\xf0\x90\x80\x80",
         "\xf4\x8f\xbf\xbf",
         "12345678\xe2\x82\xac",
-        "1234567\xe2\x82\xac"
-        "89abcdef",
+        ("1234567\xe2\x82\xac"
+         "89abcdef"),
     };
     for (size_t i = 0; i < VG_COUNT(good); i++)
         assert_true(vg_utf8_valid(good[i], strlen(good[i])));
