@@ -250,7 +250,7 @@ static inline int fake_start(struct fake *f, const char *listen)
     VG_ASSERT(vg_work_pool_start(&f->pool, "fake", 2, &err) == 0);
     if (vg_rpc_server_start(&f->server, &options, &err) != 0) {
         (void)fprintf(stderr, "%s\n", vg_err_text(&err));
-        VG_ASSERT(!"the fake service starts");
+        VG_ASSERT(false && "the fake service starts");
     }
     return vg_rpc_server_port(f->server);
 }
