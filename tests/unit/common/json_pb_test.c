@@ -141,7 +141,8 @@ static void json_pb__null_and_hidden_count_as_absent(void **state)
     assert_int_equal(f.request.opt_request_id_case, 0);
     assert_false(f.request.no_fallback);
     assert_null(f.request.image);
-    assert_int_equal(read_request("{\"input_reference\":[]}"), 0);
+    expect_error("{\"input_reference\":[]}", "input_reference",
+                 "input_reference: needs at least one item");
     assert_int_equal(f.request.n_input_reference, 0);
 }
 
