@@ -30,7 +30,8 @@
     X(DELIVERY_BODY, "delivery_body")                                                              \
     X(DELIVERY_RESULT, "delivery_result")                                                          \
     X(DELIVERY_LIST, "delivery_list")                                                              \
-    X(DELIVERY_REDELIVER, "delivery_redeliver")
+    X(DELIVERY_REDELIVER, "delivery_redeliver")                                                    \
+    X(META_IDENTITY, "meta_identity")
 
 #define VG_DB_KIND_ENUM(name, text) VG_DB_##name,
 enum vg_db_kind_id { VG_DB_KINDS(VG_DB_KIND_ENUM) VG_DB_KIND_MAX };

@@ -13,6 +13,7 @@
 #include "common/mem.h"
 #include "common/monitor.h"
 #include "service/app_priv.h"
+#include "service/binding.h"
 #include "service/janitor.h"
 #include "service/service_priv.h"
 #include "service/watch.h"
@@ -43,6 +44,7 @@ struct vg_app {
     struct vg_auth *auth;
     struct vg_media *media;
     struct vg_hub *hub;
+    struct vg_binding *binding;
     struct vg_janitor *janitor;
     struct vg_rpc_server *server;
     struct vg_monitor *monitor;
@@ -101,6 +103,14 @@ static void video_translate(void *ctx, const struct vg_video *video, Videogate__
     vg_translate_video(video, app->setup.public_url, vg_wall_ms() / 1000, arena, out);
 }
 
+/* Work is claimed only into the right folder. */
+static void bound(void *ctx)
+{
+    struct vg_app *app = ctx;
+
+    vg_jobs_start(app->jobs, app->db);
+}
+
 static bool ready(void *ctx, char *why, size_t why_size)
 {
     struct vg_app *app = ctx;
@@ -109,7 +119,8 @@ static bool ready(void *ctx, char *why, size_t why_size)
         (void)snprintf(why, why_size, "stopping");
         return false;
     }
-    return vg_db_ready(app->db, why, why_size) && vg_jobs_ready(app->jobs, why, why_size);
+    return vg_db_ready(app->db, why, why_size) && vg_binding_holds(app->binding, why, why_size) &&
+           vg_jobs_ready(app->jobs, why, why_size);
 }
 
 /* --- start --- */
@@ -183,6 +194,12 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     const struct vg_janitor_options janitor = {.service = &app->service,
                                                .interval_ms = app->config.janitor_interval_ms,
                                                .orphan_age_s = app->config.orphan_age_ms / 1000};
+    const struct vg_binding_options binding = {.db = app->db,
+                                               .blobs = app->blobs,
+                                               .loop = app->loop,
+                                               .pool = vg_work_pool_executor(app->pool),
+                                               .bound = bound,
+                                               .ctx = app};
     struct vg_service *s = &app->service;
 
     app->auth = vg_auth_new(&auth);
@@ -211,6 +228,7 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
     s->public_url = app->setup.public_url;
     s->hub = app->hub = vg_hub_new(s);
+    s->binding = app->binding = vg_binding_new(&binding);
     app->janitor = vg_janitor_new(&janitor);
     return 0;
 }
@@ -262,7 +280,7 @@ int vg_app_start(void *ctx, struct vg_err *err)
             stop_parts(app);
             return -1;
         }
-    vg_jobs_start(app->jobs, app->db);
+    vg_binding_start(app->binding);
     vg_janitor_start(app->janitor);
     vg_log(VG_LOG_INFO, "serving", VG_S("listen", app->config.listen),
            VG_I("port", vg_rpc_server_port(app->server)), VG_S("monitor", app->config.monitor));
@@ -271,18 +289,6 @@ int vg_app_start(void *ctx, struct vg_err *err)
 
 /* --- stop --- */
 
-void vg_app_drain(void *ctx, int64_t deadline_ns)
-{
-    struct vg_app *app = ctx;
-
-    atomic_store(&app->draining, true);
-    vg_log(VG_LOG_INFO, "draining", VG_I("in_flight", atomic_load(&app->service.in_flight)));
-    vg_janitor_close(app->janitor);
-    vg_hub_close(app->hub); /* watchers would keep the server from draining */
-    vg_rpc_server_drain(app->server, deadline_ns);
-    vg_jobs_drain(app->jobs, deadline_ns);
-}
-
 static void pause_a_moment(void)
 {
     const struct timespec ms = {.tv_nsec = 2 * VG_NS_PER_MS};
@@ -290,11 +296,27 @@ static void pause_a_moment(void)
     (void)nanosleep(&ms, NULL);
 }
 
-/* Requests and the janitor end by themselves: their database operations have deadlines, the rest is
- * cancelled. */
+void vg_app_drain(void *ctx, int64_t deadline_ns)
+{
+    struct vg_app *app = ctx;
+
+    atomic_store(&app->draining, true);
+    vg_log(VG_LOG_INFO, "draining", VG_I("in_flight", atomic_load(&app->service.in_flight)));
+    vg_janitor_close(app->janitor);
+    vg_binding_close(app->binding);
+    vg_hub_close(app->hub); /* watchers would keep the server from draining */
+    vg_rpc_server_drain(app->server, deadline_ns);
+    while (!vg_binding_closed(app->binding)) /* from here on nobody starts the jobs */
+        pause_a_moment();
+    vg_jobs_drain(app->jobs, deadline_ns);
+}
+
+/* Requests, janitor and binding end by themselves: their database operations have deadlines, the
+ * rest is cancelled. */
 static void wait_idle(struct vg_app *app)
 {
-    while (atomic_load(&app->service.in_flight) > 0 || !vg_janitor_idle(app->janitor))
+    while (atomic_load(&app->service.in_flight) > 0 || !vg_janitor_idle(app->janitor) ||
+           !vg_binding_idle(app->binding))
         pause_a_moment();
 }
 
@@ -318,6 +340,7 @@ static void stop_parts(struct vg_app *app)
     if (app->loop)
         app->loop = vg_loop_free(app->loop);
     app->janitor = vg_janitor_free(app->janitor);
+    app->binding = vg_binding_free(app->binding);
     app->hub = vg_hub_free(app->hub);
     app->auth = vg_auth_free(app->auth);
     app->blobs = vg_blob_store_close(app->blobs);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/blob.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,21 +9,12 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/id.h"
 #include "common/mem.h"
 #include "common/str.h"
-
-#define FAN_DIGITS 3
-#define NAME_MAX_LEN 90
-
-struct vg_blob_store {
-    int root;
-    int tmp;
-    struct vg_blob_options options; /* `dir` is not used after open */
-};
+#include "service/blob_priv.h"
 
 struct vg_blob_writer {
     struct vg_blob_store *store; /* borrowed */
@@ -42,22 +31,14 @@ struct vg_blob_reader {
     int64_t size;
 };
 
-/* A key taken apart. */
-struct place {
-    char dir[24];  /* "outputs/abc" */
-    char kind[12]; /* "outputs" */
-    char name[NAME_MAX_LEN + 1];
-};
-
-/* The one mapping from errno: out of space is the operator's to mend, the rest is ours. */
-static int disk_error(struct vg_err *err, const char *what, int error)
+int vg_blob_disk_error(struct vg_err *err, const char *what, int error)
 {
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
         return vg_err_set(err, VG_ERR_STORAGE_FULL, NULL);
     return vg_err_set(err, VG_ERR_INTERNAL, "blob store: %s: %s", what, strerror(error));
 }
 
-static int fsync_fd(int fd)
+int vg_blob_fsync(int fd)
 {
     int rc;
 
@@ -67,78 +48,13 @@ static int fsync_fd(int fd)
     return rc;
 }
 
-/* --- keys --- */
-
-static bool name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
-}
-
-static bool key_parse(const char *key, struct place *out)
-{
-    static const char *const kinds[] = {"inputs/", "outputs/"};
-    size_t kind = 0;
-
-    while (kind < VG_COUNT(kinds) && strncmp(key, kinds[kind], strlen(kinds[kind])) != 0)
-        kind++;
-    if (kind == VG_COUNT(kinds))
-        return false;
-    size_t at = strlen(kinds[kind]);
-    const char *fan = key + at;
-    for (size_t i = 0; i < FAN_DIGITS; i++)
-        if (!isxdigit((unsigned char)fan[i]) || isupper((unsigned char)fan[i]))
-            return false;
-    if (fan[FAN_DIGITS] != '/')
-        return false;
-    const char *name = fan + FAN_DIGITS + 1;
-    size_t len = strlen(name);
-    if (len == 0 || len > NAME_MAX_LEN || name[0] == '.')
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!name_char(name[i]))
-            return false;
-    (void)snprintf(out->kind, sizeof(out->kind), "%.*s", (int)(at - 1), key);
-    (void)snprintf(out->dir, sizeof(out->dir), "%.*s", (int)(at + FAN_DIGITS), key);
-    (void)vg_strcpy(out->name, sizeof(out->name), name);
-    return true;
-}
-
-bool vg_blob_key_valid(const char *key)
-{
-    struct place place;
-
-    return strlen(key) < VG_BLOB_KEY_SIZE && key_parse(key, &place);
-}
-
-/* The last digits of a UUIDv7 are random: they spread files evenly. */
-static const char *fan_of(const char *video_id)
-{
-    size_t len = strlen(video_id);
-
-    VG_ASSERT(len > FAN_DIGITS && len < VG_ID_SIZE);
-    return video_id + len - FAN_DIGITS;
-}
-
-void vg_blob_output_key(char out[VG_BLOB_KEY_SIZE], const char *video_id, int32_t index,
-                        int64_t serial)
-{
-    (void)snprintf(out, VG_BLOB_KEY_SIZE, "outputs/%s/%s.%d.%lld", fan_of(video_id), video_id,
-                   (int)index, (long long)serial);
-}
-
-void vg_blob_input_key(char out[VG_BLOB_KEY_SIZE], const char *video_id, int32_t position)
-{
-    (void)snprintf(out, VG_BLOB_KEY_SIZE, "inputs/%s/%s.i%d", fan_of(video_id), video_id,
-                   (int)position);
-}
-
 /* --- store --- */
 
 static int ensure_dir(int at, const char *name, struct vg_err *err)
 {
     if (mkdirat(at, name, 0750) == 0)
-        return fsync_fd(at) < 0 ? disk_error(err, "fsync folder", errno) : 0;
-    return errno == EEXIST ? 0 : disk_error(err, "mkdir", errno);
+        return vg_blob_fsync(at) < 0 ? vg_blob_disk_error(err, "fsync folder", errno) : 0;
+    return errno == EEXIST ? 0 : vg_blob_disk_error(err, "mkdir", errno);
 }
 
 int vg_blob_store_open(struct vg_blob_store **out, const struct vg_blob_options *options,
@@ -151,13 +67,13 @@ int vg_blob_store_open(struct vg_blob_store **out, const struct vg_blob_options 
     store->options.dir = NULL;
     store->tmp = -1;
     if (mkdir(options->dir, 0750) < 0 && errno != EEXIST) {
-        (void)disk_error(err, "mkdir", errno);
+        (void)vg_blob_disk_error(err, "mkdir", errno);
         free(store);
         return -1;
     }
     store->root = open(options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->root < 0) {
-        (void)disk_error(err, "open folder", errno);
+        (void)vg_blob_disk_error(err, "open folder", errno);
         free(store);
         return -1;
     }
@@ -166,11 +82,11 @@ int vg_blob_store_open(struct vg_blob_store **out, const struct vg_blob_options 
             goto fail;
     store->tmp = openat(store->root, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->tmp < 0) {
-        (void)disk_error(err, "open folder", errno);
+        (void)vg_blob_disk_error(err, "open folder", errno);
         goto fail;
     }
     if (faccessat(store->root, "tmp", W_OK, 0) < 0) {
-        (void)disk_error(err, "the folder is not writable", errno);
+        (void)vg_blob_disk_error(err, "the folder is not writable", errno);
         goto fail;
     }
     (void)vg_blob_sweep(store);
@@ -192,59 +108,6 @@ struct vg_blob_store *vg_blob_store_close(struct vg_blob_store *store)
     return NULL;
 }
 
-/* Opens a folder for reading its entries; the caller owns the DIR. */
-static DIR *open_dir(int at, const char *name)
-{
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!dir && fd >= 0)
-        (void)close(fd);
-    return dir;
-}
-
-/* By ctime: a fresh hard link to an old file counts as young. */
-static bool older_than_ms(const struct stat *st, int64_t ms)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    int64_t age = (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000 +
-                  (int64_t)(now.tv_nsec - st->st_ctim.tv_nsec) / 1000000;
-    return age >= ms;
-}
-
-/* A file that can be locked has no live writer; its age covers the moment between open and flock.
- */
-static bool sweep_one(struct vg_blob_store *store, const char *name)
-{
-    struct stat st;
-    bool removed = false;
-    int fd = openat(store->tmp, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd < 0)
-        return false;
-    if (fstat(fd, &st) == 0 && older_than_ms(&st, store->options.stale_ms) &&
-        flock(fd, LOCK_EX | LOCK_NB) == 0)
-        removed = unlinkat(store->tmp, name, 0) == 0;
-    (void)close(fd);
-    return removed;
-}
-
-size_t vg_blob_sweep(struct vg_blob_store *store)
-{
-    size_t removed = 0;
-    DIR *dir = open_dir(store->root, "tmp");
-
-    if (!dir)
-        return 0;
-    for (struct dirent *e = readdir(dir); e; e = readdir(dir))
-        if (e->d_name[0] != '.' && sweep_one(store, e->d_name))
-            removed++;
-    (void)closedir(dir);
-    return removed;
-}
-
 /* --- writing --- */
 
 static int check_reserve(struct vg_blob_store *store, struct vg_err *err)
@@ -254,7 +117,7 @@ static int check_reserve(struct vg_blob_store *store, struct vg_err *err)
     if (store->options.reserve_bytes <= 0)
         return 0;
     if (fstatvfs(store->tmp, &vfs) < 0)
-        return disk_error(err, "statvfs", errno);
+        return vg_blob_disk_error(err, "statvfs", errno);
     uint64_t block = vfs.f_frsize ? vfs.f_frsize : vfs.f_bsize;
     if ((uint64_t)vfs.f_bavail < (uint64_t)store->options.reserve_bytes / block + 1)
         return vg_err_set(err, VG_ERR_STORAGE_FULL, NULL);
@@ -276,11 +139,11 @@ int vg_blob_create(struct vg_blob_store *store, const char *key, struct vg_blob_
     if (w->fd < 0) {
         int error = errno;
         free(w);
-        return disk_error(err, "create", error);
+        return vg_blob_disk_error(err, "create", error);
     }
     w->sha = vg_sha256_new();
     if (flock(w->fd, LOCK_EX | LOCK_NB) < 0) {
-        (void)disk_error(err, "flock", errno);
+        (void)vg_blob_disk_error(err, "flock", errno);
         (void)vg_blob_abort(w);
         return -1;
     }
@@ -301,7 +164,7 @@ int vg_blob_append(struct vg_blob_writer *writer, const void *data, size_t len, 
             continue;
         if (n < 0) {
             writer->failed = true;
-            return disk_error(err, "write", errno);
+            return vg_blob_disk_error(err, "write", errno);
         }
         at += n;
         left -= (size_t)n;
@@ -317,7 +180,7 @@ int64_t vg_blob_written(const struct vg_blob_writer *writer)
 }
 
 /* Opens the key's folder, making it when missing; -1 with err. */
-static int open_place(struct vg_blob_store *store, const struct place *place, bool make,
+static int open_place(struct vg_blob_store *store, const struct vg_blob_place *place, bool make,
                       struct vg_err *err)
 {
     int fd = openat(store->root, place->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -325,7 +188,7 @@ static int open_place(struct vg_blob_store *store, const struct place *place, bo
     if (fd < 0 && errno == ENOENT && make) {
         int kind = openat(store->root, place->kind, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (kind < 0)
-            return disk_error(err, "open folder", errno);
+            return vg_blob_disk_error(err, "open folder", errno);
         int rc = ensure_dir(kind, place->dir + strlen(place->kind) + 1, err);
         (void)close(kind);
         if (rc < 0)
@@ -334,25 +197,25 @@ static int open_place(struct vg_blob_store *store, const struct place *place, bo
     }
     if (fd < 0 && errno == ENOENT)
         return vg_err_set(err, VG_ERR_NOT_FOUND, NULL);
-    return fd < 0 ? disk_error(err, "open folder", errno) : fd;
+    return fd < 0 ? vg_blob_disk_error(err, "open folder", errno) : fd;
 }
 
 /* Moves a finished temporary file to its key and makes the move durable. */
 static int publish(struct vg_blob_store *store, const char *tmp_name, const char *key,
                    struct vg_err *err)
 {
-    struct place place;
+    struct vg_blob_place place;
 
-    if (!key_parse(key, &place))
+    if (!vg_blob_place(key, &place))
         return vg_err_set(err, VG_ERR_INVALID_REQUEST, "blob store: bad key");
     int dir = open_place(store, &place, true, err);
     if (dir < 0)
         return -1;
     int rc = 0;
     if (renameat(store->tmp, tmp_name, dir, place.name) < 0)
-        rc = disk_error(err, "rename", errno);
-    else if (fsync_fd(dir) < 0)
-        rc = disk_error(err, "fsync folder", errno);
+        rc = vg_blob_disk_error(err, "rename", errno);
+    else if (vg_blob_fsync(dir) < 0)
+        rc = vg_blob_disk_error(err, "fsync folder", errno);
     (void)close(dir);
     return rc;
 }
@@ -381,8 +244,8 @@ int vg_blob_commit(struct vg_blob_writer *writer, int64_t expected_bytes,
     vg_sha256_hex(writer->sha, info.sha256);
     if (check_expected(&info, expected_bytes, expected_sha256, err) < 0)
         goto out;
-    if (fsync_fd(writer->fd) < 0) {
-        (void)disk_error(err, "fsync", errno);
+    if (vg_blob_fsync(writer->fd) < 0) {
+        (void)vg_blob_disk_error(err, "fsync", errno);
         goto out;
     }
     rc = publish(writer->store, writer->tmp_name, writer->key, err);
@@ -452,10 +315,10 @@ static int copy_blob(struct vg_blob_store *store, const char *from, const char *
 
 int vg_blob_link(struct vg_blob_store *store, const char *from, const char *to, struct vg_err *err)
 {
-    struct place place;
+    struct vg_blob_place place;
     char tmp_name[VG_ID_SIZE];
 
-    if (!vg_blob_key_valid(from) || !vg_blob_key_valid(to) || !key_parse(from, &place))
+    if (!vg_blob_key_valid(from) || !vg_blob_key_valid(to) || !vg_blob_place(from, &place))
         return vg_err_set(err, VG_ERR_INVALID_REQUEST, "blob store: bad key");
     int dir = open_place(store, &place, false, err);
     if (dir < 0)
@@ -474,7 +337,7 @@ int vg_blob_link(struct vg_blob_store *store, const char *from, const char *to, 
         return vg_err_set(err, VG_ERR_NOT_FOUND, NULL);
     if (error == EXDEV || error == EMLINK || error == EPERM || error == EOPNOTSUPP)
         return copy_blob(store, from, to, err);
-    return disk_error(err, "link", error);
+    return vg_blob_disk_error(err, "link", error);
 }
 
 /* --- reading --- */
@@ -490,7 +353,7 @@ int vg_blob_open(struct vg_blob_store *store, const char *key, struct vg_blob_re
     if (fd < 0 && errno == ENOENT)
         return vg_err_set(err, VG_ERR_NOT_FOUND, NULL);
     if (fd < 0)
-        return disk_error(err, "open", errno);
+        return vg_blob_disk_error(err, "open", errno);
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         (void)close(fd);
         return vg_err_set(err, VG_ERR_INTERNAL, "blob store: not a file");
@@ -517,7 +380,7 @@ int vg_blob_read(struct vg_blob_reader *reader, int64_t offset, void *buf, size_
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return disk_error(err, "read", errno);
+            return vg_blob_disk_error(err, "read", errno);
         if (n == 0)
             break;
         got += (size_t)n;
@@ -565,47 +428,6 @@ int vg_blob_remove(struct vg_blob_store *store, const char *key, struct vg_err *
     if (!vg_blob_key_valid(key))
         return vg_err_set(err, VG_ERR_INVALID_REQUEST, "blob store: bad key");
     if (unlinkat(store->root, key, 0) < 0 && errno != ENOENT)
-        return disk_error(err, "unlink", errno);
+        return vg_blob_disk_error(err, "unlink", errno);
     return 0;
-}
-
-/* One fan-out folder; false ends the walk. */
-static bool walk_fan(struct vg_blob_store *store, const char *fan, int64_t age_ms,
-                     vg_blob_each_f *each, void *ctx)
-{
-    bool go = true;
-    DIR *dir = open_dir(store->root, fan);
-
-    if (!dir)
-        return true;
-    for (struct dirent *e = readdir(dir); go && e; e = readdir(dir)) {
-        char key[VG_BLOB_KEY_SIZE];
-        char video_id[VG_ID_SIZE];
-        struct stat st;
-        size_t id_len = strcspn(e->d_name, ".");
-        if (!vg_id_valid(e->d_name, id_len, "video") || strlen(e->d_name) > NAME_MAX_LEN)
-            continue;
-        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-            !older_than_ms(&st, age_ms))
-            continue;
-        (void)snprintf(key, sizeof(key), "%.16s/%.*s", fan, NAME_MAX_LEN, e->d_name);
-        (void)snprintf(video_id, sizeof(video_id), "%.*s", (int)id_len, e->d_name);
-        go = each(ctx, key, video_id);
-    }
-    (void)closedir(dir);
-    return go;
-}
-
-void vg_blob_each(struct vg_blob_store *store, unsigned slice, int64_t age_s, vg_blob_each_f *each,
-                  void *ctx)
-{
-    static const char *const kinds[] = {"inputs", "outputs"};
-    bool go = true;
-
-    for (size_t k = 0; go && k < VG_COUNT(kinds); k++)
-        for (unsigned low = 0; go && low < 16; low++) {
-            char fan[24];
-            (void)snprintf(fan, sizeof(fan), "%s/%02x%x", kinds[k], slice & 0xffu, low);
-            go = walk_fan(store, fan, age_s * 1000, each, ctx);
-        }
 }

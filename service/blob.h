@@ -38,6 +38,10 @@ VG_MUSTCHECK int vg_blob_store_open(struct vg_blob_store **out,
 struct vg_blob_store *vg_blob_store_close(struct vg_blob_store *store);
 /* Removes temporary files of dead writers; returns how many. Done by open as well. */
 size_t vg_blob_sweep(struct vg_blob_store *store);
+/* Whether the folder's file `identity` says `identity` (1 to 64 characters); a folder without that
+ * file is given it, once, whoever else tries at the same time. */
+VG_MUSTCHECK int vg_blob_bind(struct vg_blob_store *store, const char *identity, bool *out_ours,
+                              struct vg_err *err);
 
 /* Keys. `serial` tells apart the tries to store one output (use lease_seq), so that a stale writer
  * never touches the file of its successor. */

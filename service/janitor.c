@@ -6,11 +6,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "service/binding.h"
 #include "service/service_priv.h"
 
 #define PURGE_BATCH 64
 #define ORPHAN_BATCH 512
-#define ORPHAN_ALARM 8
 #define SWEEP_EVERY 240 /* rounds */
 #define SWEEP_BATCH 10000
 #define OP_MS 10000
@@ -21,7 +21,8 @@ struct suspect {
     char video_id[VG_ID_SIZE];
 };
 
-/* One round is a chain of steps, each of which starts the next when it ends:
+/* One round is a chain of steps, each of which starts the next when it ends; there is none unless
+ * the files are known to be this database's:
  *
  *   purge rows -> their files (pool) -> note it -> [again while full]
  *     -> look for suspects (pool) -> ask for their videos -> remove those without (pool)
@@ -115,26 +116,11 @@ static void remove_orphans(struct vg_task *task)
     on_loop(j, orphans_removed);
 }
 
-/* Many files and no video at all for them looks like the wrong database: then nothing is touched.
- */
-static bool plausible(const struct vg_janitor *j)
-{
-    for (size_t i = 0; i < j->suspect_count; i++)
-        if (j->versions.versions[i] != 0)
-            return true;
-    if (j->suspect_count < ORPHAN_ALARM)
-        return true;
-    vg_log(VG_LOG_ERROR,
-           "no video is known for many old files: is this the right database? nothing removed",
-           VG_I("files", j->suspect_count));
-    return false;
-}
-
 static void versions_known(struct vg_task *task)
 {
     struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, versions.op.done);
 
-    if (!j->versions.op.ok || j->closed || !plausible(j))
+    if (!j->versions.op.ok || j->closed)
         start_sweep(j);
     else
         on_pool(j, remove_orphans);
@@ -288,6 +274,12 @@ static void run_round(struct vg_timer *timer)
 {
     struct vg_janitor *j = VG_CONTAINER(timer, struct vg_janitor, timer);
 
+    char why[96];
+
+    if (!vg_binding_holds(j->options.service->binding, why, sizeof(why))) {
+        arm(j);
+        return;
+    }
     j->running = true;
     j->round++;
     j->arena = vg_arena_new();

@@ -3,7 +3,8 @@
  * knows (a process died between file and row), temporary files of dead writers, and old idempotency
  * records.
  *
- * Several processes may do it side by side: every step may be done twice. Lives on the service's
+ * While the blob folder is not known to belong to the database (binding.h) it does nothing. Several
+ * processes may do it side by side: every step may be done twice. Lives on the service's
  * loop. */
 #ifndef VG_SERVICE_JANITOR_H
 #define VG_SERVICE_JANITOR_H

@@ -2,9 +2,11 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "service/binding.h"
 #include "service/service_priv.h"
 
 #define OP_MS 10000
+#define RETRY_MS 1000
 
 struct vg_arena *vg_request_arena(struct vg_request *request)
 {
@@ -52,9 +54,22 @@ static void proceed(struct vg_request *request)
     request->run(request);
 }
 
+/* Rows without their files, or files without their rows, serve nobody. */
+static void proceed_when_bound(struct vg_request *request)
+{
+    char why[96];
+
+    if (request->wait.ok && !vg_binding_holds(request->service->binding, why, sizeof(why))) {
+        request->wait.ok = false;
+        (void)vg_err_set(&request->wait.err, VG_ERR_UNAVAILABLE, NULL);
+        request->wait.err.retry_after_ms = RETRY_MS;
+    }
+    proceed(request);
+}
+
 static void auth_done(struct vg_task *task)
 {
-    proceed(VG_CONTAINER(task, struct vg_request, wait.done));
+    proceed_when_bound(VG_CONTAINER(task, struct vg_request, wait.done));
 }
 
 static struct vg_request *make(void *service, struct vg_rpc_call *call, size_t size,
@@ -82,7 +97,7 @@ void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, vg_r
     request->wait.executor = vg_loop_executor(request->service->loop);
     request->wait.done.run = auth_done;
     if (vg_auth_check(request->service->auth, key_of(call), &request->wait))
-        proceed(request);
+        proceed_when_bound(request);
 }
 
 void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run)

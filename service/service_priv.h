@@ -32,6 +32,7 @@ enum vg_create_series {
     VG_CREATES_FAILED
 };
 
+struct vg_binding;
 struct vg_hub;
 
 /* Set up by app.c before the first call, constant while calls come. Everything borrowed from the
@@ -44,6 +45,7 @@ struct vg_service {
     struct vg_executor *pool; /* for what blocks on the disk */
     struct vg_loop *loop;     /* where database operations end */
     struct vg_media *media;
+    struct vg_binding *binding; /* until it holds, callers are sent away */
     struct vg_hub *hub;
     struct vg_jobs *jobs;
     struct vg_metric_set *metrics;

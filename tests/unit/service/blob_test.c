@@ -363,6 +363,75 @@ static void blob__walks_every_file_once_over_all_slices(void **state)
     assert_int_equal(s.count, 0); /* all of them young */
 }
 
+static bool bind_to(const struct fixture *f, const char *identity)
+{
+    struct vg_err err;
+    bool ours = false;
+
+    if (vg_blob_bind(f->store, identity, &ours, &err) < 0)
+        fail_msg("%s", vg_err_text(&err));
+    return ours;
+}
+
+static void blob__a_folder_is_the_first_ones_for_good(void **state)
+{
+    struct fixture *f = *state;
+    struct vg_err err;
+    bool ours = false;
+
+    assert_true(bind_to(f, "one"));
+    assert_true(bind_to(f, "one"));
+    assert_false(bind_to(f, "two"));
+    (void)vg_blob_store_close(f->store);
+    f->store = open_store(f, 0);
+    assert_false(bind_to(f, "two"));
+    assert_true(bind_to(f, "one"));
+    assert_int_equal(files_in_tmp(f), 0);
+    assert_int_equal(vg_blob_bind(f->store, "", &ours, &err), -1);
+    assert_int_equal(vg_blob_bind(f->store, "a\nb", &ours, &err), -1);
+}
+
+static void blob__a_damaged_identity_is_nobodys(void **state)
+{
+    struct fixture *f = *state;
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/identity", f->dir);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_false(bind_to(f, "one")); /* empty */
+    assert_int_equal(write(fd, "onetwo\n", 7), 7);
+    assert_false(bind_to(f, "one"));
+    (void)close(fd);
+}
+
+/* Many processes at once on a new folder: exactly one gets it. */
+static void blob__one_of_many_gets_a_new_folder(void **state)
+{
+    enum { MANY = 12 };
+    struct fixture *f = *state;
+    pid_t pids[MANY];
+    int winners = 0;
+
+    for (int i = 0; i < MANY; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            char name[16];
+            struct vg_err err;
+            bool ours = false;
+            (void)snprintf(name, sizeof(name), "db-%d", i);
+            _exit(vg_blob_bind(f->store, name, &ours, &err) < 0 ? 2 : ours);
+        }
+    }
+    for (int i = 0; i < MANY; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+        winners += WEXITSTATUS(status);
+    }
+    assert_int_equal(winners, 1);
+}
+
 static void blob__says_that_the_folder_cannot_be_made(void **state)
 {
     (void)state;
@@ -389,6 +458,9 @@ int main(void)
         CASE(blob__a_link_lives_on_its_own),
         CASE(blob__only_plain_keys_pass),
         CASE(blob__walks_every_file_once_over_all_slices),
+        CASE(blob__a_folder_is_the_first_ones_for_good),
+        CASE(blob__a_damaged_identity_is_nobodys),
+        CASE(blob__one_of_many_gets_a_new_folder),
         cmocka_unit_test(blob__says_that_the_folder_cannot_be_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
