@@ -246,7 +246,6 @@ static int claim_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t 
     vg_pg_put_i64(&params, run->cursor);
     vg_pg_put_i64(&params, op->op.token);
     vg_pg_begin(run->pg, true);
-    vg_pg_plan_now(run->pg);
     (void)vg_pg_add(run->pg, &claim_lock_statement, NULL);
     size_t handle = vg_pg_add(run->pg, &claim_statement, &params);
 

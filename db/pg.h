@@ -48,9 +48,6 @@ void vg_pg_begin(struct vg_pg *pg, bool transaction);
 /* `params` may be NULL; it is copied. Returns the handle of the statement's rows. */
 size_t vg_pg_add(struct vg_pg *pg, const struct vg_pg_statement *statement,
                  const struct vg_pg_params *params);
-/* From here to the end of the transaction statements are planned for the tables as they are now:
- * for those whose good plan depends on how long the queue is. */
-void vg_pg_plan_now(struct vg_pg *pg);
 /* Sends all with one Sync (COMMIT before it in a transaction) and waits. On failure nothing is left
  * open: a failed transaction is rolled back, a lost connection reports VG_PG_FAULT_LOST. */
 VG_MUSTCHECK int vg_pg_run(struct vg_pg *pg, enum vg_pg_fault *out_fault, struct vg_err *err);

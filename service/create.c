@@ -73,8 +73,6 @@ static void reply(struct create *c)
            VG_S("req", vg_request_metadata(&c->request, "x-request-id")),
            VG_I("project", c->request.who.project_id), VG_S("key", c->request.who.key_id),
            VG_S("model", c->op.video.model), VG_I("n", c->op.video.n), VG_I("replayed", replayed));
-    if (!replayed)
-        vg_jobs_poke(c->request.service->jobs);
     release(c);
     if (remix) {
         Videogate__V1__RemixVideoResponse response = VIDEOGATE__V1__REMIX_VIDEO_RESPONSE__INIT;

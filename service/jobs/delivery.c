@@ -19,6 +19,7 @@ enum {
     RPC_SLACK_MS = 5000,
     LEASE_MS = 60 * 1000, /* an attempt and its record, with room; no heartbeat */
     CLAIM_DEADLINE_MS = 10 * 1000,
+    GAP_MS = 5, /* between claims that leave nothing behind, however often we are woken */
     RECORD_DEADLINE_MS = 10 * 1000,
     RECORD_RETRY_MS = 300,
     MAX_SLEEP_MS = 1000,
@@ -51,6 +52,7 @@ struct vg_deliveries {
     struct vg_timer timer;
     struct vg_delivery_claim claim;
     bool claiming, again;
+    int64_t next_ns; /* no claim for a mere wake-up before */
     int32_t failures;
     struct delivery *list;
     int32_t count;
@@ -377,6 +379,9 @@ static void claim_done(struct vg_task *task)
     if (!jobs->draining) {
         vg_timer_start(&all->timer, vg_deadline_in_ms(sleep_ms(all, &claim)));
         bool more = claim.op.ok && claim.count > 0 && (int32_t)claim.count == claim.limit;
+        if (more) {
+            all->next_ns = 0;
+        }
         if (all->again || more) {
             vg_deliveries_kick(jobs);
         }
@@ -389,6 +394,7 @@ static void claim_now(struct vg_deliveries *all)
 {
     all->claiming = true;
     all->again = false;
+    all->next_ns = vg_deadline_in_ms(GAP_MS);
     vg_timer_stop(&all->timer);
     all->claim = (struct vg_delivery_claim){
         .op = {.executor = all->jobs->executor,
@@ -419,9 +425,11 @@ void vg_deliveries_kick(struct vg_jobs *jobs)
     if (!jobs->started || jobs->draining || !jobs->deliveries->channel) {
         return;
     }
-    jobs->deliveries->again = true;
-    if (jobs->deliveries->failures == 0) {
-        try_claim(jobs->deliveries);
+    struct vg_deliveries *all = jobs->deliveries;
+    all->again = true;
+    bool may = !all->claiming && all->count < VG_DELIVERIES_MAX && all->failures == 0;
+    if (may && (!vg_timer_armed(&all->timer) || all->next_ns < all->timer.at_ns)) {
+        vg_timer_start(&all->timer, all->next_ns);
     }
 }
 

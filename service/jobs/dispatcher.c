@@ -12,6 +12,7 @@
 enum {
     CLAIM_DEADLINE_MS = 10 * 1000,
     MAX_SLEEP_MS = 1000, /* polling is the truth, waking only hurries it */
+    GAP_MS = 5,          /* between claims that leave nothing behind, however often we are woken */
     SPIN_MIN_MS = 20,    /* rows are due but have no place: look again, ever less often */
     SPIN_MAX_MS = 500,
     RETRY_MIN_MS = 100, /* the database did not answer */
@@ -54,6 +55,7 @@ static void claim_now(struct vg_jobs *jobs)
     struct vg_dispatcher *d = &jobs->dispatcher;
     d->claiming = true;
     d->again = false;
+    d->next_ns = vg_deadline_in_ms(GAP_MS);
     vg_timer_stop(&d->timer);
     d->claim = (struct vg_generation_claim){
         .op = {.executor = jobs->executor,
@@ -69,6 +71,13 @@ static void claim_now(struct vg_jobs *jobs)
     vg_generation_claim(jobs->db, &d->claim);
 }
 
+static void claim_by(struct vg_dispatcher *d, int64_t at_ns)
+{
+    if (!vg_timer_armed(&d->timer) || at_ns < d->timer.at_ns) {
+        vg_timer_start(&d->timer, at_ns);
+    }
+}
+
 void vg_dispatcher_kick(struct vg_jobs *jobs)
 {
     struct vg_dispatcher *d = &jobs->dispatcher;
@@ -78,20 +87,17 @@ void vg_dispatcher_kick(struct vg_jobs *jobs)
     d->again = true;
     /* Full: the next job that ends kicks again. Failing: the timer decides. */
     if (!d->claiming && free_places(jobs) > 0 && d->failures == 0) {
-        claim_now(jobs);
+        claim_by(d, d->next_ns);
     }
 }
 
 void vg_dispatcher_due_in(struct vg_jobs *jobs, int64_t ms)
 {
     struct vg_dispatcher *d = &jobs->dispatcher;
-    int64_t at = vg_deadline_in_ms(ms > 0 ? ms : 0);
     if (!jobs->started || jobs->draining || d->claiming || d->failures > 0) {
         return; /* the claim under way, or the next one, tells when */
     }
-    if (!vg_timer_armed(&d->timer) || at < d->timer.at_ns) {
-        vg_timer_start(&d->timer, at);
-    }
+    claim_by(d, vg_deadline_in_ms(ms > 0 ? ms : 0));
 }
 
 static void time_to_claim(struct vg_timer *timer)
@@ -142,11 +148,14 @@ static void after_claim(struct vg_jobs *jobs, const struct vg_generation_claim *
     atomic_store(&jobs->claims_ok, true);
     vg_metric_add(jobs->metrics, VG_JM_CLAIMS, VG_CLAIM_OK, 1);
     bool more = claim->count > 0 && (int32_t)claim->count == claim->limit;
-    if ((more || d->again) && free_places(jobs) > 0) {
+    if (more && free_places(jobs) > 0) {
         claim_now(jobs);
         return;
     }
     vg_timer_start(&d->timer, vg_deadline_in_ms(sleep_ms(d, claim)));
+    if (d->again && free_places(jobs) > 0) {
+        claim_by(d, d->next_ns);
+    }
 }
 
 static void claim_done(struct vg_task *task)

@@ -67,8 +67,8 @@ struct vg_task *vg_jobs_wake(struct vg_jobs *jobs);
 struct vg_executor *vg_jobs_executor(struct vg_jobs *jobs);
 /* Begins to claim. Once. `db` is borrowed until drain has returned. */
 void vg_jobs_start(struct vg_jobs *jobs, struct vg_db *db);
-/* The same as a wake from the database, from this process: call after a create, cancel or
- * redelivery. Any thread, cheap. */
+/* The same as a wake from the database, from this process: call after a cancel or redelivery (a
+ * create wakes by itself). Any thread, cheap. */
 void vg_jobs_poke(struct vg_jobs *jobs);
 /* Whether the machine claims; writes why not. Workers that are away do not make it unready: jobs
  * wait for them. Any thread. */

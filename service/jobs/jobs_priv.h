@@ -62,6 +62,7 @@ struct vg_dispatcher {
     struct vg_generation_claim claim;
     bool claiming;
     bool again;         /* something happened while claiming */
+    int64_t next_ns;    /* no claim for a mere wake-up before */
     int32_t failures;   /* claims in a row */
     int32_t idle_spins; /* rows due but none to be had, in a row */
 };
