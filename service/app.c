@@ -142,6 +142,12 @@ static int start_threads(struct vg_app *app, struct vg_err *err)
     return vg_work_pool_start(&app->pool, "files", (int)app->config.pool_threads, err);
 }
 
+/* An empty text is a file not given. */
+static const char *file_or_null(const char *text)
+{
+    return text && *text ? text : NULL;
+}
+
 static int start_jobs(struct vg_app *app, struct vg_err *err)
 {
     const struct vg_app_config *c = &app->config;
@@ -153,6 +159,10 @@ static int start_jobs(struct vg_app *app, struct vg_err *err)
         .owner = owner,
         .workers = c->workers,
         .webhook = c->webhook,
+        .tls = {.cert_file = file_or_null(c->workers_tls_cert),
+                .key_file = file_or_null(c->workers_tls_key),
+                .ca_file = file_or_null(c->workers_tls_ca)},
+        .use_tls = file_or_null(c->workers_tls_ca) != NULL,
         .webhook_schedule = c->webhook_schedule,
         .project_concurrency = (int32_t)c->project_concurrency,
         .lease_ms = c->lease_ms,
@@ -240,7 +250,9 @@ static int start_server(struct vg_app *app, struct vg_err *err)
                                               vg_admin_service(&app->service)};
     const struct vg_rpc_server_options options = {
         .listen = c->listen,
-        .tls = {.cert_file = c->tls_cert, .key_file = c->tls_key, .ca_file = c->tls_client_ca},
+        .tls = {.cert_file = file_or_null(c->tls_cert),
+                .key_file = file_or_null(c->tls_key),
+                .ca_file = file_or_null(c->tls_client_ca)},
         .services = services,
         .service_count = VG_COUNT(services),
         .threads = (int)c->rpc_threads,

@@ -71,6 +71,18 @@ static const struct vg_config_key keys[] = {
      .offset = AT(webhook),
      .fallback = "",
      .help = "address of the webhook sender"},
+    {.name = "workers-tls-ca",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(workers_tls_ca),
+     .help = "roots to trust (PEM) towards the workers and the webhook sender; turns TLS on"},
+    {.name = "workers-tls-cert",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(workers_tls_cert),
+     .help = "certificate chain shown to them (PEM; mutual TLS)"},
+    {.name = "workers-tls-key",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(workers_tls_key),
+     .help = "its private key (PEM)"},
     {.name = "webhook-schedule",
      .type = VG_CONFIG_TEXT,
      .offset = AT(webhook_schedule),
@@ -246,6 +258,11 @@ static int check_texts(const struct vg_app_config *c, struct vg_err *err)
         return vg_err_set(err, VG_ERR_INVALID_REQUEST, "tls-cert and tls-key go together");
     if (set(c->tls_client_ca) && !set(c->tls_cert))
         return vg_err_set(err, VG_ERR_INVALID_REQUEST, "tls-client-ca needs tls-cert");
+    if (set(c->workers_tls_cert) != set(c->workers_tls_key))
+        return vg_err_set(err, VG_ERR_INVALID_REQUEST,
+                          "workers-tls-cert and workers-tls-key go together");
+    if (set(c->workers_tls_cert) && !set(c->workers_tls_ca))
+        return vg_err_set(err, VG_ERR_INVALID_REQUEST, "workers-tls-cert needs workers-tls-ca");
     return 0;
 }
 

@@ -20,6 +20,7 @@ struct vg_app_config {
     int64_t blob_reserve;
     char *catalog;
     char *workers, *webhook, *webhook_schedule;
+    char *workers_tls_ca, *workers_tls_cert, *workers_tls_key;
     char *admin_key, *secret_key;
     char *public_url;
     char *route_all;

@@ -25,8 +25,8 @@ def field(number, data):
 class Client:
     """A caller that learns everything by reflection."""
 
-    def __init__(self, address, key, version="v1"):
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address, key, version="v1", credentials=None):
+        self.channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
         self.metadata = (("authorization", f"Bearer {key}"),)
         self.pool = descriptor_pool.DescriptorPool()
         self.reflect = self.channel.stream_stream(

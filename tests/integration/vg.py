@@ -229,6 +229,59 @@ class Stack:
         return {series: float(value) for series, value in rows}
 
 
+class Beside:
+    """Programs beside a stack, with a fresh database on its server and its secrets."""
+
+    def __init__(self, stack, folder):
+        self.stack, self.folder = stack, pathlib.Path(folder)
+        self.name = f"beside{random.randrange(1 << 40)}"
+        self.database = stack.env["DATABASE_URL"].replace("/videogate?", f"/{self.name}?")
+        secrets = (stack.folder / "secrets").read_text().split()
+        self.env = {**os.environ, **dict(line.split("=", 1) for line in secrets), "VIDEOGATE_DATABASE_URL": self.database}
+        self.processes = []
+
+    def __enter__(self):
+        self.stack.sql(f"CREATE DATABASE {self.name}")
+        self.ctl("migrate")
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+        codes = [process.wait(60) for process in self.processes]
+        self.stack.sql(f"DROP DATABASE {self.name} WITH (FORCE)")
+        assert codes == [0] * len(codes), f"exit statuses {codes}, logs in {self.folder}"
+
+    def log(self, name):
+        return self.folder / f"{name}.log"
+
+    def start(self, name, *args):
+        """Starts videogate-NAME."""
+        with self.log(name).open("a") as log:
+            self.processes.append(subprocess.Popen([str(BUILD / f"bin/videogate-{name}"), *map(str, args)], env=self.env, stderr=log))
+
+    def ctl(self, *args, check=True, **env):
+        done = subprocess.run([str(BUILD / "bin/videogatectl"), *args], env={**self.env, **env}, text=True, capture_output=True)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def new_key(self, *args):
+        return self.ctl("keys", "create", "--project", "beside", *args).stdout.split("secret ")[1].split()[0]
+
+
+def readyz(port):
+    """Status and text; 0 while nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except OSError:
+        return 0, ""
+    finally:
+        connection.close()
+
+
 def excerpt(text, word):
     at = text.find(word)
     return text[max(0, at - 500) : at + 3000]

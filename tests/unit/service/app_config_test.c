@@ -71,6 +71,8 @@ static void config__mistakes_are_named(void **state)
         {offsetof(struct vg_app_config, tls_cert), "/x", "tls-cert and tls-key"},
         {offsetof(struct vg_app_config, tls_key), "/x", "tls-cert and tls-key"},
         {offsetof(struct vg_app_config, tls_client_ca), "/x", "tls-client-ca"},
+        {offsetof(struct vg_app_config, workers_tls_cert), "/x", "workers-tls-key go together"},
+        {offsetof(struct vg_app_config, workers_tls_key), "/x", "workers-tls-key go together"},
         {offsetof(struct vg_app_config, public_url), "x.test", "public-url"},
         {offsetof(struct vg_app_config, workers), "sandbox", "workers"},
         {offsetof(struct vg_app_config, workers), "=127.0.0.1:1", "workers"},
