@@ -96,6 +96,34 @@ static void finish(struct vg_db *db, struct vg_db_op *op)
     vg_post(op->executor, &op->done);
 }
 
+static void run_batch_done(struct vg_task *task)
+{
+    struct vg_db_op *op = VG_CONTAINER(task, struct vg_db_op, batch);
+
+    while (op) {
+        struct vg_db_op *next = op->next;
+
+        op->done.run(&op->done); /* the operation may be gone */
+        op = next;
+    }
+}
+
+/* A whole batch: neighbours with the same executor wake it once. */
+static void finish_all(struct vg_db *db, struct vg_db_op **ops, size_t count)
+{
+    vg_metric_add(db->metrics, M_OPERATIONS, ops[0]->kind->id, (int64_t)count);
+    for (size_t i = 0; i < count;) {
+        struct vg_db_op *first = ops[i];
+        struct vg_db_op *last = first;
+
+        for (i++; i < count && ops[i]->executor == first->executor; i++)
+            last = last->next = ops[i];
+        last->next = NULL;
+        first->batch.run = run_batch_done;
+        vg_post(first->executor, &first->batch);
+    }
+}
+
 static void fail(struct vg_db *db, struct vg_db_op *op, const struct vg_err *err)
 {
     op->ok = false;
@@ -443,8 +471,7 @@ static void run_batch(struct executor *self, struct vg_db_op **ops, size_t count
             continue;
         }
         if (run_once(self, ops, count, &run) == 0) {
-            for (size_t i = 0; i < count; i++)
-                finish(self->db, ops[i]);
+            finish_all(self->db, ops, count);
             return;
         }
         if (recover(self, &run, &again)) {

@@ -53,6 +53,7 @@ struct vg_db_op {
     /* The combiner's. */
     const struct vg_db_kind *kind;
     struct vg_db_op *next;
+    struct vg_task batch; /* runs the `done` of this operation and of those linked to it */
     int64_t token; /* names this operation in the rows it changes, so that it recognises its own
                       work when run again */
     int32_t runs;  /* how often it was sent */
