@@ -14,6 +14,7 @@
 
 #define ID_HEX_LEN 32
 #define ID_PREFIX_MAX 14
+#define ID_RANDOM 8
 
 void vg_random(void *out, size_t len)
 {
@@ -33,6 +34,23 @@ double vg_random_unit(void)
     uint64_t bits;
     vg_random(&bits, sizeof bits);
     return (double)(bits >> 11) * 0x1.0p-53;
+}
+
+/* A system call per 32 identifiers instead of one for each. A child of fork would repeat its
+ * parent's; no process of ours goes on in one. */
+static void random_tail(uint8_t out[ID_RANDOM])
+{
+    static _Thread_local struct {
+        uint8_t bytes[32 * ID_RANDOM];
+        size_t left;
+    } pool;
+
+    if (pool.left == 0) {
+        vg_random(pool.bytes, sizeof pool.bytes);
+        pool.left = sizeof pool.bytes;
+    }
+    pool.left -= ID_RANDOM;
+    memcpy(out, pool.bytes + pool.left, ID_RANDOM);
 }
 
 /* RFC 9562 method 1: milliseconds in the upper 48 bits, a counter in the 12 below; more than 4,096
@@ -56,7 +74,7 @@ void vg_id_new(char out[VG_ID_SIZE], const char *prefix)
     VG_ASSERT(prefix_len <= ID_PREFIX_MAX);
     uint64_t stamp = next_stamp();
     uint8_t uuid[16];
-    vg_random(uuid + 8, 8);
+    random_tail(uuid + 8);
     for (int i = 0; i < 6; i++)
         uuid[i] = (uint8_t)(stamp >> (52 - 8 * i));
     uuid[6] = (uint8_t)(0x70 | ((stamp >> 8) & 0x0f));
