@@ -128,7 +128,7 @@ pg_home() {
   if [ ! -s "$dir/pg_home" ]; then
     local home=$dir/pg
     if [ ${#home} -gt 80 ] || { [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=postgres --regid=postgres --clear-groups test -x "$dir"; }; then
-      home=/var/tmp/videogate-$(id -u)-$(printf %s "$dir" | cksum | cut -d' ' -f1)
+      home=$(mktemp -d /var/tmp/videogate-XXXXXXXX)
     fi
     mkdir -p "$home"
     [ "$(id -u)" -ne 0 ] || chown postgres:postgres "$home"

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,6 +81,9 @@ class Stack:
 
     def __exit__(self, *_):
         self.run("down")
+        # The cluster may live outside the folder (deploy/README.md).
+        home = (self.folder / "pg_home").read_text().strip()
+        shutil.rmtree(home, ignore_errors=True)
         self.check_logs()
 
     def run(self, command, check=True):
