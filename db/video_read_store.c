@@ -1,8 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading videos: get, list, versions. */
+/* Reading videos: replay, get, list, versions. */
 #include "db/db_priv.h"
 #include "db/video_rows.h"
 #include "db/video_store.h"
+
+/* ---- replay */
+
+static const struct vg_pg_statement replay_statement = {
+    "vg_video_replay",
+    "SELECT i.ord, k.fingerprint = i.fingerprint, v.id IS NULL, " VG_VIDEO_COLUMNS
+    " FROM unnest($1::int8[], $2::text[], $3::bytea[]) WITH ORDINALITY"
+    "  AS i(project_id, ikey, fingerprint, ord)"
+    " JOIN idempotency k ON k.project_id = i.project_id AND k.key = i.ikey"
+    " LEFT JOIN videos v ON v.id = k.video_id AND v.deleted_at IS NULL ORDER BY i.ord"};
+static const struct vg_pg_statement replay_outputs_statement = {
+    "vg_video_replay_outputs",
+    "SELECT i.ord, " VG_OUTPUT_COLUMNS " FROM unnest($1::int8[], $2::text[])"
+    "  WITH ORDINALITY AS i(project_id, ikey, ord)"
+    " JOIN idempotency k ON k.project_id = i.project_id AND k.key = i.ikey"
+    " JOIN outputs o ON o.video_id = k.video_id ORDER BY i.ord, o.idx"};
+static const struct vg_pg_field replay_fields[] = {
+    VG_PG_FIELD(I64, vg_video_replay, project_id),
+    VG_PG_FIELD(TEXT, vg_video_replay, idempotency_key),
+    VG_PG_FIELD(HASH, vg_video_replay, fingerprint),
+};
+
+static void fill_replay(struct vg_video_replay *op, const struct vg_pg_rows *rows, int row)
+{
+    if (vg_pg_i64(rows, row, 1) == 0) {
+        op->outcome = VG_CREATE_MISMATCH;
+    } else if (vg_pg_i64(rows, row, 2) != 0) {
+        vg_db_op_fail(&op->op, VG_ERR_GONE,
+                      "The video made with this idempotency key was deleted.");
+    } else {
+        op->outcome = VG_CREATE_REPLAYED;
+        vg_video_row_read(rows, row, 3, op->op.arena, &op->video);
+    }
+}
+
+static int replay_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
+{
+    struct vg_pg_params all, keys;
+    int row = 0, output = 0;
+
+    vg_pg_params_init(&all, run->scratch);
+    vg_pg_put_ops(&all, replay_fields, VG_COUNT(replay_fields), ops, count);
+    vg_pg_params_init(&keys, run->scratch);
+    vg_pg_put_ops(&keys, replay_fields, VG_COUNT(replay_fields) - 1, ops, count);
+    vg_pg_begin(run->pg, false);
+    size_t videos = vg_pg_add(run->pg, &replay_statement, &all);
+    size_t outputs = vg_pg_add(run->pg, &replay_outputs_statement, &keys);
+
+    if (vg_db_pg_run(run) < 0)
+        return -1;
+    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, videos);
+    const struct vg_pg_rows *output_rows = vg_pg_rows(run->pg, outputs);
+
+    for (size_t i = 0; i < count; i++) {
+        struct vg_video_replay *op = VG_CONTAINER(ops[i], struct vg_video_replay, op);
+        int64_t ord = (int64_t)i + 1;
+        struct vg_video hidden = {0};
+
+        op->outcome = VG_CREATE_NEW;
+        if (row < vg_pg_count(rows) && vg_pg_i64(rows, row, 0) == ord)
+            fill_replay(op, rows, row++);
+        bool shown = op->outcome == VG_CREATE_REPLAYED;
+        vg_video_rows_outputs(output_rows, &output, ord, shown ? op->op.arena : run->scratch,
+                              shown ? &op->video : &hidden);
+    }
+    return 0;
+}
+
+static const struct vg_db_kind replay_kind = {VG_DB_VIDEO_REPLAY, VG_DB_MAX_BATCH, replay_run};
+
+void vg_video_replay(struct vg_db *db, struct vg_video_replay *op)
+{
+    vg_db_submit(db, &op->op, &replay_kind);
+}
 
 /* ---- get */
 

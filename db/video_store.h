@@ -91,6 +91,19 @@ struct vg_video_create {
 };
 void vg_video_create(struct vg_db *db, struct vg_video_create *op);
 
+/* What a create with this key would find, asked before work that a replay can do without; the
+ * insert decides again. VG_ERR_GONE as there. */
+struct vg_video_replay {
+    struct vg_db_op op;
+    int64_t project_id;
+    const char *idempotency_key;
+    uint8_t fingerprint[32];
+    /* results */
+    enum vg_create_outcome outcome; /* NEW: nobody has used the key */
+    struct vg_video video;          /* when REPLAYED */
+};
+void vg_video_replay(struct vg_db *db, struct vg_video_replay *op);
+
 /* Batched with = ANY. VG_ERR_NOT_FOUND also for another project's video and a deleted one. */
 struct vg_video_get {
     struct vg_db_op op;

@@ -58,6 +58,7 @@ static size_t use_all(struct fixture *f)
     ids[1] = create(f, 3, 1);
     (void)get(f, ids[0], 3);
     struct vg_video_list list = {.project_id = 3, .limit = 20, .after = ids[1]};
+    struct vg_video_replay replay = {.project_id = 3, .idempotency_key = "none"};
     struct vg_video_versions versions = {.ids = ids, .count = 2};
     struct vg_video_cancel cancel = {.id = ids[1], .project_id = 3};
     struct vg_video_delete gone = {.id = ids[0], .project_id = 3};
@@ -69,6 +70,7 @@ static size_t use_all(struct fixture *f)
     struct vg_delivery_result result = {.id = ids[0], .state = VG_DELIVERY_DELIVERED};
 
     RUN_OK(f, vg_video_list, &list);
+    RUN_OK(f, vg_video_replay, &replay);
     RUN_OK(f, vg_video_versions, &versions);
     struct vg_generation_claim *c = claim(f, 64, 100000);
 

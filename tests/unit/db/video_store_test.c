@@ -76,6 +76,70 @@ static void video_store__replays_and_rejects_a_used_key(void **state)
     assert_int_equal(sql_int(f, "SELECT count(*) FROM generations"), 2);
 }
 
+static struct vg_video_replay replay(struct fixture *f, int64_t project, const char *key, int fill)
+{
+    struct vg_video_replay op = {.project_id = project, .idempotency_key = key};
+
+    memset(op.fingerprint, fill, sizeof(op.fingerprint));
+    RUN(f, vg_video_replay, &op);
+    return op;
+}
+
+static void video_store__tells_what_a_key_would_find(void **state)
+{
+    struct fixture *f = *state;
+    struct vg_video_create *op = keyed(f, 7, "k1", 1);
+
+    assert_int_equal(replay(f, 7, "k1", 1).outcome, VG_CREATE_NEW);
+    RUN_OK(f, vg_video_create, op);
+    struct vg_video_replay same = replay(f, 7, "k1", 1);
+    assert_int_equal(same.outcome, VG_CREATE_REPLAYED);
+    assert_string_equal(same.video.id, op->id);
+    assert_string_equal(same.video.prompt, op->prompt);
+    assert_int_equal(replay(f, 7, "k1", 2).outcome, VG_CREATE_MISMATCH);
+    assert_int_equal(replay(f, 8, "k1", 1).outcome, VG_CREATE_NEW);
+    assert_int_equal(replay(f, 7, "k2", 1).outcome, VG_CREATE_NEW);
+    assert_int_equal(sql_int(f, "SELECT count(*) FROM videos"), 1);
+    (void)sql(f, "UPDATE videos SET status = 5, completed_at = now(), deleted_at = now()");
+    struct vg_video_replay gone = replay(f, 7, "k1", 1);
+    assert_false(gone.op.ok);
+    assert_int_equal(gone.op.err.kind, VG_ERR_GONE);
+}
+
+/* Operations in one batch each get their own answer, outputs included. */
+static void video_store__replays_in_one_batch_are_told_apart(void **state)
+{
+    enum { MANY = 20 };
+    struct fixture *f = *state;
+    struct vg_video_create *made[MANY];
+    struct vg_video_replay ops[MANY] = {{.project_id = 0}};
+    char keys[MANY][16];
+
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(keys[i], sizeof(keys[i]), "many-%d", i);
+        made[i] = keyed(f, 7, keys[i], i);
+        if (i % 2)
+            RUN_OK(f, vg_video_create, made[i]);
+    }
+    struct vg_arena *arenas[MANY];
+    for (int i = 0; i < MANY; i++) {
+        arenas[i] = vg_arena_new();
+        ops[i].project_id = 7;
+        ops[i].idempotency_key = keys[i];
+        memset(ops[i].fingerprint, i, sizeof(ops[i].fingerprint));
+        begin(&ops[i].op, arenas[i]);
+        vg_video_replay(f->db, &ops[i]);
+    }
+    finish();
+    for (int i = 0; i < MANY; i++) {
+        assert_true(ops[i].op.ok);
+        assert_int_equal(ops[i].outcome, i % 2 ? VG_CREATE_REPLAYED : VG_CREATE_NEW);
+        if (i % 2)
+            assert_string_equal(ops[i].video.id, made[i]->id);
+        arenas[i] = vg_arena_free(arenas[i]);
+    }
+}
+
 /* The retry of a create whose COMMIT answer was lost is the same operation with the same id. */
 static void video_store__running_a_create_twice_changes_nothing(void **state)
 {
@@ -404,6 +468,8 @@ int main(void)
         CASE(create_shows_in_get),
         CASE(get_hides_other_projects),
         CASE(replays_and_rejects_a_used_key),
+        CASE(tells_what_a_key_would_find),
+        CASE(replays_in_one_batch_are_told_apart),
         CASE(running_a_create_twice_changes_nothing),
         CASE(same_keys_in_one_batch_make_one_video_each),
         CASE(a_poison_row_fails_alone),

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From parameters to the committed row and the answer, for CreateVideo and RemixVideo alike.
+ *
+ * Input files are written just before the insert. When the insert says that nothing was recorded
+ * they are removed; when nobody can say (the commit's answer was lost) they stay, for the row may
+ * stand: the janitor asks later. */
+#include <string.h>
+
+#include "common/log.h"
+#include "service/create_priv.h"
+
+struct vg_create *vg_create_of(struct vg_request *request)
+{
+    return VG_CONTAINER(request, struct vg_create, request);
+}
+
+/* What is not the arena's goes here; nothing is touched afterwards but the end of the call. */
+static void release(struct vg_create *c)
+{
+    for (size_t i = 0; i < c->picture_count; i++)
+        vg_picture_fini(&c->pictures[i]);
+    if (c->spec)
+        videogate__store__v1__job_spec__free_unpacked(c->spec, NULL);
+    c->spec = NULL;
+}
+
+static void count(const struct vg_create *c, enum vg_create_series series)
+{
+    vg_metric_add(c->request.service->metrics, VG_SM_CREATES, series, 1);
+}
+
+void vg_create_refuse(struct vg_create *c, const struct vg_err *err)
+{
+    count(c, vg_err_info(err->kind)->retryable ? VG_CREATES_FAILED : VG_CREATES_REFUSED);
+    release(c);
+    vg_request_fail(&c->request, err);
+}
+
+/* --- the end --- */
+
+static void reply(struct vg_create *c)
+{
+    bool replayed = c->op.outcome == VG_CREATE_REPLAYED;
+    bool remix = c->op.remixed_from != NULL;
+    Videogate__V1__Video *video = vg_request_video(&c->request, &c->op.video);
+
+    count(c, replayed ? VG_CREATES_REPLAYED : VG_CREATES_NEW);
+    vg_log(VG_LOG_INFO, remix ? "video remixed" : "video created", VG_S("video", c->op.video.id),
+           VG_S("req", vg_request_metadata(&c->request, "x-request-id")),
+           VG_I("project", c->request.who.project_id), VG_S("key", c->request.who.key_id),
+           VG_S("model", c->op.video.model), VG_I("n", c->op.video.n), VG_I("replayed", replayed));
+    release(c);
+    if (remix) {
+        Videogate__V1__RemixVideoResponse response = VIDEOGATE__V1__REMIX_VIDEO_RESPONSE__INIT;
+        response.video = video;
+        vg_request_reply(&c->request, &response.base);
+    } else {
+        Videogate__V1__CreateVideoResponse response = VIDEOGATE__V1__CREATE_VIDEO_RESPONSE__INIT;
+        response.video = video;
+        response.replayed = replayed;
+        vg_request_reply(&c->request, &response.base);
+    }
+}
+
+static void finish(struct vg_create *c)
+{
+    if (c->op.outcome != VG_CREATE_MISMATCH) {
+        reply(c);
+        return;
+    }
+    (void)vg_err_param(&c->err, VG_ERR_IDEMPOTENCY_MISMATCH, "request_id", NULL);
+    vg_create_refuse(c, &c->err);
+}
+
+void vg_create_remove_files(struct vg_create *c)
+{
+    struct vg_err ignored; /* what cannot be removed now is the janitor's */
+
+    for (size_t i = 0; i < c->written; i++)
+        if (vg_blob_remove(c->request.service->blobs, c->keys[i], &ignored) < 0)
+            vg_log(VG_LOG_WARN, "input picture not removed, the janitor tries again",
+                   VG_S("video", c->id));
+    c->written = 0;
+}
+
+static void run_remove(struct vg_task *task)
+{
+    struct vg_create *c = VG_CONTAINER(task, struct vg_create, disk);
+
+    vg_create_remove_files(c);
+    finish(c);
+}
+
+static void inserted(struct vg_task *task)
+{
+    struct vg_create *c = VG_CONTAINER(task, struct vg_create, op.op.done);
+
+    if (!c->op.op.ok) {
+        vg_log(VG_LOG_WARN, "video not created",
+               VG_S("reason", vg_err_info(c->op.op.err.kind)->reason),
+               VG_S("req", vg_request_metadata(&c->request, "x-request-id")),
+               VG_I("project", c->request.who.project_id));
+        vg_create_refuse(c, &c->op.op.err);
+        return;
+    }
+    /* Our own id: an earlier run of this very operation was committed. */
+    bool mine = c->op.outcome == VG_CREATE_NEW ||
+                (c->op.outcome == VG_CREATE_REPLAYED && strcmp(c->op.video.id, c->id) == 0);
+    if (mine)
+        c->op.outcome = VG_CREATE_NEW;
+    if (mine || c->written == 0) {
+        finish(c);
+        return;
+    }
+    c->disk.run = run_remove;
+    vg_post(c->request.service->pool, &c->disk);
+}
+
+static int seal_secret(struct vg_create *c, const char *secret)
+{
+    struct vg_buf sealed;
+
+    vg_buf_init(&sealed, VG_MAX_CALLBACK_SECRET + 64);
+    int rc =
+        vg_seal(&sealed, c->request.service->secret_key, vg_view_of(c->id), vg_view_of(secret));
+    if (rc == 0) {
+        c->op.secret_sealed =
+            vg_arena_memdup(vg_request_arena(&c->request), sealed.data, sealed.len);
+        c->op.secret_size = sealed.len;
+    }
+    vg_buf_fini(&sealed);
+    return rc;
+}
+
+/* --- the key --- */
+
+/* gRPC callers say request_id, the bridge forwards the header. */
+int vg_create_take_key(struct vg_create *c, const char *request_id)
+{
+    struct vg_view header = vg_rpc_call_metadata(c->request.call, "idempotency-key");
+
+    if (!request_id && header.len > 0)
+        request_id = vg_arena_memdup(vg_request_arena(&c->request), header.data, header.len);
+    c->op.idempotency_key = request_id;
+    return vg_validate_request_id(request_id, &c->err);
+}
+
+void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *spec,
+                      const char *callback_url, const char *callback_secret)
+{
+    size_t size = protobuf_c_message_get_packed_size(&spec->base);
+    uint8_t *packed = vg_arena_alloc(vg_request_arena(&c->request), size);
+
+    c->op.spec_size = protobuf_c_message_pack(&spec->base, packed);
+    c->op.spec = packed;
+    c->op.id = c->id;
+    c->op.project_id = c->request.who.project_id;
+    c->op.key_id = c->request.who.key_id;
+    c->op.provider = spec->routes[0]->provider;
+    for (size_t i = 0; i < c->key_count; i++)
+        c->inputs[i] = c->keys[i];
+    c->op.inputs = c->inputs;
+    c->op.input_count = c->key_count;
+    c->op.callback_url = callback_url;
+    if (callback_url && seal_secret(c, callback_secret) < 0) {
+        (void)vg_err_set(&c->err, VG_ERR_INTERNAL, NULL);
+        vg_create_remove_files(
+            c); /* on the pool: files are written there, and without files there are none */
+        vg_create_refuse(c, &c->err);
+        return;
+    }
+    vg_request_op(&c->request, &c->op.op, inserted);
+    vg_video_create(c->request.service->db, &c->op);
+}
+
+static void replay_known(struct vg_task *task)
+{
+    struct vg_create *c = VG_CONTAINER(task, struct vg_create, replay.op.done);
+
+    if (!c->replay.op.ok) {
+        vg_create_refuse(c, &c->replay.op.err);
+        return;
+    }
+    if (c->replay.outcome == VG_CREATE_NEW) {
+        c->go_on(c);
+        return;
+    }
+    c->op.outcome = c->replay.outcome;
+    c->op.video = c->replay.video;
+    finish(c);
+}
+
+void vg_create_unless_replay(struct vg_create *c, vg_create_f *go_on)
+{
+    if (!c->op.idempotency_key) {
+        go_on(c);
+        return;
+    }
+    c->go_on = go_on;
+    c->replay.project_id = c->request.who.project_id;
+    c->replay.idempotency_key = c->op.idempotency_key;
+    memcpy(c->replay.fingerprint, c->op.fingerprint, sizeof(c->replay.fingerprint));
+    vg_request_op(&c->request, &c->replay.op, replay_known);
+    vg_video_replay(c->request.service->db, &c->replay);
+}
