@@ -29,7 +29,7 @@ static const struct vg_config_key keys[] = {
      false, "Bytes of request bodies held at once; beyond it 503"},
     {"body-timeout", VG_CONFIG_DURATION, AT(body_ms), "30s", 100, 3600000, false, false,
      "In this time at least 1 KiB of an unfinished request body must arrive"},
-    {"coalesce", VG_CONFIG_INT, AT(coalesce), "4", 0, 64, false, false,
+    {"coalesce", VG_CONFIG_INT, AT(coalesce), "2", 0, 64, false, false,
      "Batches of small calls in flight to the service; 0: each call travels alone"},
     {"header-timeout", VG_CONFIG_DURATION, AT(header_ms), "10s", 100, 3600000, false, false,
      "Time for a request head, and for a TLS handshake"},

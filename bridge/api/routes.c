@@ -29,43 +29,33 @@
 static const struct vg_route table[] = {ROUTES(ROW)};
 static const char *const labels[] = {ROUTES(LABEL) "other", NULL};
 
-static struct vg_view take_segment(struct vg_view *path)
-{
-    const char *slash = path->len ? memchr(path->data, '/', path->len) : NULL;
-    size_t n = slash ? (size_t)(slash - path->data) : path->len;
-    struct vg_view segment = {path->data, n};
-    size_t used = slash ? n + 1 : n;
-    path->data += used;
-    path->len -= used;
-    return segment;
-}
-
-/* Whether the path has the pattern's shape; `param` gets the part that {id} stands for. */
+/* Whether the path has the pattern's shape; `param` gets the part that {id} stands for: one
+ * segment, or with {id...} all the rest. */
 static bool match(const char *pattern, struct vg_view path, struct vg_view *param)
 {
-    struct vg_view rest = vg_view_of(pattern);
+    size_t at = 0;
     *param = VG_VIEW("");
-    bool slash = path.len && path.data[path.len - 1] == '/';
-    if (slash)
+    if (path.len && path.data[path.len - 1] == '/')
         return false; /* no pattern ends in '/' */
-    while (rest.len) {
-        if (path.len == 0)
+    while (*pattern) {
+        if (at == path.len)
             return false;
-        struct vg_view want = take_segment(&rest);
-        if (vg_view_eqs(want, "{id...}")) {
-            *param = path;
-            return true;
-        }
-        struct vg_view have = take_segment(&path);
-        if (vg_view_eqs(want, "{id}")) {
-            if (have.len == 0)
+        if (*pattern != '{') {
+            if (path.data[at++] != *pattern++)
                 return false;
-            *param = have;
-        } else if (!vg_view_eq(want, have)) {
-            return false;
+            continue;
         }
+        struct vg_view rest = {path.data + at, path.len - at};
+        const char *slash = memchr(rest.data, '/', rest.len);
+        if (slash && strncmp(pattern, "{id...}", 7) != 0)
+            rest.len = (size_t)(slash - rest.data);
+        if (rest.len == 0)
+            return false;
+        *param = rest;
+        at += rest.len;
+        pattern = strchr(pattern, '}') + 1;
     }
-    return path.len == 0;
+    return at == path.len;
 }
 
 static void add_allow(char allow[VG_ALLOW_SIZE], const char *method)
