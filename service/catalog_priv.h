@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog's inside, shared by catalog.c (asking) and catalog_read.c (reading the file). Private
- * to the two. */
+/* The catalog's inside, shared by catalog.c (asking), catalog_read.c (reading file and models) and
+ * catalog_route.c (reading routes). Private to the three. */
 #ifndef VG_SERVICE_CATALOG_PRIV_H
 #define VG_SERVICE_CATALOG_PRIV_H
 
@@ -13,5 +13,11 @@ struct vg_catalog {
     size_t count;
     const struct vg_model *fallback;
 };
+
+struct vg_catalog_reader;
+struct vg_json;
+/* Fails by the reader. */
+int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *value,
+                          struct vg_route *route);
 
 #endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading one route of a model. */
+#include <string.h>
+
+#include "service/catalog_priv.h"
+#include "service/catalog_value.h"
+
+#define MAX_DEADLINE_S (INT64_C(7) * 24 * 3600)
+
+static int route_provider(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_name(r, v, false, &((struct vg_route *)t)->provider);
+}
+
+static int route_model(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_name(r, v, true, &((struct vg_route *)t)->model);
+}
+
+static int route_status(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_closed(r, v, &((struct vg_route *)t)->closed);
+}
+
+static int route_sizes(struct vg_catalog_reader *r, const struct vg_json *value, void *t)
+{
+    struct vg_route *route = t;
+    size_t count = vg_json_count(value);
+
+    if (vg_json_type(value) != VG_JSON_ARRAY || count == 0 || count > VG_CATALOG_MAX_SIZES)
+        return vg_catalog_fail(r, "must be a list of 1 to %d sizes", VG_CATALOG_MAX_SIZES);
+    route->sizes = vg_arena_alloc(r->arena, count * sizeof(*route->sizes));
+    for (const struct vg_json *v = vg_json_first(value); v; v = vg_json_next(v)) {
+        struct vg_size size = {0, 0};
+        size_t at = vg_catalog_enter(r, "[%zu]", route->size_count);
+        if (vg_catalog_read_size(r, v, &size) < 0)
+            return -1;
+        if (vg_route_has_size(route, size))
+            return vg_catalog_fail(r, "the size stands twice");
+        route->sizes[route->size_count++] = size;
+        vg_catalog_leave(r, at);
+    }
+    return 0;
+}
+
+static int route_seconds(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_seconds(r, v, &((struct vg_route *)t)->seconds);
+}
+
+static int route_seconds_image(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_seconds(r, v, &((struct vg_route *)t)->seconds_with_image);
+}
+
+static int route_seconds_references(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_seconds(r, v, &((struct vg_route *)t)->seconds_with_references);
+}
+
+static int route_audio(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    static const char *const words[VG_AUDIO_MODE_MAX] = {"both", "on", "off"};
+    int word = 0;
+
+    if (vg_catalog_read_word(r, v, words, VG_COUNT(words), &word) < 0)
+        return -1;
+    ((struct vg_route *)t)->audio = (enum vg_audio_mode)word;
+    return 0;
+}
+
+static int route_image(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    static const char *const words[VG_NEED_MAX] = {"none", "optional", "required"};
+    int word = 0;
+
+    if (vg_catalog_read_word(r, v, words, VG_COUNT(words), &word) < 0)
+        return -1;
+    ((struct vg_route *)t)->image = (enum vg_need)word;
+    return 0;
+}
+
+static int route_last_frame(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_bool(r, v, &((struct vg_route *)t)->last_frame);
+}
+
+static int references_min(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    int64_t n = 0;
+    int rc = vg_catalog_read_int(r, v, 1, VG_MAX_REFERENCES, &n);
+
+    ((struct vg_route *)t)->references_min = (int32_t)n;
+    return rc;
+}
+
+static int references_max(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    int64_t n = 0;
+    int rc = vg_catalog_read_int(r, v, 1, VG_MAX_REFERENCES, &n);
+
+    ((struct vg_route *)t)->references_max = (int32_t)n;
+    return rc;
+}
+
+static int references_required(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_bool(r, v, &((struct vg_route *)t)->references_required);
+}
+
+static int route_references(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    static const struct vg_catalog_member members[] = {{"min", references_min, true},
+                                                       {"max", references_max, true},
+                                                       {"required", references_required, false}};
+    struct vg_route *route = t;
+
+    if (vg_catalog_read_object(r, v, members, VG_COUNT(members), route) < 0)
+        return -1;
+    return route->references_min > route->references_max
+               ? vg_catalog_fail(r, "min is larger than max")
+               : 0;
+}
+
+static int route_inputs(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    static const struct vg_catalog_member members[] = {{"image", route_image, false},
+                                                       {"last_frame", route_last_frame, false},
+                                                       {"references", route_references, false}};
+    return vg_catalog_read_object(r, v, members, VG_COUNT(members), t);
+}
+
+static bool price_key_valid(const char *key)
+{
+    static const char *const classes[] = {"default", "480p",  "720p", "768p",
+                                          "960p",    "1080p", "hd",   "4k"};
+
+    for (size_t i = 0; i < VG_COUNT(classes); i++) {
+        size_t len = strlen(classes[i]);
+        if (strncmp(key, classes[i], len) == 0 &&
+            (!key[len] || strcmp(key + len, "_audio") == 0 || strcmp(key + len, "_video") == 0))
+            return true;
+    }
+    return false;
+}
+
+static int route_prices(struct vg_catalog_reader *r, const struct vg_json *value, void *t)
+{
+    struct vg_route *route = t;
+    size_t count = vg_json_count(value);
+
+    if (vg_json_type(value) != VG_JSON_OBJECT || count == 0 || count > VG_CATALOG_MAX_PRICES)
+        return vg_catalog_fail(r, "must be an object of 1 to %d prices", VG_CATALOG_MAX_PRICES);
+    route->prices = vg_arena_alloc(r->arena, count * sizeof(*route->prices));
+    for (const struct vg_json *v = vg_json_first(value); v; v = vg_json_next(v)) {
+        const char *key = vg_json_key(v);
+        double usd = vg_json_number(v);
+        if (!price_key_valid(key))
+            return vg_catalog_fail(r, "unknown price key \"%.40s\"", key);
+        if (vg_json_type(v) != VG_JSON_NUMBER || usd < 0 || usd > 1000)
+            return vg_catalog_fail(r, "\"%s\" must be a number from 0 to 1000 (USD per second)",
+                                   key);
+        route->prices[route->price_count++] =
+            (struct vg_price){vg_arena_strdup(r->arena, key), usd};
+    }
+    return 0;
+}
+
+static int route_deadline(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_int(r, v, 10, MAX_DEADLINE_S, &((struct vg_route *)t)->deadline_s);
+}
+
+static int route_attempts(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    int64_t n = 0;
+    int rc = vg_catalog_read_int(r, v, 1, 20, &n);
+
+    ((struct vg_route *)t)->max_attempts = (int32_t)n;
+    return rc;
+}
+
+int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *value,
+                          struct vg_route *route)
+{
+    static const struct vg_catalog_member members[] = {
+        {"provider", route_provider, true},
+        {"model", route_model, true},
+        {"status", route_status, false},
+        {"sizes", route_sizes, true},
+        {"seconds", route_seconds, true},
+        {"seconds_with_image", route_seconds_image, false},
+        {"seconds_with_references", route_seconds_references, false},
+        {"audio", route_audio, true},
+        {"inputs", route_inputs, false},
+        {"price_per_second", route_prices, true},
+        {"deadline_s", route_deadline, true},
+        {"max_attempts", route_attempts, true},
+    };
+
+    if (vg_catalog_read_object(r, value, members, VG_COUNT(members), route) < 0)
+        return -1;
+    if (!route->seconds_with_image)
+        route->seconds_with_image = route->seconds;
+    if (!route->seconds_with_references)
+        route->seconds_with_references = route->seconds;
+    if (route->last_frame && route->image == VG_NEED_NONE)
+        return vg_catalog_fail(r, "inputs: last_frame needs image");
+    if (route->image == VG_NEED_REQUIRED && route->references_required)
+        return vg_catalog_fail(r, "inputs: image and references cannot both be required");
+    return 0;
+}
