@@ -154,6 +154,12 @@ static int read_range_max(struct vg_catalog_reader *r, const struct vg_json *val
     return read_range_end(r, value, &((int64_t *)target)[1]);
 }
 
+static vg_seconds_set bit_of(int64_t seconds)
+{
+    VG_ASSERT(seconds >= 1 && seconds <= VG_MAX_SECONDS);
+    return UINT64_C(1) << (seconds - 1);
+}
+
 int vg_catalog_read_seconds(struct vg_catalog_reader *r, const struct vg_json *value,
                             vg_seconds_set *out)
 {
@@ -168,7 +174,7 @@ int vg_catalog_read_seconds(struct vg_catalog_reader *r, const struct vg_json *v
         if (s[0] > s[1])
             return vg_catalog_fail(r, "min is larger than max");
         for (int64_t i = s[0]; i <= s[1]; i++)
-            set |= UINT64_C(1) << (i - 1);
+            set |= bit_of(i);
     } else if (vg_json_type(value) != VG_JSON_ARRAY || vg_json_count(value) == 0) {
         return vg_catalog_fail(r, "must be a list of seconds or {\"min\": a, \"max\": b}");
     }
@@ -177,9 +183,9 @@ int vg_catalog_read_seconds(struct vg_catalog_reader *r, const struct vg_json *v
          v; v = vg_json_next(v)) {
         if (vg_catalog_read_int(r, v, 1, VG_MAX_SECONDS, &s[0]) < 0)
             return -1;
-        if (set & (UINT64_C(1) << (s[0] - 1)))
+        if (set & bit_of(s[0]))
             return vg_catalog_fail(r, "%lld stands twice", (long long)s[0]);
-        set |= UINT64_C(1) << (s[0] - 1);
+        set |= bit_of(s[0]);
     }
     *out = set;
     return 0;
