@@ -89,10 +89,14 @@ static void put_text(struct vg_buf *line, const char *key, const char *text)
     if (cut)
         value.len = vg_utf8_cut(value.data, LOG_VALUE_MAX);
     (void)vg_buf_addf(line, log_state.json ? ",\"%s\":" : " %s=", key);
-    bool quotes = log_state.json || cut || needs_quotes(value);
+    bool plain = !needs_quotes(value);
+    bool quotes = log_state.json || cut || !plain;
     if (quotes)
         (void)vg_buf_addc(line, '"');
-    put_escaped(line, value);
+    if (plain)
+        (void)vg_buf_add(line, value.data, value.len);
+    else
+        put_escaped(line, value);
     if (cut)
         (void)vg_buf_adds(line, "...");
     if (quotes)
