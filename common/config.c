@@ -453,6 +453,8 @@ static void put_cell(struct vg_buf *out, const char *text)
 
 void vg_config_markdown(const struct vg_config *config, struct vg_buf *out)
 {
+    (void)vg_buf_adds(out, "| flag | variable | type | default | range | what |\n"
+                           "|---|---|---|---|---|---|\n");
     for (; config; config = config->also) {
         for (size_t i = 0; i < config->count; i++) {
             const struct vg_config_key *key = &config->keys[i];

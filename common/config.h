@@ -53,7 +53,7 @@ void vg_config_fini(const struct vg_config *config);
 void vg_config_dump(const struct vg_config *config, struct vg_buf *out);
 /* The table for --help. */
 void vg_config_help(const struct vg_config *config, struct vg_buf *out);
-/* The rows of the README's table: `| name | variable | type | default | range | help |`. */
+/* The README's table, with its head. */
 void vg_config_markdown(const struct vg_config *config, struct vg_buf *out);
 
 #endif

@@ -2,6 +2,7 @@
 #include "common/id.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -36,16 +37,33 @@ double vg_random_unit(void)
     return (double)(bits >> 11) * 0x1.0p-53;
 }
 
-/* A system call per 32 identifiers instead of one for each. A child of fork would repeat its
- * parent's; no process of ours goes on in one. */
+/* Counts the forks behind this process: a child must not go on with its parent's random bytes. */
+static atomic_uint forks;
+
+static void forked(void)
+{
+    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    VG_ASSERT(pthread_atfork(NULL, NULL, forked) == 0);
+}
+
+/* A system call per 32 identifiers instead of one for each. */
 static void random_tail(uint8_t out[ID_RANDOM])
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static _Thread_local struct {
         uint8_t bytes[32 * ID_RANDOM];
         size_t left;
+        unsigned forks;
     } pool;
 
-    if (pool.left == 0) {
+    (void)pthread_once(&once, watch_forks);
+    unsigned now = atomic_load_explicit(&forks, memory_order_relaxed);
+    if (pool.left == 0 || pool.forks != now) {
+        pool.forks = now;
         vg_random(pool.bytes, sizeof pool.bytes);
         pool.left = sizeof pool.bytes;
     }

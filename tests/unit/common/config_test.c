@@ -246,6 +246,8 @@ static void config__markdown_has_a_row_per_key(void **state)
     vg_config_markdown(&config, &out);
     assert_string_equal(
         vg_buf_view(&out).data,
+        "| flag | variable | type | default | range | what |\n"
+        "|---|---|---|---|---|---|\n"
         "| `--listen` | `VIDEOGATE_LISTEN` | text | required |  | Where to listen \\| address. |\n"
         "| - | `VIDEOGATE_SECRET_KEY` | text, secret |  |  | Seals. |\n"
         "| `--threads` | `VIDEOGATE_THREADS` | integer | `2` | 1 to 64 | Loop threads. |\n"

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -52,6 +54,28 @@ static void id__longest_prefix_fits(void **state)
     vg_id_new(id, "abcdefghijklmn");
     assert_int_equal(strlen(id), VG_ID_SIZE - 1);
     assert_true(vg_id_valid(id, strlen(id), "abcdefghijklmn"));
+}
+
+static void id__a_child_does_not_repeat_its_parent(void **state)
+{
+    (void)state;
+    char ours[VG_ID_SIZE], theirs[VG_ID_SIZE];
+    int ends[2];
+    vg_id_new(ours, "x"); /* so that random bytes are in store */
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        vg_id_new(theirs, "x");
+        _exit(write(ends[1], theirs, sizeof theirs) == sizeof theirs ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(read(ends[0], theirs, sizeof theirs), sizeof theirs);
+    vg_id_new(ours, "x");
+    /* The last 16 digits are random but for two bits. */
+    assert_string_not_equal(ours + 2 + 17, theirs + 2 + 17);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
 }
 
 static void id__valid_refuses_other_forms(void **state)
@@ -123,6 +147,7 @@ int main(void)
         cmocka_unit_test(id__has_prefix_and_uuid_v7),
         cmocka_unit_test(id__sorts_by_creation),
         cmocka_unit_test(id__longest_prefix_fits),
+        cmocka_unit_test(id__a_child_does_not_repeat_its_parent),
         cmocka_unit_test(id__valid_refuses_other_forms),
         cmocka_unit_test(id__threads_never_share_a_stamp),
         cmocka_unit_test(random__unit_stays_in_range_and_varies),
