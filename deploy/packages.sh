@@ -6,7 +6,7 @@ VG_PACKAGES_BUILD=(gcc libc6-dev cmake ninja-build pkg-config python3 libgrpc-de
   protobuf-c-compiler protobuf-compiler libnghttp2-dev node-llhttp libssl-dev libcurl4-openssl-dev libpq-dev
   libuv1-dev libcjson-dev libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libfreetype-dev)
 VG_PACKAGES_RUN=(postgresql-15 fonts-dejavu-core ffmpeg curl openssl ca-certificates procps util-linux)
-VG_PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev valgrind ccache nghttp2-client
+VG_PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev valgrind libc6-dbg ccache nghttp2-client
   nodejs npm git python3-pytest python3-grpcio python3-protobuf python3-psycopg2 python3-h2)
 
 # vg_install PACKAGE...: installs what is missing; as an ordinary user through sudo, for apt alone.
