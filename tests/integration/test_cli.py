@@ -99,8 +99,9 @@ def test_migrate_twice(stack):
         assert done.returncode == 0, done.stderr
 
 
-def test_stack_life(tmp_path):
+def test_stack_life(tmp_path, request):
     stack = Stack(tmp_path)
+    request.addfinalizer(lambda: stack.run("down"))  # also when an assertion fails
     stack.up()
     made = stack.create()
     assert stack.run("status").stdout.count("running") == 6
@@ -125,8 +126,9 @@ def test_stack_life(tmp_path):
     stack.check_logs()
 
 
-def test_stack_port_taken(tmp_path):
+def test_stack_port_taken(tmp_path, request):
     stack = Stack(tmp_path)
+    request.addfinalizer(lambda: stack.run("down"))  # also when an assertion fails
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", stack.base))
