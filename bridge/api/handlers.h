@@ -18,5 +18,6 @@ void vg_handle_content(struct vg_exchange *exchange); /* content.c */
 void vg_handle_healthz(struct vg_exchange *exchange); /* health.c */
 void vg_handle_readyz(struct vg_exchange *exchange);  /* health.c */
 void vg_handle_metrics(struct vg_exchange *exchange); /* health.c */
+void vg_handle_static(struct vg_exchange *exchange);  /* document.c */
 
 #endif

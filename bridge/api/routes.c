@@ -10,8 +10,10 @@
 
 /* Sorted by path, then method. X(method, pattern, body, handler) */
 #define ROUTES(X)                                                                                  \
+    X("GET", "/docs", VG_BODY_DROP, vg_handle_static)                                              \
     X("GET", "/healthz", VG_BODY_DROP, vg_handle_healthz)                                          \
     X("GET", "/metrics", VG_BODY_DROP, vg_handle_metrics)                                          \
+    X("GET", "/openapi.json", VG_BODY_DROP, vg_handle_static)                                      \
     X("GET", "/readyz", VG_BODY_DROP, vg_handle_readyz)                                            \
     X("GET", "/v1/models", VG_BODY_DROP, vg_handle_models)                                         \
     X("GET", "/v1/models/{id...}", VG_BODY_DROP, vg_handle_model)                                  \

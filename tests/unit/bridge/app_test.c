@@ -401,6 +401,31 @@ static void app__serves_the_small_routes(void **state)
     vg_buf_fini(&a.body);
 }
 
+static void app__serves_its_documents(void **state)
+{
+    struct world *w = the_world(state);
+    struct answer a;
+    char etag[160];
+    get(w, "/openapi.json", "", &a);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(header(&a, "content-type"), "application/json");
+    assert_string_equal(header(&a, "access-control-allow-origin"), "*");
+    assert_null(header(&a, "content-security-policy"));
+    assert_memory_equal(a.body.data, "{", 1);
+    (void)snprintf(etag, sizeof(etag), "if-none-match: %s\r\n", header(&a, "etag"));
+    vg_buf_fini(&a.body);
+    get(w, "/openapi.json", etag, &a);
+    assert_int_equal(a.status, 304);
+    assert_int_equal(a.body.len, 0);
+    vg_buf_fini(&a.body);
+    get(w, "/docs", etag, &a); /* the tag of another document */
+    assert_int_equal(a.status, 200);
+    assert_string_equal(header(&a, "content-type"), "text/html; charset=utf-8");
+    assert_non_null(strstr(header(&a, "content-security-policy"), "default-src 'none'"));
+    assert_null(header(&a, "access-control-allow-origin"));
+    vg_buf_fini(&a.body);
+}
+
 static void app__answers_unknown_paths_and_methods(void **state)
 {
     struct world *w = the_world(state);
@@ -715,6 +740,7 @@ int main(void)
         cmocka_unit_test(app__refuses_bodies_over_the_limit),
         cmocka_unit_test(app__translates_errors_of_the_service),
         cmocka_unit_test(app__serves_the_small_routes),
+        cmocka_unit_test(app__serves_its_documents),
         cmocka_unit_test(app__answers_unknown_paths_and_methods),
         cmocka_unit_test(app__serves_content_and_ranges),
         cmocka_unit_test(app__serves_content_heads_and_validators),
