@@ -102,14 +102,10 @@ static UNUSED void finish(void)
 
 static UNUSED int script(const char *action, const char *dir)
 {
-    char path[512];
-    const char *slash = strrchr(__FILE__, '/');
-
-    (void)snprintf(path, sizeof(path), "%.*s/private_pg.sh", (int)(slash - __FILE__), __FILE__);
     pid_t pid = fork();
 
     if (pid == 0) {
-        (void)execl("/bin/sh", "sh", path, action, dir, (char *)NULL);
+        (void)execl("/bin/sh", "sh", VG_PRIVATE_PG, action, dir, (char *)NULL);
         _exit(127);
     }
     int status = 0;
