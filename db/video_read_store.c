@@ -82,30 +82,34 @@ void vg_video_replay(struct vg_db *db, struct vg_video_replay *op)
 
 static const struct vg_pg_statement get_statement = {
     "vg_video_get", "SELECT i.ord, " VG_VIDEO_COLUMNS
-                    " FROM unnest($1::text[], $2::int8[]) WITH ORDINALITY AS i(id, project_id, ord)"
+                    " FROM unnest($1::text[], $2::int8[], $3::bool[]) WITH ORDINALITY"
+                    "  AS i(id, project_id, any_project, ord)"
                     " JOIN videos v ON v.id = i.id"
-                    " WHERE v.project_id = i.project_id AND v.deleted_at IS NULL ORDER BY i.ord"};
+                    " WHERE (v.project_id = i.project_id OR i.any_project)"
+                    " AND v.deleted_at IS NULL ORDER BY i.ord"};
 /* Comes after the videos, so it may see an output more than they tell of, never one less. */
 static const struct vg_pg_statement get_outputs_statement = {
     "vg_video_get_outputs",
-    "SELECT i.ord, " VG_OUTPUT_COLUMNS
-    " FROM unnest($1::text[], $2::int8[]) WITH ORDINALITY AS i(id, project_id, ord)"
+    "SELECT i.ord, " VG_OUTPUT_COLUMNS " FROM unnest($1::text[]) WITH ORDINALITY AS i(id, ord)"
     " JOIN outputs o ON o.video_id = i.id ORDER BY i.ord, o.idx"};
 static const struct vg_pg_field get_fields[] = {
     VG_PG_FIELD(TEXT, vg_video_get, id),
     VG_PG_FIELD(I64, vg_video_get, project_id),
+    VG_PG_FIELD(BOOL, vg_video_get, any_project),
 };
 
 static int get_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
-    struct vg_pg_params params;
+    struct vg_pg_params params, ids;
     int row = 0, output = 0;
 
     vg_pg_params_init(&params, run->scratch);
     vg_pg_put_ops(&params, get_fields, VG_COUNT(get_fields), ops, count);
+    vg_pg_params_init(&ids, run->scratch);
+    vg_pg_put_ops(&ids, get_fields, 1, ops, count);
     vg_pg_begin(run->pg, false);
     size_t videos = vg_pg_add(run->pg, &get_statement, &params);
-    size_t outputs = vg_pg_add(run->pg, &get_outputs_statement, &params);
+    size_t outputs = vg_pg_add(run->pg, &get_outputs_statement, &ids);
 
     if (vg_db_pg_run(run) < 0)
         return -1;

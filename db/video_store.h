@@ -109,6 +109,7 @@ struct vg_video_get {
     struct vg_db_op op;
     const char *id;
     int64_t project_id;
+    bool any_project;      /* whosever it is: the caller has shown a signed link */
     struct vg_video video; /* result */
 };
 void vg_video_get(struct vg_db *db, struct vg_video_get *op);

@@ -100,7 +100,7 @@ static void video_translate(void *ctx, const struct vg_video *video, Videogate__
 {
     struct vg_app *app = ctx;
 
-    vg_translate_video(video, app->setup.public_url, vg_wall_ms() / 1000, arena, out);
+    vg_translate_video(video, app->setup.links, vg_wall_ms() / 1000, arena, out);
 }
 
 /* Work is claimed only into the right folder. */
@@ -236,7 +236,7 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     s->media = app->media;
     s->jobs = app->jobs;
     s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
-    s->public_url = app->setup.public_url;
+    s->links = app->setup.links;
     s->hub = app->hub = vg_hub_new(s);
     s->binding = app->binding = vg_binding_new(&binding);
     app->janitor = vg_janitor_new(&janitor);

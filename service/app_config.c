@@ -104,6 +104,19 @@ static const struct vg_config_key keys[] = {
      .offset = AT(public_url),
      .fallback = "",
      .help = "base address of the public API, for links; empty: relative links"},
+    {.name = "link-secrets",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(link_secrets),
+     .secret = true,
+     .help = "comma separated, at least 16 characters each: the first signs links to content, all "
+             "are good; unset: one derived from secret-key"},
+    {.name = "link-ttl",
+     .type = VG_CONFIG_DURATION,
+     .offset = AT(link_ttl_ms),
+     .fallback = "7d",
+     .min = 1000,
+     .max = 365 * DAY_MS,
+     .help = "least time that a link to content is good for"},
     {.name = "route-all",
      .type = VG_CONFIG_TEXT,
      .offset = AT(route_all),
@@ -303,6 +316,16 @@ static int make_providers(struct vg_app_setup *s, const char *text, struct vg_er
     return 0;
 }
 
+static int make_links(struct vg_app_setup *s, const struct vg_app_config *c, struct vg_err *err)
+{
+    const struct vg_link_options options = {.secrets = c->link_secrets,
+                                            .secret_key = c->secret_key,
+                                            .public_url = s->public_url,
+                                            .ttl_s = c->link_ttl_ms / 1000};
+
+    return vg_links_new(&s->links, &options, err);
+}
+
 static bool has_provider(const struct vg_app_setup *s, const char *name)
 {
     for (size_t i = 0; i < s->provider_count; i++)
@@ -361,8 +384,9 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
                                            set(c->image_allow_nets) ? c->image_allow_nets : NULL};
     if (check_texts(c, err) < 0 || vg_http_guard_check(&s.callback_guard, err) < 0 ||
         vg_http_guard_check(&s.image_guard, err) < 0 ||
-        make_public_url(&s, c->public_url, err) < 0 || make_providers(&s, c->workers, err) < 0 ||
-        make_route_all(&s, c->route_all, err) < 0 || make_default_callback(&s, c, err) < 0 ||
+        make_public_url(&s, c->public_url, err) < 0 || make_links(&s, c, err) < 0 ||
+        make_providers(&s, c->workers, err) < 0 || make_route_all(&s, c->route_all, err) < 0 ||
+        make_default_callback(&s, c, err) < 0 ||
         vg_catalog_load(&s.catalog, set(c->catalog) ? c->catalog : VG_CATALOG_FILE, err) < 0) {
         vg_app_setup_fini(&s);
         return -1;
@@ -374,6 +398,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
 void vg_app_setup_fini(struct vg_app_setup *setup)
 {
     setup->catalog = vg_catalog_free(setup->catalog);
+    setup->links = vg_links_free(setup->links);
     free(setup->public_url);
     free(setup->route_all_provider);
     free(setup->route_all_model);

@@ -8,6 +8,7 @@
 
 #include "service/app.h"
 #include "service/catalog.h"
+#include "service/link.h"
 #include "service/validate.h"
 
 /* Filled from the table; texts owned by it. */
@@ -23,6 +24,8 @@ struct vg_app_config {
     char *workers_tls_ca, *workers_tls_cert, *workers_tls_key;
     char *admin_key, *secret_key;
     char *public_url;
+    char *link_secrets;
+    int64_t link_ttl_ms;
     char *route_all;
     bool allow_closed;
     char *on_unknown_submit;
@@ -41,6 +44,7 @@ struct vg_app_setup {
     struct vg_catalog *catalog;
     struct vg_http_guard callback_guard, image_guard; /* nets borrowed from the configuration */
     char *public_url;                                 /* without a slash at its end */
+    struct vg_links *links;
     char *route_all_provider, *route_all_model;
     char *default_callback_url; /* normalised */
     char *providers_text;       /* holds what `providers` points to */

@@ -22,7 +22,8 @@ struct download {
     struct vg_blob_reader *reader;  /* owned */
     uint8_t *piece;                 /* in the arena */
     int64_t total;
-    int64_t first, at, end; /* bytes of the file */
+    int64_t first, at, end;  /* bytes of the file */
+    int64_t link_expires_at; /* 0: the caller has a key */
     struct vg_err err;
 };
 
@@ -90,6 +91,7 @@ static void send_info(struct download *d)
     info.mime_type = vg_pb_text(d->output->mime_type);
     info.etag = vg_pb_text(d->output->sha256);
     info.last_modified = d->output->stored_at;
+    info.link_expires_at = d->link_expires_at;
     message.part_case = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__PART_INFO;
     message.info = &info;
     if (asked(d)->info_only)
@@ -154,16 +156,20 @@ static const struct vg_output *find_output(const struct vg_video *video, int32_t
     return NULL;
 }
 
-/* After the retention the janitor has taken the outputs away. */
-static void no_output(struct download *d)
+/* Nothing but a completed video within its retention has content. */
+static int judge_video(const struct vg_video *video, struct vg_err *err)
 {
-    int64_t expires_at = d->op.video.expires_at;
+    const char *word = vg_status_word(video->status);
 
-    if (expires_at > 0 && vg_wall_ms() / 1000 >= expires_at)
-        (void)vg_err_param(&d->err, VG_ERR_GONE, "id", "The content of this video has expired.");
-    else
-        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "index",
-                           "This video has no content at index %d.", (int)asked(d)->index);
+    if (!vg_status_terminal(video->status))
+        return vg_err_param(err, VG_ERR_NOT_READY, "id",
+                            "Video is not ready yet. Current status: %s", word);
+    if (video->status != VG_VIDEO_COMPLETED)
+        return vg_err_param(err, VG_ERR_NOT_FOUND, "id",
+                            "This video has no content. Its status: %s", word);
+    if (vg_content_expired(video, vg_wall_ms() / 1000))
+        return vg_err_param(err, VG_ERR_GONE, "id", "The content of this video has expired.");
+    return 0;
 }
 
 static void got_row(struct vg_task *task)
@@ -175,16 +181,14 @@ static void got_row(struct vg_task *task)
         vg_request_fail(&d->request, &d->op.op.err);
         return;
     }
-    if (video->status != VG_VIDEO_COMPLETED) {
-        (void)vg_err_param(&d->err, VG_ERR_NOT_READY, "id",
-                           "Video is not ready yet. Current status: %s",
-                           vg_status_word(video->status));
+    if (judge_video(video, &d->err) < 0) {
         vg_request_fail(&d->request, &d->err);
         return;
     }
     d->output = find_output(video, asked(d)->index);
     if (!d->output) {
-        no_output(d);
+        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "index",
+                           "This video has no content at index %d.", (int)asked(d)->index);
         vg_request_fail(&d->request, &d->err);
         return;
     }
@@ -202,13 +206,34 @@ static void download_run(struct vg_request *request)
         vg_request_fail(request, &d->err);
         return;
     }
+    if (in->variant > VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_VIDEO) {
+        (void)vg_err_param(&d->err, VG_ERR_UNIMPLEMENTED, "variant", NULL);
+        vg_request_fail(request, &d->err);
+        return;
+    }
     d->op.id = in->id;
     d->op.project_id = request->who.project_id;
+    d->op.any_project = d->link_expires_at > 0;
     vg_request_op(request, &d->op.op, got_row);
     vg_video_get(request->service->db, &d->op);
 }
 
+static int judge_link(struct vg_request *request, struct vg_err *err)
+{
+    struct download *d = VG_CONTAINER(request, struct download, request);
+    const Videogate__V1__DownloadVideoRequest *in = asked(d);
+
+    return vg_link_verify(request->service->links, in->link_token, in->id, in->index,
+                          vg_wall_ms() / 1000, &d->link_expires_at, err);
+}
+
 void vg_handle_download(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct download), download_run);
+    const Videogate__V1__DownloadVideoRequest *in =
+        (const Videogate__V1__DownloadVideoRequest *)vg_rpc_call_request(call);
+
+    if (in->link_token[0])
+        vg_request_begin_judged(ctx, call, sizeof(struct download), judge_link, download_run);
+    else
+        vg_request_begin(ctx, call, sizeof(struct download), download_run);
 }

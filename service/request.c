@@ -100,6 +100,15 @@ void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, vg_r
         proceed_when_bound(request);
 }
 
+void vg_request_begin_judged(void *service, struct vg_rpc_call *call, size_t size,
+                             vg_request_judge_f *judge, vg_request_f *run)
+{
+    struct vg_request *request = make(service, call, size, run);
+
+    request->wait.ok = judge(request, &request->wait.err) == 0;
+    proceed_when_bound(request);
+}
+
 void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run)
 {
     struct vg_request *request = make(service, call, size, run);
@@ -136,7 +145,7 @@ Videogate__V1__Video *vg_request_video(struct vg_request *request, const struct 
     struct vg_arena *arena = vg_request_arena(request);
     Videogate__V1__Video *video = vg_arena_alloc(arena, sizeof(*video));
 
-    vg_translate_video(row, request->service->public_url, vg_wall_ms() / 1000, arena, video);
+    vg_translate_video(row, request->service->links, vg_wall_ms() / 1000, arena, video);
     return video;
 }
 

@@ -49,7 +49,7 @@ struct vg_service {
     struct vg_hub *hub;
     struct vg_jobs *jobs;
     struct vg_metric_set *metrics;
-    const char *public_url;
+    const struct vg_links *links;
     uint8_t secret_key[32];
     atomic_int_fast64_t in_flight; /* requests not ended yet */
 };
@@ -69,6 +69,11 @@ struct vg_request {
 /* Makes the state (`size` bytes, zeroed, in the call's arena) and authenticates; then `run`, or the
  * call fails. */
 void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run);
+/* As above for a caller who shows something else than a key: `judge` says whether it will do, and
+ * fills `err`. Whose the request is (`who`) stays unknown. */
+typedef int vg_request_judge_f(struct vg_request *request, struct vg_err *err);
+void vg_request_begin_judged(void *service, struct vg_rpc_call *call, size_t size,
+                             vg_request_judge_f *judge, vg_request_f *run);
 /* As above with the admin key. */
 void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size,
                             vg_request_f *run);

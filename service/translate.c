@@ -24,6 +24,11 @@ bool vg_status_terminal(enum vg_video_status status)
     return statuses[status].terminal;
 }
 
+bool vg_content_expired(const struct vg_video *video, int64_t now_s)
+{
+    return video->expires_at > 0 && now_s >= video->expires_at;
+}
+
 char *vg_pb_text(const char *s)
 {
     const union {
@@ -46,8 +51,8 @@ static int32_t poll_after_ms(const struct vg_video *video, int64_t now_s)
     return age_s < 90 ? 2000 : 5000;
 }
 
-static void translate_outputs(const struct vg_video *video, const char *public_url,
-                              struct vg_arena *arena, Videogate__V1__Video *out)
+static void translate_outputs(const struct vg_video *video, const struct vg_links *links,
+                              int64_t now_s, struct vg_arena *arena, Videogate__V1__Video *out)
 {
     size_t n = video->output_count;
 
@@ -57,8 +62,7 @@ static void translate_outputs(const struct vg_video *video, const char *public_u
         Videogate__V1__VideoContent *c = vg_arena_alloc(arena, sizeof(*c));
         videogate__v1__video_content__init(c);
         c->type = vg_pb_text("video");
-        c->url = vg_arena_printf(arena, "%s/v1/videos/%s/content?index=%d",
-                                 public_url ? public_url : "", video->id, (int)o->index);
+        c->url = vg_link_url(links, video->id, o->index, now_s, video->expires_at, arena);
         c->mime_type = vg_pb_text(o->mime_type);
         c->index = o->index;
         c->bytes = o->bytes;
@@ -68,7 +72,7 @@ static void translate_outputs(const struct vg_video *video, const char *public_u
     out->n_content = n;
 }
 
-void vg_translate_video(const struct vg_video *video, const char *public_url, int64_t now_s,
+void vg_translate_video(const struct vg_video *video, const struct vg_links *links, int64_t now_s,
                         struct vg_arena *arena, Videogate__V1__Video *out)
 {
     videogate__v1__video__init(out);
@@ -91,8 +95,8 @@ void vg_translate_video(const struct vg_video *video, const char *public_url, in
         out->error->code = vg_pb_text(video->error_code);
         out->error->message = vg_pb_text(video->error_message);
     }
-    if (video->status == VG_VIDEO_COMPLETED)
-        translate_outputs(video, public_url, arena, out);
+    if (video->status == VG_VIDEO_COMPLETED && !vg_content_expired(video, now_s))
+        translate_outputs(video, links, now_s, arena, out);
     out->prompt = vg_pb_text(video->prompt);
     out->size = vg_arena_printf(arena, "%dx%d", (int)video->width, (int)video->height);
     out->seconds = video->seconds;

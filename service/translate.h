@@ -8,12 +8,12 @@
 #include "db/key_store.h"
 #include "db/video_store.h"
 #include "service/catalog.h"
+#include "service/link.h"
 #include "videogate/v1/admin.pb-c.h"
 #include "videogate/v1/video.pb-c.h"
 
-/* `public_url` without a slash at its end; NULL or "": addresses relative to the host. `now_s`:
- * Unix seconds. */
-void vg_translate_video(const struct vg_video *video, const char *public_url, int64_t now_s,
+/* `now_s`: Unix seconds. Content that has expired is not shown. */
+void vg_translate_video(const struct vg_video *video, const struct vg_links *links, int64_t now_s,
                         struct vg_arena *arena, Videogate__V1__Video *out);
 void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
                         Videogate__V1__Model *out);
@@ -26,5 +26,7 @@ char *vg_pb_text(const char *s);
 /* "queued", "in_progress", ...: the public word of a status. */
 const char *vg_status_word(enum vg_video_status status);
 bool vg_status_terminal(enum vg_video_status status);
+/* Its retention is over: the janitor removes the files, or has. */
+bool vg_content_expired(const struct vg_video *video, int64_t now_s);
 
 #endif

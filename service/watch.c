@@ -226,7 +226,7 @@ static void push(struct watch *w)
     w->sent_terminal = vg_status_terminal(latest->status);
     struct vg_arena *arena = vg_arena_new(); /* the call's would grow with each message */
     Videogate__V1__Video video;
-    vg_translate_video(latest, w->request.service->public_url, vg_wall_ms() / 1000, arena, &video);
+    vg_translate_video(latest, w->request.service->links, vg_wall_ms() / 1000, arena, &video);
     message.video = &video;
     vg_rpc_call_send(w->request.call, &message.base, vg_loop_executor(w->request.service->loop),
                      &w->sent);

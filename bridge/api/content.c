@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET and HEAD /v1/videos/{id}/content: a DownloadVideo stream under HTTP's ranges and validators
+/* GET and HEAD /v1/videos/{id}/content, and /v1/videos/logs/{id}/content, the form of LLM Gateway's
+ * signed links: a DownloadVideo stream under HTTP's ranges and validators
  * (RFC 9110 13, 14). One message is in memory at a time; the next is asked for when the client has
  * taken most of what is queued. */
 #include <inttypes.h>
@@ -22,6 +23,19 @@ enum phase {
     PHASE_NONE,
 };
 
+#define TOKEN_SIZE 128
+
+struct variant {
+    const char *name; /* in the query */
+    Videogate__V1__DownloadVariant number;
+    const char *suffix; /* of the file's name */
+};
+static const struct variant variants[] = {
+    {"video", VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_VIDEO, ""},
+    {"thumbnail", VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_THUMBNAIL, "-thumbnail"},
+    {"spritesheet", VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_SPRITESHEET, "-spritesheet"},
+};
+
 struct content {
     struct vg_exchange *ex; /* borrowed */
     struct vg_rpc_stream rpc;
@@ -29,7 +43,9 @@ struct content {
     enum phase phase, next_phase;
     struct vg_http_range range;
     int32_t index;
-    int64_t left; /* body bytes still to come */
+    const struct variant *variant;
+    char token[TOKEN_SIZE]; /* of a signed link; "": none */
+    int64_t left;           /* body bytes still to come */
     bool head_sent;
     bool unwanted;   /* the call was cancelled; wait for its end */
     bool event_owed; /* the runtime will call on_event */
@@ -99,29 +115,48 @@ static void answer_unsatisfiable(struct content *c, int64_t total)
 /* "inline; filename=..." from an id that is known to be one. */
 static void disposition(const struct content *c, const char *mime_type, char *out, size_t size)
 {
+    static const struct {
+        const char *type, *extension;
+    } types[] = {{"image/jpeg", "jpg"}, {"image/webp", "webp"}, {"video/webm", "webm"}};
     const char *id = c->ex->param;
-    const char *extension = strcmp(mime_type, "video/webm") == 0 ? "webm" : "mp4";
-    if (!vg_id_valid(id, strlen(id), "video"))
-        (void)snprintf(out, size, "inline");
-    else if (c->index == 0)
-        (void)snprintf(out, size, "inline; filename=\"%s.%s\"", id, extension);
+    const char *extension = "mp4";
+    char index[16] = "";
+    for (size_t i = 0; i < VG_COUNT(types); i++)
+        if (strcmp(mime_type, types[i].type) == 0)
+            extension = types[i].extension;
+    if (c->index > 0)
+        (void)snprintf(index, sizeof(index), "-%d", (int)c->index);
+    if (vg_id_valid(id, strlen(id), "video"))
+        (void)snprintf(out, size, "inline; filename=\"%s%s%s.%s\"", id, index, c->variant->suffix,
+                       extension);
     else
-        (void)snprintf(out, size, "inline; filename=\"%s-%d.%s\"", id, (int)c->index, extension);
+        (void)snprintf(out, size, "inline");
+}
+
+/* What a link gives is the same for everyone who has the link, until the link ends. */
+static void cache_control(const Videogate__V1__DownloadInfo *info, char *out, size_t size)
+{
+    int64_t left = info->link_expires_at - vg_wall_ms() / 1000;
+    if (info->link_expires_at > 0)
+        (void)snprintf(out, size, "public, max-age=%" PRId64 ", immutable", left > 0 ? left : 0);
+    else
+        (void)snprintf(out, size, "private");
 }
 
 static void send_head(struct content *c, int status, const Videogate__V1__DownloadInfo *info,
                       int64_t length)
 {
-    char etag[80], modified[VG_HTTP_DATE_SIZE], range[80], name[96];
+    char etag[80], modified[VG_HTTP_DATE_SIZE], range[80], name[112], cache[64];
     struct vg_header h[8];
     size_t n = 0;
     bool body = status != 304;
     (void)snprintf(etag, sizeof(etag), "\"%.70s\"", info->etag);
     vg_http_date(modified, info->last_modified);
+    cache_control(info, cache, sizeof(cache));
     h[n++] = (struct vg_header){VG_VIEW("accept-ranges"), VG_VIEW("bytes")};
     h[n++] = (struct vg_header){VG_VIEW("etag"), vg_view_of(etag)};
     h[n++] = (struct vg_header){VG_VIEW("last-modified"), vg_view_of(modified)};
-    h[n++] = (struct vg_header){VG_VIEW("cache-control"), VG_VIEW("private")};
+    h[n++] = (struct vg_header){VG_VIEW("cache-control"), vg_view_of(cache)};
     if (body) {
         disposition(c, info->mime_type, name, sizeof(name));
         h[n++] = (struct vg_header){VG_VIEW("content-disposition"), vg_view_of(name)};
@@ -291,6 +326,8 @@ static void start_phase(struct content *c, enum phase phase)
     c->unwanted = false;
     request.id = ex->param;
     request.index = c->index;
+    request.variant = c->variant->number;
+    request.link_token = c->token;
     request.info_only = phase == PHASE_INFO;
     if (phase == PHASE_RANGE)
         fill_range(c, &request);
@@ -310,22 +347,33 @@ static void start_phase(struct content *c, enum phase phase)
     vg_rpc_stream_start(ex->at->api->channel, &c->rpc);
 }
 
-static int read_query(struct vg_exchange *ex, int32_t *out_index, struct vg_err *err)
+static int read_variant(struct vg_view query, const struct variant **out, struct vg_err *err)
+{
+    char text[16];
+    long len = vg_http_query_get(query, "variant", text, sizeof(text));
+    for (size_t i = 0; i < VG_COUNT(variants); i++)
+        if (len == -2 || (len >= 0 && strcmp(text, variants[i].name) == 0)) {
+            *out = &variants[i];
+            return 0;
+        }
+    return vg_err_param(err, VG_ERR_INVALID_REQUEST, "variant",
+                        "variant: video, thumbnail or spritesheet is allowed.");
+}
+
+static int read_query(struct content *c, struct vg_err *err)
 {
     char text[16];
     int64_t index = 0;
-    struct vg_view query = ex->stream->request.query;
+    struct vg_view query = c->ex->stream->request.query;
     long len = vg_http_query_get(query, "index", text, sizeof(text));
     if (len == -1 ||
         (len >= 0 && vg_parse_i64((struct vg_view){text, (size_t)len}, 0, INT32_MAX, &index) != 0))
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "index",
                             "index: a whole number from 0 is needed.");
-    len = vg_http_query_get(query, "variant", text, sizeof(text));
-    if (len == -1 || (len >= 0 && strcmp(text, "video") != 0))
-        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "variant",
-                            "variant: only video is available.");
-    *out_index = (int32_t)index;
-    return 0;
+    c->index = (int32_t)index;
+    if (vg_http_query_get(query, "token", c->token, sizeof(c->token)) == -1)
+        return vg_err_param(err, VG_ERR_UNAUTHENTICATED, "token", "This link is not valid.");
+    return read_variant(query, &c->variant, err);
 }
 
 void vg_handle_content(struct vg_exchange *ex)
@@ -333,7 +381,7 @@ void vg_handle_content(struct vg_exchange *ex)
     struct content *c = vg_arena_alloc(ex->arena, sizeof(*c));
     struct vg_err err;
     c->ex = ex;
-    if (read_query(ex, &c->index, &err) != 0) {
+    if (read_query(c, &err) != 0) {
         vg_respond_error(ex, &err);
         return;
     }

@@ -524,7 +524,7 @@ static void app__serves_content_heads_and_validators(void **state)
     check_error(&a, 404, "invalid_request_error", "not_found");
     get(w, "/v1/videos/video_1/content?index=x", KEY, &a);
     check_error(&a, 400, "invalid_request_error", NULL);
-    get(w, "/v1/videos/video_1/content?variant=thumbnail", KEY, &a);
+    get(w, "/v1/videos/video_1/content?variant=poster", KEY, &a);
     check_error(&a, 400, "invalid_request_error", NULL);
     get(w, "/v1/videos/video_cut/content", KEY, &a); /* it breaks off: the client must see it */
     assert_int_equal(a.status, 200);
@@ -539,6 +539,44 @@ static void wait_until(bool (*done)(struct world *), struct world *w)
     const struct timespec pause = {.tv_nsec = 5 * VG_NS_PER_MS};
     while (!done(w))
         (void)nanosleep(&pause, NULL);
+}
+
+#define CONTENT_ID "video_0123456789abcdef0123456789abcdef"
+
+static void app__serves_links_and_variants(void **state)
+{
+    struct world *w = the_world(state);
+    struct answer a;
+    get(w, "/v1/videos/" CONTENT_ID "/content", KEY, &a);
+    assert_string_equal(header(&a, "cache-control"), "private");
+    assert_string_equal(header(&a, "content-disposition"),
+                        "inline; filename=\"" CONTENT_ID ".mp4\"");
+    vg_buf_fini(&a.body);
+    static const char *const paths[] = {"/v1/videos/" CONTENT_ID "/content?token=good",
+                                        "/v1/videos/logs/" CONTENT_ID "/content?token=good"};
+    for (size_t i = 0; i < VG_COUNT(paths); i++) { /* nobody's key */
+        get(w, paths[i], "", &a);
+        assert_int_equal(a.status, 200);
+        const char *cache = header(&a, "cache-control");
+        assert_ptr_equal(strstr(cache, "public, max-age="), cache);
+        assert_non_null(strstr(cache, ", immutable"));
+        vg_buf_fini(&a.body);
+    }
+    get(w, "/v1/videos/" CONTENT_ID "/content?index=2&variant=thumbnail&token=good", "", &a);
+    assert_string_equal(header(&a, "content-type"), "image/webp");
+    assert_string_equal(header(&a, "content-disposition"),
+                        "inline; filename=\"" CONTENT_ID "-2-thumbnail.webp\"");
+    vg_buf_fini(&a.body);
+    get(w, "/v1/videos/" CONTENT_ID "/content?variant=spritesheet", KEY, &a);
+    assert_string_equal(header(&a, "content-disposition"),
+                        "inline; filename=\"" CONTENT_ID "-spritesheet.jpg\"");
+    vg_buf_fini(&a.body);
+    get(w, "/v1/videos/" CONTENT_ID "/content?token=bad", KEY, &a);
+    check_error(&a, 401, "invalid_request_error", "invalid_api_key");
+    char path[512];
+    (void)snprintf(path, sizeof(path), "/v1/videos/" CONTENT_ID "/content?token=%0200d", 0);
+    get(w, path, KEY, &a);
+    check_error(&a, 401, "invalid_request_error", "invalid_api_key");
 }
 
 static bool no_downloads(struct world *w)
@@ -744,6 +782,7 @@ int main(void)
         cmocka_unit_test(app__answers_unknown_paths_and_methods),
         cmocka_unit_test(app__serves_content_and_ranges),
         cmocka_unit_test(app__serves_content_heads_and_validators),
+        cmocka_unit_test(app__serves_links_and_variants),
         cmocka_unit_test(app__reads_no_further_than_the_client),
         cmocka_unit_test(app__resumes_a_slow_reader),
         cmocka_unit_test(app__pipelines_and_keeps_alive),

@@ -191,6 +191,11 @@ static inline void fake_download(void *ctx, struct vg_rpc_call *call)
     struct vg_err err;
     if (fake_missing(call, req->id))
         return;
+    if (strcmp(req->link_token, "bad") == 0) {
+        (void)vg_err_set(&err, VG_ERR_UNAUTHENTICATED, NULL);
+        vg_rpc_call_fail(call, &err);
+        return;
+    }
     int64_t total = fake_ends(req->id, "big") ? FAKE_BIG : FAKE_SIZE, first = 0, last = total - 1;
     bool has_first = req->opt_first_case == VIDEOGATE__V1__DOWNLOAD_VIDEO_REQUEST__OPT_FIRST_FIRST;
     bool has_last = req->opt_last_case == VIDEOGATE__V1__DOWNLOAD_VIDEO_REQUEST__OPT_LAST_LAST;
@@ -221,7 +226,9 @@ static inline void fake_download(void *ctx, struct vg_rpc_call *call)
     info.total_bytes = total;
     info.first = first;
     info.length = last + 1 - first;
-    info.mime_type = (char *)(uintptr_t) "video/mp4";
+    static const char *const types[] = {"video/mp4", "video/mp4", "image/webp", "image/jpeg"};
+    info.mime_type = (char *)(uintptr_t)types[req->variant & 3];
+    info.link_expires_at = req->link_token[0] ? INT64_C(1) << 33 : 0;
     info.etag = (char *)(uintptr_t) "abc123";
     info.last_modified = 784111777;
     m.part_case = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__PART_INFO;

@@ -14,6 +14,15 @@ static struct vg_output outputs[2] = {
     {.index = 0, .mime_type = "video/mp4", .bytes = 10, .sha256 = "aa"},
     {.index = 3, .mime_type = "video/webm", .bytes = 20, .sha256 = "bb"}};
 
+static struct vg_links *new_links(const char *public_url)
+{
+    const struct vg_link_options options = {.secret_key = "0123456789abcdef",
+                                            .public_url = public_url};
+    struct vg_links *links = NULL;
+    assert_int_equal(vg_links_new(&links, &options, NULL), 0);
+    return links;
+}
+
 static struct vg_video row(enum vg_video_status status)
 {
     return (struct vg_video){.id = "video_1",
@@ -37,8 +46,9 @@ static void translate__shows_a_running_video(void **state)
     (void)state;
     struct vg_arena *arena = vg_arena_new();
     Videogate__V1__Video out;
+    struct vg_links *links = new_links("https://x.test");
     const struct vg_video video = row(VG_VIDEO_IN_PROGRESS);
-    vg_translate_video(&video, "https://x.test", 1005, arena, &out);
+    vg_translate_video(&video, links, 1005, arena, &out);
     assert_string_equal(out.id, "video_1");
     assert_int_equal(out.status, VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_IN_PROGRESS);
     assert_int_equal(out.progress, 40);
@@ -53,8 +63,9 @@ static void translate__shows_a_running_video(void **state)
     assert_null(out.error);
     assert_int_equal(out.n_content, 0); /* outputs of an unfinished video are not shown */
     assert_int_equal(out.poll_after_ms, 1000);
-    vg_translate_video(&video, NULL, 1000 + 3600, arena, &out);
+    vg_translate_video(&video, links, 1000 + 3600, arena, &out);
     assert_int_equal(out.poll_after_ms, 5000);
+    (void)vg_links_free(links);
     (void)vg_arena_free(arena);
 }
 
@@ -63,13 +74,14 @@ static void translate__shows_content_of_a_completed_video(void **state)
     (void)state;
     struct vg_arena *arena = vg_arena_new();
     Videogate__V1__Video out;
+    struct vg_links *links = new_links("https://x.test");
     struct vg_video video = row(VG_VIDEO_COMPLETED);
     video.completed_at = 1100;
     video.expires_at = 2000;
     video.remixed_from = "video_0";
     video.error_code = "timeout";
     video.error_message = "one of them";
-    vg_translate_video(&video, "https://x.test", 1200, arena, &out);
+    vg_translate_video(&video, links, 1200, arena, &out);
     assert_int_equal(out.completed_at, 1100);
     assert_int_equal(out.expires_at, 2000);
     assert_string_equal(out.remixed_from_video_id, "video_0");
@@ -77,21 +89,22 @@ static void translate__shows_content_of_a_completed_video(void **state)
     assert_string_equal(out.error->message, "one of them");
     assert_int_equal(out.poll_after_ms, 0);
     assert_int_equal(out.n_content, 2);
-    assert_string_equal(out.content[1]->url, "https://x.test/v1/videos/video_1/content?index=3");
+    assert_string_equal(out.content[1]->url, vg_link_url(links, "video_1", 3, 1200, 2000, arena));
     assert_string_equal(out.content[1]->type, "video");
     assert_string_equal(out.content[1]->mime_type, "video/webm");
     assert_int_equal(out.content[1]->index, 3);
     assert_int_equal(out.content[1]->bytes, 20);
     assert_string_equal(out.content[1]->sha256, "bb");
-    vg_translate_video(&video, NULL, 1200, arena, &out);
-    assert_string_equal(out.content[0]->url, "/v1/videos/video_1/content?index=0");
     size_t size = protobuf_c_message_get_packed_size(&out.base);
     uint8_t *packed = vg_xalloc(size);
     assert_int_equal(protobuf_c_message_pack(&out.base, packed), size);
     Videogate__V1__Video *back = videogate__v1__video__unpack(NULL, size, packed);
     assert_non_null(back);
-    assert_string_equal(back->content[0]->url, "/v1/videos/video_1/content?index=0");
+    assert_string_equal(back->content[0]->url, out.content[0]->url);
     videogate__v1__video__free_unpacked(back, NULL);
+    vg_translate_video(&video, links, 2000, arena, &out); /* its retention is over */
+    assert_int_equal(out.n_content, 0);
+    (void)vg_links_free(links);
     free(packed);
     (void)vg_arena_free(arena);
 }
