@@ -3,11 +3,24 @@
 
 #include "db/db_priv.h"
 
-#define KEY_COLUMNS "k.id, p.name, k.name, k.hint, k.created_at, k.revoked_at"
+#define KEY_COLUMNS                                                                                \
+    "k.id, p.name, k.name, k.hint, k.created_at, k.revoked_at, k.expires_at, k.scopes,"            \
+    " a.requests_per_minute, a.max_active, a.max_spend_micros"
+#define KEY_TABLES                                                                                 \
+    "api_keys k JOIN projects p ON p.id = k.project_id"                                            \
+    " LEFT JOIN accounts a ON a.project_id = k.project_id AND a.key_id = k.id"
 static const struct vg_pg_field key_fields[] = {
-    VG_PG_FIELD(TEXT, vg_key, id),         VG_PG_FIELD(TEXT, vg_key, project),
-    VG_PG_FIELD(TEXT, vg_key, name),       VG_PG_FIELD(TEXT, vg_key, hint),
-    VG_PG_FIELD(TIME, vg_key, created_at), VG_PG_FIELD(TIME, vg_key, revoked_at),
+    VG_PG_FIELD(TEXT, vg_key, id),
+    VG_PG_FIELD(TEXT, vg_key, project),
+    VG_PG_FIELD(TEXT, vg_key, name),
+    VG_PG_FIELD(TEXT, vg_key, hint),
+    VG_PG_FIELD(TIME, vg_key, created_at),
+    VG_PG_FIELD(TIME, vg_key, revoked_at),
+    VG_PG_FIELD(TIME, vg_key, expires_at),
+    VG_PG_FIELD(TEXT, vg_key, scopes),
+    VG_PG_FIELD(I32, vg_key, limits.requests_per_minute),
+    VG_PG_FIELD(I32, vg_key, limits.max_active),
+    VG_PG_FIELD(I64, vg_key, limits.max_spend_micros),
 };
 
 static void read_key(const struct vg_pg_rows *rows, int row, struct vg_arena *arena,
@@ -19,10 +32,22 @@ static void read_key(const struct vg_pg_rows *rows, int row, struct vg_arena *ar
 /* ---- lookup */
 
 static const struct vg_pg_statement lookup_statement = {
-    "vg_key_lookup", "SELECT i.ord, k.project_id, k.id"
-                     " FROM unnest($1::bytea[]) WITH ORDINALITY AS i(hash, ord)"
-                     " JOIN api_keys k ON k.hash = i.hash WHERE k.revoked_at IS NULL"};
+    "vg_key_lookup",
+    "SELECT i.ord, k.project_id, k.id, k.scopes, p.archived_at IS NOT NULL,"
+    "  num_nonnulls(a.max_active, a.max_spend_micros, b.max_active, b.max_spend_micros) > 0,"
+    "  a.requests_per_minute, b.requests_per_minute"
+    " FROM unnest($1::bytea[]) WITH ORDINALITY AS i(hash, ord)"
+    " JOIN api_keys k ON k.hash = i.hash JOIN projects p ON p.id = k.project_id"
+    " LEFT JOIN accounts a ON a.project_id = k.project_id AND a.key_id = k.id"
+    " LEFT JOIN accounts b ON b.project_id = k.project_id AND b.key_id = ''"
+    " WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"};
 static const struct vg_pg_field lookup_fields[] = {VG_PG_FIELD(HASH, vg_key_lookup, hash)};
+static const struct vg_pg_field found_fields[] = {
+    VG_PG_FIELD(I64, vg_key_lookup, project_id),  VG_PG_FIELD(TEXT, vg_key_lookup, key_id),
+    VG_PG_FIELD(TEXT, vg_key_lookup, scopes),     VG_PG_FIELD(BOOL, vg_key_lookup, archived),
+    VG_PG_FIELD(BOOL, vg_key_lookup, limited),    VG_PG_FIELD(I32, vg_key_lookup, key_rpm),
+    VG_PG_FIELD(I32, vg_key_lookup, project_rpm),
+};
 
 static int lookup_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
@@ -44,8 +69,7 @@ static int lookup_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t
             VG_CONTAINER(ops[vg_pg_i64(rows, i, 0) - 1], struct vg_key_lookup, op);
 
         op->found = true;
-        op->project_id = vg_pg_i64(rows, i, 1);
-        op->key_id = vg_arena_strdup(op->op.arena, vg_pg_text(rows, i, 2));
+        vg_pg_read(rows, i, 1, found_fields, VG_COUNT(found_fields), op->op.arena, op);
     }
     return 0;
 }
@@ -64,18 +88,24 @@ static const struct vg_pg_statement project_statement = {
     "INSERT INTO projects (name) SELECT $1::text"
     " WHERE NOT EXISTS (SELECT FROM projects WHERE name = $1) ON CONFLICT (name) DO NOTHING"};
 static const struct vg_pg_statement insert_statement = {
-    "vg_key_insert", "INSERT INTO api_keys (id, project_id, name, hint, hash)"
-                     " SELECT $2::text, p.id, $3::text, $4::text, ($5::bytea[])[1]"
+    "vg_key_insert", "INSERT INTO api_keys (id, project_id, name, hint, expires_at, scopes, hash)"
+                     " SELECT $2::text, p.id, $3::text, $4::text,"
+                     "  to_timestamp(nullif($5::int8, 0)), $6::text, ($7::bytea[])[1]"
                      " FROM projects p WHERE p.name = $1::text ON CONFLICT (id) DO NOTHING"};
+static const struct vg_pg_statement limits_statement = {
+    "vg_key_limits",
+    "INSERT INTO accounts (project_id, key_id, requests_per_minute, max_active, max_spend_micros)"
+    " SELECT k.project_id, k.id, nullif($2::int4, 0), nullif($3::int4, 0), nullif($4::int8, 0)"
+    " FROM api_keys k WHERE k.id = $1::text AND ($2 > 0 OR $3 > 0 OR $4 > 0)"
+    " ON CONFLICT DO NOTHING"};
 static const struct vg_pg_statement one_statement = {
-    "vg_key_one", "SELECT " KEY_COLUMNS " FROM api_keys k JOIN projects p ON p.id = k.project_id"
-                  " WHERE k.id = $1::text"};
+    "vg_key_one", "SELECT " KEY_COLUMNS " FROM " KEY_TABLES " WHERE k.id = $1::text"};
 static const struct vg_pg_field create_hash[] = {VG_PG_FIELD(HASH, vg_key_create, hash)};
 
 static int create_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
     struct vg_key_create *op = VG_CONTAINER(ops[0], struct vg_key_create, op);
-    struct vg_pg_params project, insert, one;
+    struct vg_pg_params project, insert, limits, one;
 
     vg_pg_params_init(&project, run->scratch);
     vg_pg_put_text(&project, op->project);
@@ -84,13 +114,21 @@ static int create_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t
     vg_pg_put_text(&insert, op->id);
     vg_pg_put_text(&insert, op->name);
     vg_pg_put_text(&insert, op->hint);
+    vg_pg_put_i64(&insert, op->expires_at);
+    vg_pg_put_text(&insert, op->scopes ? op->scopes : "");
     vg_pg_put_ops(&insert, create_hash, VG_COUNT(create_hash), ops, count);
+    vg_pg_params_init(&limits, run->scratch);
+    vg_pg_put_text(&limits, op->id);
+    vg_pg_put_i32(&limits, op->limits.requests_per_minute);
+    vg_pg_put_i32(&limits, op->limits.max_active);
+    vg_pg_put_i64(&limits, op->limits.max_spend_micros);
     vg_pg_params_init(&one, run->scratch);
     vg_pg_put_text(&one, op->id);
 
     vg_pg_begin(run->pg, true);
     (void)vg_pg_add(run->pg, &project_statement, &project);
     (void)vg_pg_add(run->pg, &insert_statement, &insert);
+    (void)vg_pg_add(run->pg, &limits_statement, &limits);
     size_t handle = vg_pg_add(run->pg, &one_statement, &one);
 
     if (vg_db_pg_run(run) < 0)
@@ -115,7 +153,7 @@ void vg_key_create(struct vg_db *db, struct vg_key_create *op)
 
 static const struct vg_pg_statement list_statement = {
     "vg_key_list",
-    "SELECT " KEY_COLUMNS " FROM projects p JOIN api_keys k ON k.project_id = p.id"
+    "SELECT " KEY_COLUMNS " FROM " KEY_TABLES
     " WHERE p.name = coalesce($1::text, p.name) ORDER BY k.created_at DESC, k.id DESC LIMIT 1000"};
 
 static int list_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)

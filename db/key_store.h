@@ -6,6 +6,13 @@
 
 #include "db/db.h"
 
+/* What a key or a project may do at most. */
+struct vg_limits {
+    int32_t requests_per_minute; /* 0: no limit */
+    int32_t max_active;          /* videos not ended at a time; 0: no limit */
+    int64_t max_spend_micros;    /* a month, millionths of a US dollar; 0: no limit */
+};
+
 struct vg_key {
     const char *id; /* "key_..." */
     const char *project;
@@ -13,6 +20,9 @@ struct vg_key {
     const char *hint;
     int64_t created_at; /* Unix seconds */
     int64_t revoked_at; /* 0: active */
+    int64_t expires_at; /* 0: never */
+    const char *scopes; /* names with a space between; "": all */
+    struct vg_limits limits;
 };
 
 /* Looks a key up by hash; batched. */
@@ -20,9 +30,14 @@ struct vg_key_lookup {
     struct vg_db_op op;
     uint8_t hash[32];
     /* results */
-    bool found; /* false also for a revoked key */
+    bool found; /* false also for a revoked or expired key */
     int64_t project_id;
     const char *key_id;
+    const char *scopes;
+    bool archived;   /* the project is */
+    bool limited;    /* key or project has a limit of active videos or spend */
+    int32_t key_rpm; /* requests a minute; 0: no limit */
+    int32_t project_rpm;
 };
 void vg_key_lookup(struct vg_db *db, struct vg_key_lookup *op);
 
@@ -33,6 +48,9 @@ struct vg_key_create {
     const char *id;
     const char *hint;
     uint8_t hash[32];
+    int64_t expires_at; /* Unix seconds; 0: never */
+    const char *scopes;
+    struct vg_limits limits;
     struct vg_key key; /* result */
 };
 void vg_key_create(struct vg_db *db, struct vg_key_create *op);

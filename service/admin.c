@@ -2,10 +2,12 @@
 /* AdminService: keys, deliveries, queue figures. */
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "db/generation_store.h"
+#include "service/limits.h"
 #include "service/service_priv.h"
 
 static const ProtobufCMessage *request_of(const struct vg_request *request)
@@ -58,6 +60,7 @@ struct create_key {
     struct vg_key_create op;
     char id[VG_ID_SIZE];
     char hint[5];
+    char scopes[VG_SCOPES_TEXT_SIZE];
     char *secret; /* owned; outlives the call's memory so that it can be wiped */
 };
 
@@ -71,7 +74,7 @@ static void create_key_done(struct vg_task *task)
     if (k->op.op.ok) {
         vg_log(VG_LOG_INFO, "api key created", VG_S("key", k->op.key.id),
                VG_S("project", k->op.key.project));
-        vg_translate_key(&k->op.key, &key);
+        vg_translate_key(&k->op.key, vg_request_arena(&k->request), &key);
         response.key = &key;
         response.secret = secret;
         vg_request_reply(&k->request, &response.base);
@@ -81,8 +84,44 @@ static void create_key_done(struct vg_task *task)
     vg_free_secret(secret);
 }
 
+static int take_scopes(const Videogate__V1__CreateApiKeyRequest *in, char out[VG_SCOPES_TEXT_SIZE],
+                       struct vg_err *err)
+{
+    uint32_t scopes = in->n_scopes > 0 ? 0 : (uint32_t)VG_SCOPE_ALL;
+
+    for (size_t i = 0; i < in->n_scopes; i++) {
+        uint32_t scope = vg_scope_by_name(in->scopes[i], strlen(in->scopes[i]));
+
+        if (!scope)
+            return vg_err_param(err, VG_ERR_INVALID_REQUEST, "scopes",
+                                "scopes: '%.40s' is none; there are videos.read, videos.write, "
+                                "usage.read, webhooks.read, webhooks.write",
+                                in->scopes[i]);
+        scopes |= scope;
+    }
+    vg_scopes_format(scopes, out);
+    return 0;
+}
+
+/* Expiry, scopes, limits. */
+static int take_terms(const Videogate__V1__CreateApiKeyRequest *in, struct create_key *k,
+                      struct vg_err *err)
+{
+    if (in->opt_expires_at_case) {
+        if (in->expires_at <= vg_wall_ms() / 1000)
+            return vg_err_param(err, VG_ERR_INVALID_REQUEST, "expires_at",
+                                "expires_at: must lie in the future");
+        k->op.expires_at = in->expires_at;
+    }
+    if (take_scopes(in, k->scopes, err) < 0)
+        return -1;
+    k->op.scopes = k->scopes;
+    return vg_limits_read(in->limits, &k->op.limits, err);
+}
+
 static void create_key_run(struct vg_request *request)
 {
+    struct vg_err err;
     struct create_key *k = VG_CONTAINER(request, struct create_key, request);
     const Videogate__V1__CreateApiKeyRequest *in =
         (const Videogate__V1__CreateApiKeyRequest *)request_of(request);
@@ -96,6 +135,10 @@ static void create_key_run(struct vg_request *request)
     if (!name_ok(in->name)) {
         bad(request, VG_ERR_INVALID_REQUEST, "name",
             "name: must have at most 128 characters, no control characters");
+        return;
+    }
+    if (take_terms(in, k, &err) < 0) {
+        vg_request_fail(request, &err);
         return;
     }
     k->secret = vg_xalloc(VG_API_KEY_SIZE);
@@ -138,7 +181,7 @@ static void list_keys_done(struct vg_task *task)
     response.keys = vg_arena_alloc(arena, (l->op.count + 1) * sizeof(Videogate__V1__ApiKey *));
     for (size_t i = 0; i < l->op.count; i++) {
         response.keys[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__ApiKey));
-        vg_translate_key(&l->op.keys[i], response.keys[i]);
+        vg_translate_key(&l->op.keys[i], arena, response.keys[i]);
     }
     vg_request_reply(&l->request, &response.base);
 }
@@ -183,7 +226,7 @@ static void revoke_key_done(struct vg_task *task)
     }
     vg_log(VG_LOG_INFO, "api key revoked", VG_S("key", r->op.key.id),
            VG_S("project", r->op.key.project));
-    vg_translate_key(&r->op.key, &key);
+    vg_translate_key(&r->op.key, vg_request_arena(&r->request), &key);
     response.key = &key;
     vg_request_reply(&r->request, &response.base);
 }

@@ -9,6 +9,7 @@
 #include "common/crypto.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "service/scope.h"
 
 #define WAYS 4
 #define PENDING_BUCKETS 256
@@ -141,17 +142,28 @@ static void unlink_lookup(struct vg_auth *auth, struct lookup *lookup)
     auth->pending_count--;
 }
 
+static bool fill_identity(struct vg_identity *who, const struct vg_key_lookup *db)
+{
+    who->project_id = db->project_id;
+    who->scopes = vg_scopes_parse(db->scopes);
+    who->archived = db->archived;
+    who->limited = db->limited;
+    who->key_rpm = db->key_rpm;
+    who->project_rpm = db->project_rpm;
+    return vg_strcpy(who->key_id, sizeof(who->key_id), db->key_id);
+}
+
 static void lookup_done(struct vg_task *task)
 {
     struct lookup *lookup = VG_CONTAINER(task, struct lookup, db.op.done);
     struct vg_auth *auth = lookup->auth;
-    struct entry fresh = {.found = lookup->db.found, .who.project_id = lookup->db.project_id};
+    struct entry fresh = {.found = lookup->db.found};
 
     memcpy(fresh.hash, lookup->db.hash, VG_SHA256_SIZE);
     fresh.expires_ns = lookup->started_ns + auth->options.ttl_ms * VG_NS_PER_MS;
     bool good = lookup->db.op.ok;
     if (good && fresh.found)
-        good = vg_strcpy(fresh.who.key_id, sizeof(fresh.who.key_id), lookup->db.key_id);
+        good = fill_identity(&fresh.who, &lookup->db);
     (void)pthread_mutex_lock(&auth->lock);
     unlink_lookup(auth, lookup);
     if (good)

@@ -40,8 +40,13 @@ struct vg_auth *vg_auth_new(const struct vg_auth_options *options);
 struct vg_auth *vg_auth_free(struct vg_auth *auth);
 
 struct vg_identity {
-    int64_t project_id;
+    int64_t project_id; /* 0: the admin key, which speaks for any */
     char key_id[VG_ID_SIZE];
+    uint32_t scopes; /* enum vg_scope */
+    bool archived;   /* the project is: nothing may be done */
+    bool limited;    /* key or project has a limit of active videos or spend */
+    int32_t key_rpm; /* requests a minute; 0: no limit */
+    int32_t project_rpm;
 };
 
 /* One question. Belongs to the cache while pending. */

@@ -169,5 +169,5 @@ static void create_run(struct vg_request *request)
 
 void vg_handle_create(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct vg_create), create_run);
+    vg_request_begin(ctx, call, sizeof(struct vg_create), VG_SCOPE_VIDEOS_WRITE, create_run);
 }

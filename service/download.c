@@ -235,5 +235,5 @@ void vg_handle_download(void *ctx, struct vg_rpc_call *call)
     if (in->link_token[0])
         vg_request_begin_judged(ctx, call, sizeof(struct download), judge_link, download_run);
     else
-        vg_request_begin(ctx, call, sizeof(struct download), download_run);
+        vg_request_begin(ctx, call, sizeof(struct download), VG_SCOPE_VIDEOS_READ, download_run);
 }

@@ -167,5 +167,5 @@ static void remix_run(struct vg_request *request)
 
 void vg_handle_remix(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct vg_create), remix_run);
+    vg_request_begin(ctx, call, sizeof(struct vg_create), VG_SCOPE_VIDEOS_WRITE, remix_run);
 }

@@ -67,9 +67,33 @@ static void proceed_when_bound(struct vg_request *request)
     proceed(request);
 }
 
+/* What the key itself may not do. */
+static void judge_identity(struct vg_request *request)
+{
+    const struct vg_identity *who = &request->wait.who;
+    uint32_t scope = (uint32_t)request->scope;
+
+    if (!request->wait.ok)
+        return;
+    if (who->archived)
+        (void)vg_err_set(&request->wait.err, VG_ERR_GONE, "This key's project is archived.");
+    else if ((who->scopes & scope) != scope)
+        (void)vg_err_set(&request->wait.err, VG_ERR_PERMISSION_DENIED,
+                         "This key lacks the scope %s.", vg_scope_name(request->scope));
+    else
+        return;
+    request->wait.ok = false;
+}
+
+static void known(struct vg_request *request)
+{
+    judge_identity(request);
+    proceed_when_bound(request);
+}
+
 static void auth_done(struct vg_task *task)
 {
-    proceed_when_bound(VG_CONTAINER(task, struct vg_request, wait.done));
+    known(VG_CONTAINER(task, struct vg_request, wait.done));
 }
 
 static struct vg_request *make(void *service, struct vg_rpc_call *call, size_t size,
@@ -90,14 +114,27 @@ static struct vg_view key_of(const struct vg_rpc_call *call)
                           vg_rpc_call_metadata(call, "x-api-key"));
 }
 
-void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run)
+void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, enum vg_scope scope,
+                      vg_request_f *run)
 {
     struct vg_request *request = make(service, call, size, run);
 
+    request->scope = scope;
     request->wait.executor = vg_loop_executor(request->service->loop);
     request->wait.done.run = auth_done;
     if (vg_auth_check(request->service->auth, key_of(call), &request->wait))
-        proceed_when_bound(request);
+        known(request);
+}
+
+void vg_request_begin_scoped(void *service, struct vg_rpc_call *call, size_t size,
+                             enum vg_scope scope, vg_request_f *run)
+{
+    struct vg_service *s = service;
+
+    if (vg_auth_is_admin(s->auth, key_of(call)))
+        vg_request_begin_admin(service, call, size, run);
+    else
+        vg_request_begin(service, call, size, scope, run);
 }
 
 void vg_request_begin_judged(void *service, struct vg_rpc_call *call, size_t size,

@@ -21,6 +21,7 @@
 #include "service/catalog.h"
 #include "service/jobs/jobs.h"
 #include "service/media.h"
+#include "service/scope.h"
 #include "service/translate.h"
 #include "service/validate.h"
 
@@ -62,13 +63,18 @@ struct vg_request {
     struct vg_service *service; /* borrowed */
     struct vg_rpc_call *call;   /* owned until the end */
     struct vg_identity who;
-    vg_request_f *run; /* called once the caller is known, on the pump or the loop */
+    enum vg_scope scope; /* that the key must have */
+    vg_request_f *run;   /* called once the caller is known, on the pump or the loop */
     struct vg_auth_wait wait;
 };
 
 /* Makes the state (`size` bytes, zeroed, in the call's arena) and authenticates; then `run`, or the
- * call fails. */
-void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, vg_request_f *run);
+ * call fails: also when the key has not the scope. */
+void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, enum vg_scope scope,
+                      vg_request_f *run);
+/* As above, or with the admin key: then who.project_id is 0 and stands for any project. */
+void vg_request_begin_scoped(void *service, struct vg_rpc_call *call, size_t size,
+                             enum vg_scope scope, vg_request_f *run);
 /* As above for a caller who shows something else than a key: `judge` says whether it will do, and
  * fills `err`. Whose the request is (`who`) stays unknown. */
 typedef int vg_request_judge_f(struct vg_request *request, struct vg_err *err);

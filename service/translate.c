@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "service/limits.h"
+
 static const struct {
     const char *word;
     bool terminal;
@@ -150,7 +152,18 @@ void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
                                         (int)model->default_size.height);
 }
 
-void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out)
+static void translate_scopes(const char *text, struct vg_arena *arena, Videogate__V1__ApiKey *out)
+{
+    out->scopes = vg_arena_alloc(arena, (strlen(text) / 2 + 1) * sizeof(*out->scopes));
+    while (*text) {
+        size_t len = strcspn(text, " ");
+
+        out->scopes[out->n_scopes++] = vg_arena_printf(arena, "%.*s", (int)len, text);
+        text += len + strspn(text + len, " ");
+    }
+}
+
+void vg_translate_key(const struct vg_key *key, struct vg_arena *arena, Videogate__V1__ApiKey *out)
 {
     videogate__v1__api_key__init(out);
     out->id = vg_pb_text(key->id);
@@ -162,6 +175,12 @@ void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out)
         out->opt_revoked_at_case = VIDEOGATE__V1__API_KEY__OPT_REVOKED_AT_REVOKED_AT;
         out->revoked_at = key->revoked_at;
     }
+    if (key->expires_at > 0) {
+        out->opt_expires_at_case = VIDEOGATE__V1__API_KEY__OPT_EXPIRES_AT_EXPIRES_AT;
+        out->expires_at = key->expires_at;
+    }
+    translate_scopes(key->scopes, arena, out);
+    out->limits = vg_limits_translate(&key->limits, arena);
 }
 
 void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out)

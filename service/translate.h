@@ -17,7 +17,7 @@ void vg_translate_video(const struct vg_video *video, const struct vg_links *lin
                         struct vg_arena *arena, Videogate__V1__Video *out);
 void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
                         Videogate__V1__Model *out);
-void vg_translate_key(const struct vg_key *key, Videogate__V1__ApiKey *out);
+void vg_translate_key(const struct vg_key *key, struct vg_arena *arena, Videogate__V1__ApiKey *out);
 void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out);
 
 /* For protobuf-c, which has no const: packing only reads. NULL gives "". */

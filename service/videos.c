@@ -53,7 +53,7 @@ static void get_run(struct vg_request *request)
 
 static void handle_get(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct get), get_run);
+    vg_request_begin(ctx, call, sizeof(struct get), VG_SCOPE_VIDEOS_READ, get_run);
 }
 
 /* --- ListVideos --- */
@@ -108,7 +108,7 @@ static void list_run(struct vg_request *request)
 
 static void handle_list(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct list), list_run);
+    vg_request_begin(ctx, call, sizeof(struct list), VG_SCOPE_VIDEOS_READ, list_run);
 }
 
 /* --- DeleteVideo --- */
@@ -189,7 +189,7 @@ static void delete_run(struct vg_request *request)
 
 static void handle_delete(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct delete), delete_run);
+    vg_request_begin(ctx, call, sizeof(struct delete), VG_SCOPE_VIDEOS_WRITE, delete_run);
 }
 
 /* --- CancelVideo --- */
@@ -233,7 +233,7 @@ static void cancel_run(struct vg_request *request)
 
 static void handle_cancel(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct cancel), cancel_run);
+    vg_request_begin(ctx, call, sizeof(struct cancel), VG_SCOPE_VIDEOS_WRITE, cancel_run);
 }
 
 /* --- ListModels --- */
@@ -259,7 +259,7 @@ static void models_run(struct vg_request *request)
 
 static void handle_models(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct vg_request), models_run);
+    vg_request_begin(ctx, call, sizeof(struct vg_request), VG_SCOPE_VIDEOS_READ, models_run);
 }
 
 struct vg_rpc_service vg_video_service(struct vg_service *service)

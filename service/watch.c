@@ -447,7 +447,7 @@ static void watch_run(struct vg_request *request)
 
 void vg_handle_watch(void *ctx, struct vg_rpc_call *call)
 {
-    vg_request_begin(ctx, call, sizeof(struct watch), watch_run);
+    vg_request_begin(ctx, call, sizeof(struct watch), VG_SCOPE_VIDEOS_READ, watch_run);
 }
 
 /* --- life --- */

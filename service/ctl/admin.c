@@ -1,19 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands for operators: keys, deliveries, queue, migrate. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "db/db.h"
 #include "service/ctl/commands.h"
+#include "service/ctl/limits.h"
 #include "videogate/v1/admin.pb-c.h"
 
 struct keys_options {
     const char *project;
     const char *name;
+    const char *scopes;
+    struct vg_ctl_int expires;
+    struct vg_ctl_limits limits;
 };
 
 static const struct vg_ctl_option create_options[] = {
+    VG_CTL_LIMIT_OPTIONS(keys_options),
+    {.name = "expires",
+     .type = VG_CTL_INT,
+     .offset = offsetof(struct keys_options, expires),
+     .value = "UNIX_SECONDS",
+     .min = 1,
+     .max = INT32_MAX,
+     .help = "When the key ends. Default: never."},
+    {.name = "scopes",
+     .type = VG_CTL_TEXT,
+     .offset = offsetof(struct keys_options, scopes),
+     .value = "SCOPE,...",
+     .help =
+         "Of videos.read, videos.write, usage.read, webhooks.read, webhooks.write. Default: all."},
     {.name = "name",
      .type = VG_CTL_TEXT,
      .offset = offsetof(struct keys_options, name),
@@ -26,6 +45,16 @@ static const struct vg_ctl_option create_options[] = {
      .help = "Project of the key; made when new. Default: default."},
 };
 
+/* Cuts `text` at its commas. */
+static size_t split_scopes(char *text, char *out[VG_CTL_LIST_MAX])
+{
+    size_t count = 0;
+
+    for (char *word; (word = strsep(&text, ",")) && count < VG_CTL_LIST_MAX;)
+        out[count++] = word;
+    return count;
+}
+
 static int run_keys_create(struct vg_ctl *ctl)
 {
     static const struct vg_ctl_rpc rpc = {"/videogate.v1.AdminService/CreateApiKey",
@@ -37,8 +66,25 @@ static int run_keys_create(struct vg_ctl *ctl)
         request.project = (char *)options->project;
     if (options->name)
         request.name = (char *)options->name;
+    if (options->expires.set) {
+        request.opt_expires_at_case =
+            VIDEOGATE__V1__CREATE_API_KEY_REQUEST__OPT_EXPIRES_AT_EXPIRES_AT;
+        request.expires_at = options->expires.value;
+    }
+    Videogate__V1__Limits limits;
+    bool ok = true;
+    if (vg_ctl_limits_take(ctl, &options->limits, &limits, &ok))
+        request.limits = &limits;
+    if (!ok)
+        return -1;
+    char *scopes[VG_CTL_LIST_MAX];
+    char *text = options->scopes ? vg_xstrdup(options->scopes) : NULL;
+    request.scopes = scopes;
+    request.n_scopes = text ? split_scopes(text, scopes) : 0;
     ProtobufCMessage *message;
-    if (vg_ctl_call(ctl, &rpc, &request.base, &message) != 0)
+    int rc = vg_ctl_call(ctl, &rpc, &request.base, &message);
+    free(text);
+    if (rc != 0)
         return -1;
     const Videogate__V1__CreateApiKeyResponse *response = (void *)message;
     if (ctl->json) {

@@ -184,7 +184,8 @@ static UNUSED int fixture_stop(void **state)
 /* Empties every table, so that each test starts from nothing. */
 static UNUSED int fixture_clean(void **state)
 {
-    (void)sql(*state, "TRUNCATE projects, api_keys, videos, idempotency, generations, attempts, "
+    (void)sql(*state, "TRUNCATE projects, api_keys, accounts, usage_days, videos, idempotency, "
+                      "generations, attempts, "
                       "outputs, inputs, purges, deliveries, delivery_attempts");
     return 0;
 }

@@ -43,6 +43,10 @@ static void key_store__creates_looks_up_and_revokes(void **state)
     assert_int_not_equal(found[0].project_id, found[2].project_id);
     assert_string_equal(found[1].key_id, b->id);
 
+    assert_string_equal(found[1].scopes, "");
+    assert_false(found[1].archived || found[1].limited);
+    assert_int_equal(found[1].key_rpm, 0);
+
     struct vg_key_revoke revoke = {.id = "key_a"};
 
     RUN_OK(f, vg_key_revoke, &revoke);

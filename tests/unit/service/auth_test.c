@@ -77,6 +77,7 @@ static void tell(struct fake *fake, size_t i, bool found, int64_t project)
     op->found = found;
     op->project_id = project;
     op->key_id = "key_x";
+    op->scopes = "";
     op->op.done.run(&op->op.done);
 }
 

@@ -152,10 +152,22 @@ static void translate__keys_and_deliveries_keep_presence(void **state)
     (void)state;
     Videogate__V1__ApiKey key;
     Videogate__V1__Delivery delivery;
-    const struct vg_key k = {
-        .id = "key_1", .project = "p", .name = "n", .hint = "abcd", .created_at = 5};
-    const struct vg_key revoked = {
-        .id = "key_1", .project = "p", .name = "n", .hint = "abcd", .revoked_at = 9};
+    const struct vg_key k = {.id = "key_1",
+                             .project = "p",
+                             .name = "n",
+                             .hint = "abcd",
+                             .created_at = 5,
+                             .scopes = "",
+                             .limits = {.requests_per_minute = 60, .max_spend_micros = 1500000}};
+    const struct vg_key revoked = {.id = "key_1",
+                                   .project = "p",
+                                   .name = "n",
+                                   .hint = "abcd",
+                                   .revoked_at = 9,
+                                   .expires_at = 12,
+                                   .scopes = "videos.read usage.read"};
+    struct vg_arena *arena = vg_arena_new();
+
     const struct vg_delivery d = {.id = "evt_1",
                                   .video_id = "video_1",
                                   .state = VG_DELIVERY_PENDING,
@@ -165,10 +177,18 @@ static void translate__keys_and_deliveries_keep_presence(void **state)
                                   .next_attempt_at = 77};
     const struct vg_delivery done = {
         .id = "evt_1", .video_id = "video_1", .state = VG_DELIVERY_DELIVERED};
-    vg_translate_key(&k, &key);
+    vg_translate_key(&k, arena, &key);
+    assert_int_equal(key.n_scopes, 0);
+    assert_int_equal(key.opt_expires_at_case, 0);
+    assert_int_equal(key.limits->requests_per_minute, 60);
+    assert_int_equal(key.limits->opt_concurrent_videos_case, 0);
+    assert_true(key.limits->monthly_spend_usd > 1.4999 && key.limits->monthly_spend_usd < 1.5001);
     assert_string_equal(key.hint, "abcd");
     assert_int_equal(key.opt_revoked_at_case, 0);
-    vg_translate_key(&revoked, &key);
+    vg_translate_key(&revoked, arena, &key);
+    assert_int_equal(key.n_scopes, 2);
+    assert_string_equal(key.scopes[1], "usage.read");
+    assert_int_equal(key.expires_at, 12);
     assert_int_equal(key.revoked_at, 9);
     assert_int_not_equal(key.opt_revoked_at_case, 0);
     vg_translate_delivery(&d, &delivery);
@@ -179,6 +199,7 @@ static void translate__keys_and_deliveries_keep_presence(void **state)
     assert_string_equal(delivery.state, "delivered");
     assert_int_equal(delivery.opt_next_attempt_at_case, 0);
     assert_string_equal(delivery.last_reason, "");
+    (void)vg_arena_free(arena);
 }
 
 int main(void)
