@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bridge/api/api.h"
+#include "bridge/api/events.h"
 #include "bridge/net/net.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -17,6 +18,7 @@
 #define MAX_THREADS 64
 #define POOL_THREADS 2
 #define DRAIN_POLL_MS 20
+#define MAX_CALLS 8192 /* to the service, without the event streams' */
 /* Pages of 100 videos with prompts of 32,000 characters; batches of small calls. */
 #define MAX_MESSAGE ((size_t)64 * 1024 * 1024)
 
@@ -39,10 +41,12 @@ static const struct vg_config_key keys[] = {
      "Address for HTTP/1.1 and h2c, also /healthz, /readyz, /metrics"},
     {"max-body", VG_CONFIG_SIZE, AT(max_body), "64m", 1024, 1 << 30, false, false,
      "Bytes of one request body; beyond it 413"},
-    {"max-connections", VG_CONFIG_INT, AT(max_connections), "10000", 1, 1000000, false, false,
+    {"max-connections", VG_CONFIG_INT, AT(max_connections), "20000", 1, 1000000, false, false,
      "Open client connections; more are hung up"},
     {"max-streams", VG_CONFIG_INT, AT(max_streams), "100", 1, 10000, false, false,
      "Concurrent streams of one HTTP/2 connection"},
+    {"max-watchers", VG_CONFIG_INT, AT(max_watchers), "20000", 1, 1000000, false, false,
+     "Open event streams; beyond it 503"},
     {"rpc-timeout", VG_CONFIG_DURATION, AT(rpc_ms), "30s", 100, 600000, false, false,
      "Time for one call to the service"},
     {"service", VG_CONFIG_TEXT, AT(service), "127.0.0.1:8082", 0, 0, false, false,
@@ -53,6 +57,8 @@ static const struct vg_config_key keys[] = {
      "PEM chain shown to the service (mutual TLS)"},
     {"service-tls-key", VG_CONFIG_TEXT, AT(service_tls_key), NULL, 0, 0, false, false,
      "PEM key of service-tls-cert"},
+    {"sse-heartbeat", VG_CONFIG_DURATION, AT(sse_heartbeat_ms), "15s", 100, 3600000, false, false,
+     "Time between two comments on a silent event stream"},
     {"threads", VG_CONFIG_INT, AT(threads), "0", 0, MAX_THREADS, false, false,
      "Event loops; 0: one for each core"},
     {"tls-cert", VG_CONFIG_TEXT, AT(tls_cert), NULL, 0, 0, false, false,
@@ -148,6 +154,7 @@ static int open_channel(struct vg_bridge *b, struct vg_err *err)
                 .ca_file = c->service_tls_ca},
         .use_tls = c->service_tls_ca != NULL,
         .max_message = MAX_MESSAGE,
+        .max_in_flight = MAX_CALLS + (int)c->max_watchers,
         .coalesce = (int)c->coalesce,
         .metrics = b->metrics,
     };
@@ -172,6 +179,9 @@ static void setup_api(struct vg_bridge *b)
     b->api.max_body = c->max_body;
     b->api.body_memory = c->body_memory;
     b->api.rpc_ms = c->rpc_ms;
+    b->api.heartbeat_ms = c->sse_heartbeat_ms;
+    b->api.max_watchers = c->max_watchers;
+    b->api.events_metrics = vg_events_register(b->metrics);
     b->api.access_log = c->access_log;
 }
 
@@ -264,6 +274,7 @@ int vg_bridge_tls_port(const struct vg_bridge *b)
 static void on_drain(struct vg_task *task)
 {
     struct worker *w = VG_CONTAINER(task, struct worker, drain);
+    vg_events_drain(&w->api);
     vg_net_drain(w->net);
     atomic_fetch_sub(w->undrained, 1);
 }

@@ -15,6 +15,8 @@
 #include "common/rpc/client.h"
 #include "common/work_pool.h"
 
+struct vg_events;
+
 struct vg_api {
     struct vg_rpc_channel *channel;    /* borrowed */
     struct vg_work_pool *pool;         /* borrowed; parses large bodies */
@@ -22,8 +24,12 @@ struct vg_api {
     struct vg_metric_set *metrics;     /* of vg_api_register; may be NULL */
     int64_t max_body;                  /* bytes of one JSON body */
     int64_t body_memory;               /* bytes of all bodies being held */
-    int64_t rpc_ms; /* deadline of a unary call, and of a download's first message */
+    int64_t rpc_ms;       /* deadline of a unary call, and of a download's first message */
+    int64_t heartbeat_ms; /* of an event stream */
+    int64_t max_watchers; /* event streams at a time */
+    struct vg_metric_set *events_metrics; /* of vg_events_register; may be NULL */
     bool access_log;
+    atomic_llong watchers;
     atomic_llong body_held;
 };
 
@@ -31,6 +37,8 @@ struct vg_api_loop {
     struct vg_api *api;             /* borrowed */
     struct vg_loop *loop;           /* borrowed */
     struct vg_http_handler handler; /* to be given to vg_net_new */
+    struct vg_events *events;       /* open event streams: events.c */
+    bool draining;                  /* no new event streams */
     int64_t warned_ns;              /* when a failed call was last logged */
 };
 

@@ -15,6 +15,7 @@ void vg_handle_cancel(struct vg_exchange *exchange);  /* videos.c */
 void vg_handle_models(struct vg_exchange *exchange);  /* videos.c */
 void vg_handle_model(struct vg_exchange *exchange);   /* videos.c */
 void vg_handle_content(struct vg_exchange *exchange); /* content.c */
+void vg_handle_events(struct vg_exchange *exchange);  /* events.c */
 void vg_handle_healthz(struct vg_exchange *exchange); /* health.c */
 void vg_handle_readyz(struct vg_exchange *exchange);  /* health.c */
 void vg_handle_metrics(struct vg_exchange *exchange); /* health.c */

@@ -23,6 +23,7 @@
     X("GET", "/v1/videos/{id}", VG_BODY_DROP, vg_handle_get)                                       \
     X("POST", "/v1/videos/{id}/cancel", VG_BODY_DROP, vg_handle_cancel)                            \
     X("GET", "/v1/videos/{id}/content", VG_BODY_DROP, vg_handle_content)                           \
+    X("GET", "/v1/videos/{id}/events", VG_BODY_DROP, vg_handle_events)                             \
     X("GET", "/v1/videos/logs/{id}/content", VG_BODY_DROP, vg_handle_content)                      \
     X("POST", "/v1/videos/{id}/remix", VG_BODY_JSON, vg_handle_remix)
 

@@ -521,6 +521,9 @@ static void h1_eof(struct vg_session *session)
         session->wake(session->owner);
     } else if (h1->state == H1_BODY) {
         fail_body(h1, VG_ERR_INVALID_REQUEST, "The request body ended early.");
+    } else if (h1->state == H1_WAIT && h1->stream->ends_with_peer &&
+               h1->stream->state == VG_STREAM_SENDING) {
+        vg_stream_reset(h1->stream);
     }
 }
 

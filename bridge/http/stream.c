@@ -239,6 +239,14 @@ void vg_stream_write(struct vg_stream *stream, const void *data, size_t len)
     stream->ops->touched(stream);
 }
 
+bool vg_stream_drained(struct vg_stream *stream)
+{
+    if (vg_stream_pending(stream) == 0)
+        return true;
+    stream->want_writable = stream->want_drained = true;
+    return false;
+}
+
 size_t vg_stream_pending(const struct vg_stream *stream)
 {
     return stream->out.len - stream->out_off;
@@ -289,9 +297,10 @@ size_t vg_stream_take(struct vg_stream *stream, void *dst, size_t len)
 
 void vg_stream_notify(struct vg_stream *stream)
 {
-    if (!stream->want_writable || vg_stream_pending(stream) >= VG_STREAM_LOW_WATER)
+    size_t below = stream->want_drained ? 1 : VG_STREAM_LOW_WATER;
+    if (!stream->want_writable || vg_stream_pending(stream) >= below)
         return;
-    stream->want_writable = false;
+    stream->want_writable = stream->want_drained = false;
     if (stream->events && stream->events->writable && stream->state == VG_STREAM_SENDING)
         stream->events->writable(stream);
 }

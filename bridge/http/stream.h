@@ -142,8 +142,11 @@ struct vg_stream {
     bool body_done; /* the request is complete */
     bool failed;    /* `fail` was called */
     bool want_writable;
-    size_t unconsumed; /* request body bytes without credit */
-    struct vg_buf out; /* response bytes not yet taken by the session */
+    bool want_drained;   /* `writable` only once nothing is queued */
+    bool ends_with_peer; /* set by the handler: an answer without an end goes on only as long as the
+                            peer's own side is open */
+    size_t unconsumed;   /* request body bytes without credit */
+    struct vg_buf out;   /* response bytes not yet taken by the session */
     size_t out_off;
     uint64_t bytes_in;    /* body */
     uint64_t bytes_out;   /* body, as queued */
@@ -162,6 +165,8 @@ void vg_stream_respond(struct vg_stream *stream, const struct vg_response *respo
 void vg_stream_write(struct vg_stream *stream, const void *data, size_t len);
 /* True when little is queued; false promises a call of `writable` later. */
 bool vg_stream_ready(struct vg_stream *stream);
+/* True when nothing is queued; false promises a call of `writable` once that is so. */
+bool vg_stream_drained(struct vg_stream *stream);
 size_t vg_stream_pending(const struct vg_stream *stream);
 void vg_stream_end(struct vg_stream *stream);
 /* Breaks off: RST_STREAM or a closed connection, so that the peer sees the answer is not whole. */

@@ -47,6 +47,8 @@ static void world_start(struct world *w)
         .body_memory = 256 << 20,
         .max_connections = 100,
         .max_streams = 100,
+        .max_watchers = 2,
+        .sse_heartbeat_ms = 100,
         .idle_ms = 60000,
         .header_ms = 60000,
         .body_ms = 60000,

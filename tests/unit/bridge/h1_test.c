@@ -443,6 +443,28 @@ static void h1__ends_with_the_peer(void **state)
     fixture_fini(&f);
 }
 
+/* One more each time all is gone, whatever the low-water mark; over with the peer. */
+static void h1__writes_again_once_drained(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, false);
+    static const char request[] = "GET /watch HTTP/1.1\r\n" HOST "\r\n";
+    (void)f.session->ops->feed(f.session, request, sizeof(request) - 1);
+    assert_int_equal(f.events, 0); /* the head is still queued */
+    for (int i = 0; i < 20; i++)   /* the connection takes a little each time */
+        f.session->ops->produce(f.session, &f.out, f.out.len + FIXTURE_EVENT / 8);
+    assert_in_range(f.events, 2, 3);
+    size_t before = f.out.len;
+    f.session->ops->produce(f.session, &f.out, f.out.len); /* it takes nothing */
+    assert_true(f.out.len == before);
+    f.session->ops->eof(f.session);
+    f.session->ops->produce(f.session, &f.out, f.out.len + FIXTURE_EVENT);
+    assert_int_equal(f.closed, 1);
+    assert_true(finished(&f));
+    fixture_fini(&f);
+}
+
 static void h1__drains(void **state)
 {
     (void)state;
@@ -489,6 +511,7 @@ int main(void)
         cmocka_unit_test(h1__times_out),
         cmocka_unit_test(h1__bounds_chunk_framing),
         cmocka_unit_test(h1__ends_with_the_peer),
+        cmocka_unit_test(h1__writes_again_once_drained),
         cmocka_unit_test(h1__drains),
         cmocka_unit_test(sniff__tells_the_versions_apart),
     };

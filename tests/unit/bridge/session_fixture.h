@@ -2,7 +2,7 @@
 /* A scripted handler above sessions that have no socket: for the unit tests and the fuzz targets.
  *   /echo    answers with the request's body, /len/N with N bytes 'x', /chunks with a body of
  * unknown length, /early   at once, before the body, /hold not before fixture_release, /cut breaks
- * off, else 404 */
+ * off, /watch sends events for as long as the peer listens, one each time all are gone, else 404 */
 #ifndef VG_TESTS_UNIT_BRIDGE_SESSION_FIXTURE_H
 #define VG_TESTS_UNIT_BRIDGE_SESSION_FIXTURE_H
 
@@ -14,7 +14,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-enum { FIXTURE_MAX_HELD = 512 };
+enum { FIXTURE_MAX_HELD = 512, FIXTURE_EVENT = 100000 };
 
 struct fixture {
     struct vg_http_handler handler;
@@ -24,7 +24,7 @@ struct fixture {
     struct vg_buf log;     /* "GET /path body=3;" for each request */
     struct vg_stream *held[FIXTURE_MAX_HELD];
     size_t held_count;
-    int requests, refusals, fails, closed, open;
+    int requests, refusals, fails, closed, open, events;
     bool hoard; /* give no credit for body bytes */
     enum vg_err_kind last_err;
 };
@@ -33,6 +33,7 @@ struct fixture_request {
     struct fixture *f;
     struct vg_buf body;
     size_t to_send;
+    char *event; /* owned; of /watch */
 };
 
 static inline bool fixture_is(const struct vg_stream *s, const char *path)
@@ -55,6 +56,13 @@ static inline void fixture_pump(struct vg_stream *s)
 {
     struct fixture_request *r = s->user;
     char block[16384];
+    if (r->event && vg_stream_drained(s)) {
+        r->f->events++;
+        vg_stream_write(s, r->event, FIXTURE_EVENT);
+        (void)vg_stream_drained(s); /* asks to be told */
+    }
+    if (r->event)
+        return;
     memset(block, 'x', sizeof(block));
     while (r->to_send && vg_stream_ready(s)) {
         size_t n = r->to_send < sizeof(block) ? r->to_send : sizeof(block);
@@ -79,6 +87,12 @@ static inline void fixture_complete(struct vg_stream *s)
         fixture_answer(s, 200, -1, "hello", 5);
     } else if (fixture_is(s, "/hold") && f->held_count < FIXTURE_MAX_HELD) {
         f->held[f->held_count++] = s;
+    } else if (fixture_is(s, "/watch")) {
+        const struct vg_response response = {200, NULL, 0, -1};
+        vg_stream_respond(s, &response);
+        s->ends_with_peer = true;
+        r->event = vg_xalloc(FIXTURE_EVENT);
+        fixture_pump(s);
     } else if (fixture_is(s, "/cut")) {
         const struct vg_response response = {200, NULL, 0, 10};
         vg_stream_respond(s, &response);
@@ -125,6 +139,7 @@ static inline void fixture_closed(struct vg_stream *s)
     f->closed++;
     f->open--;
     vg_buf_fini(&r->body);
+    free(r->event);
     free(r);
 }
 
