@@ -171,7 +171,7 @@ static void *watch_signals(void *arg)
     struct run *run = arg;
     int signal;
     while (sigwait(&run->signals, &signal) == 0 && !atomic_load(&run->stopped)) {
-        if (!atomic_exchange(&hurried, true))
+        if (signal != SIGHUP && !atomic_exchange(&hurried, true))
             vg_log(VG_LOG_WARN, "second signal: hurrying", VG_I("signal", signal));
     }
     return NULL;
@@ -193,6 +193,13 @@ static void drain_and_stop(struct run *run)
     VG_ASSERT(pthread_join(watcher, NULL) == 0);
 }
 
+static int next_signal(const struct run *run)
+{
+    int signal = 0;
+    VG_ASSERT(sigwait(&run->signals, &signal) == 0);
+    return signal;
+}
+
 static int serve(struct run *run)
 {
     const struct vg_process *process = run->process;
@@ -203,8 +210,11 @@ static int serve(struct run *run)
         return EXIT_FAILURE;
     }
     vg_log(VG_LOG_INFO, "started", VG_S("version", VG_VERSION), VG_I("pid", getpid()));
-    int signal = 0;
-    VG_ASSERT(sigwait(&run->signals, &signal) == 0);
+    int signal = next_signal(run);
+    while (signal == SIGHUP) {
+        process->reload(process->app);
+        signal = next_signal(run);
+    }
     vg_log(VG_LOG_INFO, "stopping: no new work",
            VG_S("signal", signal == SIGINT ? "SIGINT" : "SIGTERM"),
            VG_I("drain_ms", run->common.drain_ms));
@@ -219,6 +229,8 @@ static void block_signals(struct run *run)
     (void)sigemptyset(&run->signals);
     (void)sigaddset(&run->signals, SIGTERM);
     (void)sigaddset(&run->signals, SIGINT);
+    if (run->process->reload)
+        (void)sigaddset(&run->signals, SIGHUP);
     blocked = run->signals;
     (void)sigaddset(&blocked, SIGPIPE);
     VG_ASSERT(pthread_sigmask(SIG_BLOCK, &blocked, NULL) == 0);

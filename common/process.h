@@ -27,6 +27,8 @@ struct vg_process {
     int (*check)(void *app, struct vg_err *err);
     /* Starts everything; on failure undoes what it did. */
     int (*start)(void *app, struct vg_err *err);
+    /* What SIGHUP asks for; returns at once. NULL: the signal ends the process, as ever. */
+    void (*reload)(void *app);
     /* Stops accepting and waits for what runs until deadline_ns (monotonic), looking at
      * vg_process_hurried. */
     void (*drain)(void *app, int64_t deadline_ns);

@@ -46,6 +46,7 @@ struct vg_app {
     struct vg_hub *hub;
     struct vg_binding *binding;
     struct vg_janitor *janitor;
+    struct vg_catalog_live *catalog;
     struct vg_rpc_server *server;
     struct vg_monitor *monitor;
     struct vg_service service;
@@ -210,6 +211,14 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
                                                .pool = vg_work_pool_executor(app->pool),
                                                .bound = bound,
                                                .ctx = app};
+    const struct vg_catalog_live_options catalog = {
+        .path = app->setup.catalog_path,
+        .first = app->setup.catalog,
+        .interval_ms = app->config.catalog_check_ms,
+        .loop = app->loop,
+        .pool = vg_work_pool_executor(app->pool),
+        .metrics = app->metrics,
+    };
     struct vg_service *s = &app->service;
 
     app->auth = vg_auth_new(&auth);
@@ -217,8 +226,8 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
         return -1;
     s->db = app->db;
     s->auth = app->auth;
-    s->env = (struct vg_validate_env){
-        .catalog = app->setup.catalog,
+    s->catalog = app->catalog = vg_catalog_live_new(&catalog);
+    s->base_env = (struct vg_validate_env){
         .callback_guard = &app->setup.callback_guard,
         .providers = app->setup.providers,
         .provider_count = app->setup.provider_count,
@@ -294,9 +303,17 @@ int vg_app_start(void *ctx, struct vg_err *err)
         }
     vg_binding_start(app->binding);
     vg_janitor_start(app->janitor);
+    vg_catalog_live_start(app->catalog);
     vg_log(VG_LOG_INFO, "serving", VG_S("listen", app->config.listen),
            VG_I("port", vg_rpc_server_port(app->server)), VG_S("monitor", app->config.monitor));
     return 0;
+}
+
+void vg_app_reload(void *ctx)
+{
+    struct vg_app *app = ctx;
+
+    vg_catalog_live_reload(app->catalog);
 }
 
 /* --- stop --- */
@@ -315,6 +332,7 @@ void vg_app_drain(void *ctx, int64_t deadline_ns)
     atomic_store(&app->draining, true);
     vg_log(VG_LOG_INFO, "draining", VG_I("in_flight", atomic_load(&app->service.in_flight)));
     vg_janitor_close(app->janitor);
+    vg_catalog_live_close(app->catalog);
     vg_binding_close(app->binding);
     vg_hub_close(app->hub); /* watchers would keep the server from draining */
     vg_rpc_server_drain(app->server, deadline_ns);
@@ -328,7 +346,7 @@ void vg_app_drain(void *ctx, int64_t deadline_ns)
 static void wait_idle(struct vg_app *app)
 {
     while (atomic_load(&app->service.in_flight) > 0 || !vg_janitor_idle(app->janitor) ||
-           !vg_binding_idle(app->binding))
+           !vg_binding_idle(app->binding) || !vg_catalog_live_idle(app->catalog))
         pause_a_moment();
 }
 
@@ -352,6 +370,7 @@ static void stop_parts(struct vg_app *app)
     if (app->loop)
         app->loop = vg_loop_free(app->loop);
     app->janitor = vg_janitor_free(app->janitor);
+    app->catalog = vg_catalog_live_free(app->catalog);
     app->binding = vg_binding_free(app->binding);
     app->hub = vg_hub_free(app->hub);
     app->auth = vg_auth_free(app->auth);

@@ -18,6 +18,7 @@ void *vg_app_config(struct vg_app *app);
 /* Members of struct vg_process; `ctx` is a struct vg_app. */
 int vg_app_check(void *ctx, struct vg_err *err);
 int vg_app_start(void *ctx, struct vg_err *err);
+void vg_app_reload(void *ctx);
 void vg_app_drain(void *ctx, int64_t deadline_ns);
 void vg_app_stop(void *ctx);
 

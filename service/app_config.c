@@ -61,6 +61,12 @@ static const struct vg_config_key keys[] = {
      .type = VG_CONFIG_TEXT,
      .offset = AT(catalog),
      .help = "models as data (JSON); unset: the service/catalog.json this program was built with"},
+    {.name = "catalog-check",
+     .type = VG_CONFIG_DURATION,
+     .offset = AT(catalog_check_ms),
+     .fallback = "5s",
+     .max = DAY_MS,
+     .help = "wait between two looks whether that file has changed; 0s: reload on SIGHUP alone"},
     {.name = "workers",
      .type = VG_CONFIG_TEXT,
      .offset = AT(workers),
@@ -375,7 +381,7 @@ static int make_default_callback(struct vg_app_setup *s, const struct vg_app_con
 
 int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, struct vg_err *err)
 {
-    struct vg_app_setup s = {.catalog = NULL};
+    struct vg_app_setup s = {.catalog_path = set(c->catalog) ? c->catalog : VG_CATALOG_FILE};
 
     s.callback_guard =
         (struct vg_http_guard){c->callback_allow_http, c->callback_allow_any_port,
@@ -387,7 +393,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
         make_public_url(&s, c->public_url, err) < 0 || make_links(&s, c, err) < 0 ||
         make_providers(&s, c->workers, err) < 0 || make_route_all(&s, c->route_all, err) < 0 ||
         make_default_callback(&s, c, err) < 0 ||
-        vg_catalog_load(&s.catalog, set(c->catalog) ? c->catalog : VG_CATALOG_FILE, err) < 0) {
+        vg_catalog_load(&s.catalog, s.catalog_path, err) < 0) {
         vg_app_setup_fini(&s);
         return -1;
     }
@@ -397,7 +403,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
 
 void vg_app_setup_fini(struct vg_app_setup *setup)
 {
-    setup->catalog = vg_catalog_free(setup->catalog);
+    setup->catalog = vg_catalog_unref(setup->catalog);
     setup->links = vg_links_free(setup->links);
     free(setup->public_url);
     free(setup->route_all_provider);

@@ -20,6 +20,7 @@ struct vg_app_config {
     char *blob_dir;
     int64_t blob_reserve;
     char *catalog;
+    int64_t catalog_check_ms;
     char *workers, *webhook, *webhook_schedule;
     char *workers_tls_ca, *workers_tls_cert, *workers_tls_key;
     char *admin_key, *secret_key;
@@ -41,7 +42,8 @@ struct vg_app_config {
 
 /* What the configuration comes to, checked; texts owned. */
 struct vg_app_setup {
-    struct vg_catalog *catalog;
+    const char *catalog_path;                         /* borrowed from the configuration */
+    struct vg_catalog *catalog;                       /* a reference */
     struct vg_http_guard callback_guard, image_guard; /* nets borrowed from the configuration */
     char *public_url;                                 /* without a slash at its end */
     struct vg_links *links;

@@ -75,7 +75,11 @@ VG_MUSTCHECK int vg_catalog_load(struct vg_catalog **out, const char *path, stru
 /* As above from memory; `name` stands for the file in messages. */
 VG_MUSTCHECK int vg_catalog_parse(struct vg_catalog **out, const char *name, struct vg_view text,
                                   struct vg_err *err);
+/* For a sole owner. NULL is fine. */
 struct vg_catalog *vg_catalog_free(struct vg_catalog *catalog);
+/* Several owners: the last one to let go frees it. Any thread; NULL is fine. */
+struct vg_catalog *vg_catalog_ref(struct vg_catalog *catalog);
+struct vg_catalog *vg_catalog_unref(struct vg_catalog *catalog);
 
 /* Sorted by name. */
 const struct vg_model *vg_catalog_models(const struct vg_catalog *catalog, size_t *out_count);

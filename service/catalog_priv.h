@@ -4,10 +4,13 @@
 #ifndef VG_SERVICE_CATALOG_PRIV_H
 #define VG_SERVICE_CATALOG_PRIV_H
 
+#include <stdatomic.h>
+
 #include "common/mem.h"
 #include "service/catalog.h"
 
 struct vg_catalog {
+    atomic_int refs;
     struct vg_arena *arena; /* owned; everything below lives in it */
     struct vg_model *models;
     size_t count;

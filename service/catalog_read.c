@@ -165,6 +165,7 @@ int vg_catalog_parse(struct vg_catalog **out, const char *name, struct vg_view t
     if (vg_json_parse(&root, text, &local) < 0)
         return vg_err_set(err, VG_ERR_INVALID_REQUEST, "%s: %s", name, vg_err_text(&local));
     struct vg_catalog *catalog = vg_xalloc(sizeof(*catalog));
+    atomic_init(&catalog->refs, 1);
     catalog->arena = vg_arena_new();
     struct vg_catalog_reader r = {.arena = catalog->arena, .file = name, .err = err};
     int rc = vg_catalog_read_object(&r, root, members, VG_COUNT(members), catalog);
@@ -214,11 +215,24 @@ out:
     return rc;
 }
 
-struct vg_catalog *vg_catalog_free(struct vg_catalog *catalog)
+struct vg_catalog *vg_catalog_ref(struct vg_catalog *catalog)
 {
-    if (catalog) {
+    if (catalog)
+        (void)atomic_fetch_add(&catalog->refs, 1);
+    return catalog;
+}
+
+struct vg_catalog *vg_catalog_unref(struct vg_catalog *catalog)
+{
+    if (catalog && atomic_fetch_sub(&catalog->refs, 1) == 1) {
         (void)vg_arena_free(catalog->arena);
         free(catalog);
     }
     return NULL;
+}
+
+struct vg_catalog *vg_catalog_free(struct vg_catalog *catalog)
+{
+    VG_ASSERT(!catalog || atomic_load(&catalog->refs) == 1);
+    return vg_catalog_unref(catalog);
 }

@@ -143,7 +143,8 @@ static void create_run(struct vg_request *request)
     const Videogate__V1__CreateVideoRequest *in =
         (const Videogate__V1__CreateVideoRequest *)vg_rpc_call_request(request->call);
 
-    if (vg_validate_create(&service->env, in, vg_request_arena(request), &c->job, &c->err) < 0 ||
+    if (vg_validate_create(vg_request_env(request), in, vg_request_arena(request), &c->job,
+                           &c->err) < 0 ||
         vg_create_take_key(c, c->job.request_id) < 0) {
         vg_create_refuse(c, &c->err);
         return;

@@ -16,6 +16,7 @@ int main(int argc, char **argv, char **envp)
         .app = app,
         .check = vg_app_check,
         .start = vg_app_start,
+        .reload = vg_app_reload,
         .drain = vg_app_drain,
         .stop = vg_app_stop,
     };

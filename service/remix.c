@@ -14,7 +14,7 @@ static const char *remix_prompt(const struct vg_create *c)
 
 static void insert_remix(struct vg_create *c)
 {
-    const struct vg_validate_env *env = &c->request.service->env;
+    const struct vg_validate_env *env = vg_request_env(&c->request);
     Videogate__Store__V1__JobSpec spec = *c->spec; /* shallow: the source's routes and lists */
     Videogate__Store__V1__MediaRef refs[VG_CREATE_MAX_PICTURES];
     Videogate__Store__V1__MediaRef *references[VG_MAX_REFERENCES];
@@ -65,9 +65,9 @@ static void add_source(struct vg_create *c, const Videogate__Store__V1__MediaRef
     c->sources[c->key_count++] = ref->blob;
 }
 
-static int64_t remix_deadline(const struct vg_create *c, const char *model)
+static int64_t remix_deadline(struct vg_create *c, const char *model)
 {
-    const struct vg_validate_env *env = &c->request.service->env;
+    const struct vg_validate_env *env = vg_request_env(&c->request);
     const struct vg_model *found = vg_catalog_find(env->catalog, model, strlen(model));
     int64_t s = found ? found->routes[0].deadline_s : DEFAULT_DEADLINE_S;
 

@@ -13,35 +13,51 @@ struct vg_arena *vg_request_arena(struct vg_request *request)
     return vg_rpc_call_arena(request->call);
 }
 
-static void ended(struct vg_service *service)
+const struct vg_validate_env *vg_request_env(struct vg_request *request)
 {
+    struct vg_validate_env *env = vg_arena_alloc(vg_request_arena(request), sizeof(*env));
+
+    if (!request->catalog)
+        request->catalog = vg_catalog_live_take(request->service->catalog);
+    *env = request->service->base_env;
+    env->catalog = request->catalog;
+    return env;
+}
+
+/* The request's memory is the call's: nothing of it is touched after the call has ended. The
+ * catalog goes last, for the answer points into it. */
+static void ended(struct vg_service *service, struct vg_catalog *catalog)
+{
+    (void)vg_catalog_unref(catalog);
     (void)atomic_fetch_sub(&service->in_flight, 1);
 }
 
-/* The request's memory is the call's: nothing of it is touched after the call has ended. */
 void vg_request_reply(struct vg_request *request, const ProtobufCMessage *response)
 {
     struct vg_service *service = request->service;
+    struct vg_catalog *catalog = request->catalog;
 
     vg_rpc_call_reply(request->call, response);
-    ended(service);
+    ended(service, catalog);
 }
 
 void vg_request_fail(struct vg_request *request, const struct vg_err *err)
 {
     struct vg_service *service = request->service;
+    struct vg_catalog *catalog = request->catalog;
     const struct vg_err copy = *err; /* `err` mostly lives in the arena */
 
     vg_rpc_call_fail(request->call, &copy);
-    ended(service);
+    ended(service, catalog);
 }
 
 void vg_request_finish(struct vg_request *request)
 {
     struct vg_service *service = request->service;
+    struct vg_catalog *catalog = request->catalog;
 
     vg_rpc_call_finish(request->call);
-    ended(service);
+    ended(service, catalog);
 }
 
 static void proceed(struct vg_request *request)

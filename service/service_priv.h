@@ -18,7 +18,7 @@
 #include "db/video_store.h"
 #include "service/auth.h"
 #include "service/blob.h"
-#include "service/catalog.h"
+#include "service/catalog_live.h"
 #include "service/jobs/jobs.h"
 #include "service/media.h"
 #include "service/scope.h"
@@ -41,7 +41,8 @@ struct vg_hub;
 struct vg_service {
     struct vg_db *db;
     struct vg_auth *auth;
-    struct vg_validate_env env;
+    struct vg_validate_env base_env; /* all but the catalog: handlers use vg_request_env */
+    struct vg_catalog_live *catalog;
     struct vg_blob_store *blobs;
     struct vg_executor *pool; /* for what blocks on the disk */
     struct vg_loop *loop;     /* where database operations end */
@@ -63,8 +64,9 @@ struct vg_request {
     struct vg_service *service; /* borrowed */
     struct vg_rpc_call *call;   /* owned until the end */
     struct vg_identity who;
-    enum vg_scope scope; /* that the key must have */
-    vg_request_f *run;   /* called once the caller is known, on the pump or the loop */
+    enum vg_scope scope;        /* that the key must have */
+    struct vg_catalog *catalog; /* owned: a snapshot, once vg_request_env was called */
+    vg_request_f *run;          /* called once the caller is known, on the pump or the loop */
     struct vg_auth_wait wait;
 };
 
@@ -87,6 +89,9 @@ void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size
 void vg_request_op(struct vg_request *request, struct vg_db_op *op,
                    void (*done)(struct vg_task *task));
 struct vg_arena *vg_request_arena(struct vg_request *request);
+/* What requests are validated by, with the catalog as it was at the first call; both live until the
+ * request ends. */
+const struct vg_validate_env *vg_request_env(struct vg_request *request);
 /* Metadata as text in the arena, cut to 128 bytes; "" when absent. */
 const char *vg_request_metadata(struct vg_request *request, const char *key);
 

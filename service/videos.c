@@ -240,7 +240,7 @@ static void handle_cancel(void *ctx, struct vg_rpc_call *call)
 
 static void models_run(struct vg_request *request)
 {
-    const struct vg_validate_env *env = &request->service->env;
+    const struct vg_validate_env *env = vg_request_env(request);
     struct vg_arena *arena = vg_request_arena(request);
     Videogate__V1__ListModelsResponse response = VIDEOGATE__V1__LIST_MODELS_RESPONSE__INIT;
     size_t count = 0;

@@ -65,6 +65,12 @@ static void app_drain(void *ctx, int64_t deadline_ns)
     say(vg_process_hurried() ? "hurried " : "");
 }
 
+static void app_reload(void *ctx)
+{
+    (void)ctx;
+    say("reload ");
+}
+
 static void app_stop(void *ctx)
 {
     (void)ctx;
@@ -100,6 +106,7 @@ static void spawn(struct child *child, char *first, char *second)
                                      .app = &app,
                                      .check = app_check,
                                      .start = app_start,
+                                     .reload = app_reload,
                                      .drain = app_drain,
                                      .stop = app_stop};
         int status = vg_process_main(&process, second ? 3 : first ? 2 : 1, argv, envp);
@@ -215,6 +222,19 @@ static void process__drain_ends_at_its_deadline(void **state)
     assert_null(strstr(child.text, "hurried "));
 }
 
+static void process__reloads_on_hangup_and_goes_on(void **state)
+{
+    (void)state;
+    static struct child child;
+    spawn(&child, "--log-level=error", NULL);
+    wait_for(&child, "start ");
+    assert_int_equal(kill(child.pid, SIGHUP), 0);
+    wait_for(&child, "reload ");
+    assert_int_equal(kill(child.pid, SIGTERM), 0);
+    assert_int_equal(end(&child), 0);
+    assert_string_equal(child.text, "start reload drain stop");
+}
+
 static void process__may_stop_itself(void **state)
 {
     (void)state;
@@ -234,6 +254,7 @@ int main(void)
         cmocka_unit_test(process__second_signal_hurries),
         cmocka_unit_test(process__drain_ends_at_its_deadline),
         cmocka_unit_test(process__may_stop_itself),
+        cmocka_unit_test(process__reloads_on_hangup_and_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
