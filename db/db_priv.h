@@ -15,6 +15,7 @@
     X(KEY_REVOKE, "key_revoke")                                                                    \
     X(VIDEO_CREATE, "video_create")                                                                \
     X(VIDEO_REPLAY, "video_replay")                                                                \
+    X(VIDEO_MATCH, "video_match")                                                                  \
     X(VIDEO_GET, "video_get")                                                                      \
     X(VIDEO_LIST, "video_list")                                                                    \
     X(VIDEO_VERSIONS, "video_versions")                                                            \

@@ -75,6 +75,11 @@ void vg_pg_put_text(struct vg_pg_params *params, const char *value)
     put(params, value, value ? strlen(value) : 0);
 }
 
+void vg_pg_put_bytes(struct vg_pg_params *params, const void *value, size_t size)
+{
+    put(params, value, size);
+}
+
 /* `e->data` may point into `e`: the element must not move. */
 static void encode(struct element *e, const struct vg_pg_field *field, const char *object)
 {

@@ -50,6 +50,7 @@ void vg_pg_params_init(struct vg_pg_params *params, struct vg_arena *arena);
 void vg_pg_put_i32(struct vg_pg_params *params, int32_t value);
 void vg_pg_put_i64(struct vg_pg_params *params, int64_t value);
 void vg_pg_put_text(struct vg_pg_params *params, const char *value);
+void vg_pg_put_bytes(struct vg_pg_params *params, const void *value, size_t size);
 /* One array parameter per field, one element per operation. */
 void vg_pg_put_ops(struct vg_pg_params *params, const struct vg_pg_field *fields,
                    size_t field_count, struct vg_db_op *const *ops, size_t count);

@@ -91,6 +91,14 @@ static const struct vg_pg_field resolve_fields[] = {
     VG_PG_FIELD(HASH, vg_video_create, fingerprint),
 };
 
+/* Held until the commit, so that a repeat in another process (video_match_store.h) sees the record.
+ * For batches with callers that have one. */
+static const struct vg_pg_statement lock_statement = {
+    "vg_video_create_lock",
+    "SELECT pg_advisory_xact_lock_shared(k) FROM (SELECT DISTINCT k FROM unnest($1::int8[]) AS k"
+    "  WHERE k <> 0 ORDER BY k) AS sorted"};
+static const struct vg_pg_field lock_fields[] = {VG_PG_FIELD(I64, vg_video_create, match_lock)};
+
 static struct vg_video_create *create_of(struct vg_db_op *op)
 {
     return VG_CONTAINER(op, struct vg_video_create, op);
@@ -180,9 +188,12 @@ static int resolve(struct vg_db_run *run, struct vg_db_op *const *ops, size_t co
 }
 
 static int insert(struct vg_db_run *run, const struct vg_pg_statement *statement,
-                  const struct vg_pg_params *params, const struct vg_pg_rows **out_rows)
+                  const struct vg_pg_params *params, const struct vg_pg_params *locks,
+                  const struct vg_pg_rows **out_rows)
 {
     vg_pg_begin(run->pg, true);
+    if (locks)
+        (void)vg_pg_add(run->pg, &lock_statement, locks);
     size_t handle = vg_pg_add(run->pg, statement, params);
 
     if (vg_db_pg_run(run) < 0)
@@ -191,21 +202,35 @@ static int insert(struct vg_db_run *run, const struct vg_pg_statement *statement
     return 0;
 }
 
+static bool any_lock(struct vg_db_op *const *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (create_of(ops[i])->match_lock != 0)
+            return true;
+    return false;
+}
+
 static int create_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
     struct vg_db_op *rest[VG_DB_MAX_BATCH];
     const struct vg_pg_rows *rows = NULL;
-    struct vg_pg_params params;
+    struct vg_pg_params params, keys;
+    const struct vg_pg_params *locks = NULL;
     size_t left = 0;
     int row = 0;
 
     vg_pg_params_init(&params, run->scratch);
     vg_pg_put_ops(&params, create_fields, VG_COUNT(create_fields), ops, count);
     put_inputs(&params, ops, count);
-    int status = run->again ? -1 : insert(run, &insert_statement, &params, &rows);
+    if (any_lock(ops, count)) {
+        vg_pg_params_init(&keys, run->scratch);
+        vg_pg_put_ops(&keys, lock_fields, VG_COUNT(lock_fields), ops, count);
+        locks = &keys;
+    }
+    int status = run->again ? -1 : insert(run, &insert_statement, &params, locks, &rows);
 
     if (run->again || (status < 0 && run->err.kind == VG_ERR_CONFLICT))
-        status = insert(run, &insert_again_statement, &params, &rows);
+        status = insert(run, &insert_again_statement, &params, locks, &rows);
     if (status < 0)
         return -1;
 

@@ -85,6 +85,7 @@ struct vg_video_create {
     int64_t deadline_s;          /* seconds from now until the job is given up */
     const char *idempotency_key; /* NULL: none */
     uint8_t fingerprint[32];     /* of the parsed parameters */
+    int64_t match_lock;          /* vg_match_lock of a key made by vg_match_key; 0: none */
     /* results */
     enum vg_create_outcome outcome;
     struct vg_video video;

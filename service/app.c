@@ -14,6 +14,7 @@
 #include "common/monitor.h"
 #include "service/app_priv.h"
 #include "service/binding.h"
+#include "service/flight.h"
 #include "service/janitor.h"
 #include "service/service_priv.h"
 #include "service/watch.h"
@@ -44,6 +45,7 @@ struct vg_app {
     struct vg_auth *auth;
     struct vg_media *media;
     struct vg_hub *hub;
+    struct vg_flights *flights;
     struct vg_binding *binding;
     struct vg_janitor *janitor;
     struct vg_catalog_live *catalog;
@@ -204,7 +206,9 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     const struct vg_media_options media = {.loop = app->loop, .guard = &app->setup.image_guard};
     const struct vg_janitor_options janitor = {.service = &app->service,
                                                .interval_ms = app->config.janitor_interval_ms,
-                                               .orphan_age_s = app->config.orphan_age_ms / 1000};
+                                               .orphan_age_s = app->config.orphan_age_ms / 1000,
+                                               .idempotency_s =
+                                                   app->config.idempotency_retention_ms / 1000};
     const struct vg_binding_options binding = {.db = app->db,
                                                .blobs = app->blobs,
                                                .loop = app->loop,
@@ -246,6 +250,9 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     s->jobs = app->jobs;
     s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
     s->links = app->setup.links;
+    s->public_url = app->setup.public_url;
+    s->flights = app->flights = vg_flights_new();
+    s->retry_window_ms = app->config.retry_window_ms;
     s->hub = app->hub = vg_hub_new(s);
     s->binding = app->binding = vg_binding_new(&binding);
     app->janitor = vg_janitor_new(&janitor);
@@ -373,6 +380,7 @@ static void stop_parts(struct vg_app *app)
     app->catalog = vg_catalog_live_free(app->catalog);
     app->binding = vg_binding_free(app->binding);
     app->hub = vg_hub_free(app->hub);
+    app->flights = vg_flights_free(app->flights);
     app->auth = vg_auth_free(app->auth);
     app->blobs = vg_blob_store_close(app->blobs);
     app->metrics = vg_metrics_free(app->metrics);

@@ -150,7 +150,7 @@ static void create_run(struct vg_request *request)
         return;
     }
     vg_id_new(c->id, "video");
-    if (c->op.idempotency_key)
+    if (vg_create_needs_fingerprint(c))
         vg_job_fingerprint(&c->job, service->secret_key, c->op.fingerprint);
     if (gather_pictures(c)) { /* a replay does without what may be gone from there by now */
         vg_create_unless_replay(c, fetch);
@@ -162,10 +162,7 @@ static void create_run(struct vg_request *request)
             vg_create_refuse(c, &c->err);
             return;
         }
-    if (c->picture_count > 0)
-        write_pictures(c);
-    else
-        insert_job(c);
+    vg_create_unless_repeat(c, c->picture_count > 0 ? write_pictures : insert_job);
 }
 
 void vg_handle_create(void *ctx, struct vg_rpc_call *call)

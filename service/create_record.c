@@ -6,8 +6,13 @@
  * stand: the janitor asks later. */
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "service/create_priv.h"
+
+/* An SDK repeats what hangs; a first attempt that the database has not taken by then gives up, so
+ * that it is not overtaken by its own repeat through another process. */
+#define FIRST_MS 3000
 
 struct vg_create *vg_create_of(struct vg_request *request)
 {
@@ -22,6 +27,7 @@ static void release(struct vg_create *c)
     if (c->spec)
         videogate__store__v1__job_spec__free_unpacked(c->spec, NULL);
     c->spec = NULL;
+    vg_flight_land(c->request.service->flights, &c->flight);
 }
 
 static void count(const struct vg_create *c, enum vg_create_series series)
@@ -91,6 +97,16 @@ static void run_remove(struct vg_task *task)
     finish(c);
 }
 
+void vg_create_settle(struct vg_create *c)
+{
+    if (c->op.outcome == VG_CREATE_NEW || c->written == 0) {
+        finish(c);
+        return;
+    }
+    c->disk.run = run_remove;
+    vg_post(c->request.service->pool, &c->disk);
+}
+
 static void inserted(struct vg_task *task)
 {
     struct vg_create *c = VG_CONTAINER(task, struct vg_create, op.op.done);
@@ -104,16 +120,19 @@ static void inserted(struct vg_task *task)
         return;
     }
     /* Our own id: an earlier run of this very operation was committed. */
-    bool mine = c->op.outcome == VG_CREATE_NEW ||
-                (c->op.outcome == VG_CREATE_REPLAYED && strcmp(c->op.video.id, c->id) == 0);
-    if (mine)
+    if (c->op.outcome == VG_CREATE_REPLAYED && strcmp(c->op.video.id, c->id) == 0)
         c->op.outcome = VG_CREATE_NEW;
-    if (mine || c->written == 0) {
-        finish(c);
-        return;
-    }
-    c->disk.run = run_remove;
-    vg_post(c->request.service->pool, &c->disk);
+    vg_create_settle(c);
+}
+
+static void record(struct vg_create *c)
+{
+    int64_t soon = vg_deadline_in_ms(FIRST_MS);
+
+    vg_request_op(&c->request, &c->op.op, inserted);
+    if (c->op.match_lock && soon < c->op.op.deadline_ns)
+        c->op.op.deadline_ns = soon;
+    vg_video_create(c->request.service->db, &c->op);
 }
 
 static int seal_secret(struct vg_create *c, const char *secret)
@@ -130,19 +149,6 @@ static int seal_secret(struct vg_create *c, const char *secret)
     }
     vg_buf_fini(&sealed);
     return rc;
-}
-
-/* --- the key --- */
-
-/* gRPC callers say request_id, the bridge forwards the header. */
-int vg_create_take_key(struct vg_create *c, const char *request_id)
-{
-    struct vg_view header = vg_rpc_call_metadata(c->request.call, "idempotency-key");
-
-    if (!request_id && header.len > 0)
-        request_id = vg_arena_memdup(vg_request_arena(&c->request), header.data, header.len);
-    c->op.idempotency_key = request_id;
-    return vg_validate_request_id(request_id, &c->err);
 }
 
 void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *spec,
@@ -169,37 +175,5 @@ void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *
         vg_create_refuse(c, &c->err);
         return;
     }
-    vg_request_op(&c->request, &c->op.op, inserted);
-    vg_video_create(c->request.service->db, &c->op);
-}
-
-static void replay_known(struct vg_task *task)
-{
-    struct vg_create *c = VG_CONTAINER(task, struct vg_create, replay.op.done);
-
-    if (!c->replay.op.ok) {
-        vg_create_refuse(c, &c->replay.op.err);
-        return;
-    }
-    if (c->replay.outcome == VG_CREATE_NEW) {
-        c->go_on(c);
-        return;
-    }
-    c->op.outcome = c->replay.outcome;
-    c->op.video = c->replay.video;
-    finish(c);
-}
-
-void vg_create_unless_replay(struct vg_create *c, vg_create_f *go_on)
-{
-    if (!c->op.idempotency_key) {
-        go_on(c);
-        return;
-    }
-    c->go_on = go_on;
-    c->replay.project_id = c->request.who.project_id;
-    c->replay.idempotency_key = c->op.idempotency_key;
-    memcpy(c->replay.fingerprint, c->op.fingerprint, sizeof(c->replay.fingerprint));
-    vg_request_op(&c->request, &c->replay.op, replay_known);
-    vg_video_replay(c->request.service->db, &c->replay);
+    vg_create_unless_overtaken(c, record);
 }

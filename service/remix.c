@@ -159,7 +159,7 @@ static void remix_run(struct vg_request *request)
         return;
     }
     vg_id_new(c->id, "video");
-    if (c->op.idempotency_key)
+    if (vg_create_needs_fingerprint(c))
         remix_fingerprint(c, in);
     c->op.remixed_from = in->id;
     vg_create_unless_replay(c, ask_source);

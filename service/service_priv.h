@@ -34,6 +34,7 @@ enum vg_create_series {
 };
 
 struct vg_binding;
+struct vg_flights;
 struct vg_hub;
 
 /* Set up by app.c before the first call, constant while calls come. Everything borrowed from the
@@ -50,8 +51,11 @@ struct vg_service {
     struct vg_binding *binding; /* until it holds, callers are sent away */
     struct vg_hub *hub;
     struct vg_jobs *jobs;
+    struct vg_flights *flights;
     struct vg_metric_set *metrics;
     const struct vg_links *links;
+    int64_t retry_window_ms; /* how long an SDK's repeat finds its first attempt */
+    const char *public_url;
     uint8_t secret_key[32];
     atomic_int_fast64_t in_flight; /* requests not ended yet */
 };

@@ -11,6 +11,7 @@
 
 #define MAX_DROPPED_BODY INT64_C(65536)
 #define MAX_CREDENTIAL 1024
+#define MAX_ATTEMPT_TEXT 4
 
 enum api_metric {
     API_REQUESTS,
@@ -313,6 +314,10 @@ int vg_exchange_metadata(struct vg_exchange *ex, struct vg_rpc_metadata out[VG_E
     else if (key.data)
         out[n++] = (struct vg_rpc_metadata){
             "authorization", vg_arena_printf(ex->arena, "Bearer %.*s", (int)key.len, key.data)};
+    struct vg_view attempt = vg_exchange_header(ex, "x-stainless-retry-count");
+    if (vg_route_creates(ex->route) && vg_http_visible(attempt, 1, MAX_ATTEMPT_TEXT))
+        out[n++] = (struct vg_rpc_metadata){"x-stainless-retry-count",
+                                            vg_arena_memdup(ex->arena, attempt.data, attempt.len)};
     *out_count = n;
     return 0;
 }

@@ -48,9 +48,10 @@ struct vg_view vg_exchange_header(const struct vg_exchange *exchange, const char
 /* Gives the body's memory back. */
 void vg_exchange_drop_body(struct vg_exchange *exchange);
 
-#define VG_EXCHANGE_METADATA 2
-/* Metadata for a call: authorization (from either header form) and x-request-id. The strings live
- * as long as the exchange. Fails with VG_ERR_UNAUTHENTICATED when the credential cannot be one. */
+#define VG_EXCHANGE_METADATA 3
+/* Metadata for a call: authorization (from either header form), x-request-id and, where videos are
+ * created, the SDK's count of attempts. The strings live as long as the exchange. Fails with
+ * VG_ERR_UNAUTHENTICATED when the credential cannot be one. */
 VG_MUSTCHECK int vg_exchange_metadata(struct vg_exchange *exchange,
                                       struct vg_rpc_metadata out[VG_EXCHANGE_METADATA],
                                       size_t *out_count, struct vg_err *err);

@@ -11,6 +11,8 @@
 #define MAX_ENVELOPE ((size_t)16 * 1024)
 #define MAX_EXTRA 12
 #define DEFAULT_RETRY_MS 1000
+/* Clients ignore longer waits (openai 7), or do not retry at all (Python). */
+#define MAX_RETRY_MS 60000
 
 void vg_envelope_write(const struct vg_err *err, struct vg_buf *out)
 {
@@ -36,7 +38,7 @@ int64_t vg_retry_after_ms(const struct vg_err *err)
 {
     int http = vg_err_info(err->kind)->http;
     if (err->retry_after_ms > 0)
-        return err->retry_after_ms;
+        return err->retry_after_ms < MAX_RETRY_MS ? err->retry_after_ms : MAX_RETRY_MS;
     return http == 429 || http == 503 ? DEFAULT_RETRY_MS : 0;
 }
 
@@ -79,6 +81,29 @@ static bool sdk_retries(int status)
     return status == 408 || status == 409 || status == 429 || status >= 500;
 }
 
+/* The service was asked to make a video and nobody knows whether it did. */
+static bool maybe_created(const struct vg_exchange *ex, enum vg_err_kind kind)
+{
+    return ex->unary.service_method && vg_route_creates(ex->route) &&
+           (kind == VG_ERR_UNAVAILABLE || kind == VG_ERR_DEADLINE || kind == VG_ERR_BAD_GATEWAY ||
+            kind == VG_ERR_INTERNAL || kind == VG_ERR_CANCELLED);
+}
+
+/* A repeat after an unknown end is safe with a key, or for an SDK that counts its attempts. The
+ * second of two calls with one key is told to leave it: the first one's caller has the video; but
+ * an SDK that repeats itself is the first caller. */
+static bool should_retry(const struct vg_exchange *ex, const struct vg_err *err)
+{
+    struct vg_view attempt = vg_exchange_header(ex, "x-stainless-retry-count");
+
+    if (err->kind == VG_ERR_CONFLICT)
+        return attempt.len > 0 && !vg_view_eqs(attempt, "0");
+    if (!vg_err_info(err->kind)->retryable)
+        return false;
+    return !maybe_created(ex, err->kind) || attempt.len > 0 ||
+           vg_exchange_header(ex, "idempotency-key").len > 0;
+}
+
 void vg_respond_error_with(struct vg_exchange *ex, const struct vg_err *err,
                            const struct vg_header *extra, size_t extra_count)
 {
@@ -89,6 +114,8 @@ void vg_respond_error_with(struct vg_exchange *ex, const struct vg_err *err,
     VG_ASSERT(extra_count + 3 <= MAX_EXTRA);
     for (size_t i = 0; i < extra_count; i++)
         headers[n++] = extra[i];
+    if (!ex->stream)
+        return;
     int64_t wait = vg_retry_after_ms(err);
     if (wait > 0) {
         (void)snprintf(seconds, sizeof(seconds), "%lld", (long long)((wait + 999) / 1000));
@@ -97,8 +124,8 @@ void vg_respond_error_with(struct vg_exchange *ex, const struct vg_err *err,
         headers[n++] = (struct vg_header){VG_VIEW("retry-after-ms"), vg_view_of(millis)};
     }
     if (sdk_retries(info->http))
-        headers[n++] = (struct vg_header){VG_VIEW("x-should-retry"),
-                                          info->retryable ? VG_VIEW("true") : VG_VIEW("false")};
+        headers[n++] = (struct vg_header){
+            VG_VIEW("x-should-retry"), should_retry(ex, err) ? VG_VIEW("true") : VG_VIEW("false")};
     struct vg_buf body;
     vg_buf_init(&body, MAX_ENVELOPE);
     vg_envelope_write(err, &body);

@@ -101,6 +101,16 @@ enum vg_route_result vg_route_find(struct vg_view method, struct vg_view path,
     return VG_ROUTE_FOUND;
 }
 
+bool vg_route_creates(const struct vg_route *route)
+{
+    static const char videos[] = "/v1/videos";
+    static const char cancel[] = "/v1/videos/{id}/cancel";
+
+    return route && strcmp(route->method, "POST") == 0 &&
+           strncmp(route->pattern, videos, sizeof(videos) - 1) == 0 &&
+           strcmp(route->pattern, cancel) != 0;
+}
+
 size_t vg_route_index(const struct vg_route *route)
 {
     return route ? (size_t)(route - table) : VG_COUNT(table);

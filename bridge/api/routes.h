@@ -33,6 +33,8 @@ enum vg_route_result { VG_ROUTE_FOUND, VG_ROUTE_NO_PATH, VG_ROUTE_NO_METHOD };
 enum vg_route_result vg_route_find(struct vg_view method, struct vg_view path,
                                    const struct vg_route **out, char param[VG_PARAM_SIZE],
                                    char allow[VG_ALLOW_SIZE]);
+/* Whether the route makes a video each time it is called. */
+bool vg_route_creates(const struct vg_route *route);
 /* The row's position in the table, for metrics; vg_route_count() for NULL. */
 size_t vg_route_index(const struct vg_route *route);
 size_t vg_route_count(void);

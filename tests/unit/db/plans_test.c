@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the statements read when the tables are large: counted by the server, so no clock is
  * involved. */
+#include "db/video_match_store.h"
 #include "tests/unit/db/fixture.h"
 
 /* 100,000 pending rows over 40 projects and two providers, 3,000 running ones, 100,000 that ended,
@@ -59,6 +60,11 @@ static size_t use_all(struct fixture *f)
     (void)get(f, ids[0], 3);
     struct vg_video_list list = {.project_id = 3, .limit = 20, .after = ids[1]};
     struct vg_video_replay replay = {.project_id = 3, .idempotency_key = "none"};
+    struct vg_video_match match = {.project_id = 3,
+                                   .match = "00112233445566778899aabbccddeeff",
+                                   .level = 1,
+                                   .within_ms = 900000,
+                                   .own_id = ids[0]};
     struct vg_video_versions versions = {.ids = ids, .count = 2};
     struct vg_video_cancel cancel = {.id = ids[1], .project_id = 3};
     struct vg_video_delete gone = {.id = ids[0], .project_id = 3};
@@ -71,6 +77,7 @@ static size_t use_all(struct fixture *f)
 
     RUN_OK(f, vg_video_list, &list);
     RUN_OK(f, vg_video_replay, &replay);
+    RUN_OK(f, vg_video_match, &match);
     RUN_OK(f, vg_video_versions, &versions);
     struct vg_generation_claim *c = claim(f, 64, 100000);
 
