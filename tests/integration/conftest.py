@@ -10,7 +10,8 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from vg import Stack  # noqa: E402
+import clients  # noqa: E402
+from vg import BUILD, Stack  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,21 @@ def own_stack(tmp_path_factory, request):
         yield own
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test marked with a client's name and methods is what README.md says about them."""
+    report = (yield).get_result()
+    for mark in item.iter_markers("client") if report.when == "call" else ():
+        for method in mark.args[1:]:
+            clients.record(mark.args[0], method, "ok" if report.passed else "failed: " + item.name)
+
+
+def pytest_sessionfinish():
+    clients.save(BUILD)
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "client(name, method, ...): what a pass says in README.md's table of clients")
     for name in ("VG_BUILD", "VG_NODE"):
         if not os.environ.get(name):
             raise pytest.UsageError(f"{name} is not set; run tests/run.sh integration")

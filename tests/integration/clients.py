@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Which client got through which call: the tests record it, README.md shows it.
+
+A test function with @pytest.mark.client("curl", "retrieve", ...) records by passing; scripts of Node clients report their
+steps (run_node). conftest.py writes what a session recorded to BUILD/clients/CLIENT.json.
+
+usage: clients.py BUILD --write    renews README.md's table from those files
+"""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"(<!-- clients -->\n)(.*?)(<!-- /clients -->)", re.S)
+COLUMNS = {
+    "openai 6": "npm openai 6.49.0",
+    "openai 7": "npm openai 7.57.0, Node 22",
+    "python ≤ 2.26": "openai-python, recorded: JSON creates",
+    "python ≥ 2.27": "openai-python, recorded: multipart creates",
+    "AI SDK": "npm @llmgateway/ai-sdk-provider 4 with ai 7, Node 22",
+    "curl": "Debian's curl",
+    "grpcio": "python3-grpcio by reflection",
+    "grpc-js": "npm @grpc/grpc-js by reflection",
+    "standardwebhooks": "npm standardwebhooks 1.1.1",
+    "svix": "npm svix 1.99.1",
+}
+ROWS = (
+    "create, text", "create, defaults", "create, file", "create, streamed file", "create, picture by address", "create, first frame",
+    "create, first and last frame", "create, reference pictures", "create, silent", "create, several", "create, `file_id`",
+    "retrieve", "watch", "list, page by page", "cancel", "delete", "download", "download, range", "download, thumbnail",
+    "download, spritesheet", "remix", "edit", "edit, file", "extend", "create a character", "models", "failed video", "request id",
+    "error 400", "error 401", "error 404", "error 409", "error 422", "error 429", "idempotency key", "retry makes no second video",
+    "callback", "callback, whsec_ secret", "webhook endpoints", "webhook endpoint delivery", "webhook endpoint test, rotate, delete",
+)
+
+results = {}  # of this session: {client: {row: "ok" | "not offered: why" | "failed: why"}}
+
+
+def record(client: str, row: str, result: str) -> None:
+    assert client in COLUMNS and row in ROWS, (client, row)
+    rows = results.setdefault(client, {})
+    if not rows.get(row, "ok").startswith("failed"):  # what failed once has failed
+        rows[row] = result
+
+
+def beside_packages(node_folder, folder) -> pathlib.Path:
+    """A folder with our scripts and a node_modules for them."""
+    here = pathlib.Path(folder) / "scripts"
+    here.mkdir(exist_ok=True)
+    modules = here / "node_modules"
+    if not modules.exists():
+        modules.symlink_to(pathlib.Path(node_folder) / "node_modules")
+    for source in (ROOT / "tests/integration/node").glob("*.mjs"):
+        (here / source.name).write_bytes(source.read_bytes())
+    return here
+
+
+def run_node(node_folder, folder, script: str, config: dict, node22: bool) -> dict:
+    """Runs a script of steps; returns {step: result}."""
+    here = beside_packages(node_folder, folder)
+    node = str(here / "node_modules/node22/bin/node") if node22 else "node"
+    done = subprocess.run([node, script, json.dumps(config)], cwd=here, text=True, capture_output=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def save(build: pathlib.Path) -> None:
+    folder = build / "clients"
+    folder.mkdir(exist_ok=True)
+    for client, rows in results.items():
+        path = folder / f"{client}.json"
+        before = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**before, **rows}, indent=1, ensure_ascii=False) + "\n")
+
+
+def load(build: pathlib.Path) -> dict:
+    return {p.stem: json.loads(p.read_text()) for p in (build / "clients").glob("*.json")}
+
+
+def render(all_results: dict) -> str:
+    columns = [c for c in COLUMNS if c in all_results]
+    reasons = []
+
+    def cell(result):
+        if result is None or result == "ok":
+            return result or ""
+        word, why = result.split(": ", 1)
+        if word != "not offered":
+            return word
+        if why not in reasons:
+            reasons.append(why)
+        return f"not offered [{reasons.index(why) + 1}]"
+
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for row in ROWS:
+        cells = [cell(all_results[c].get(row)) for c in columns]
+        if any(cells):
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"[{i}] {why}  " for i, why in enumerate(reasons, 1))]
+    lines += ["", "Clients: " + "; ".join(f"*{c}* {COLUMNS[c]}" for c in columns) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def read_readme() -> dict:
+    """The table of README.md, as results (reasons left out)."""
+    lines = [line for line in BLOCK.search((ROOT / "README.md").read_text(encoding="utf-8"))[2].splitlines() if line.startswith("|")]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    shown = {}
+    for row in table[2:]:
+        for client, cell in zip(table[0][1:], row[1:]):
+            if cell:
+                shown.setdefault(client, {})[row[0]] = cell.split(" [")[0]
+    return shown
+
+
+def check(whole: bool) -> None:
+    """README.md shows what this session recorded; with `whole`, nothing more for these clients."""
+    shown = read_readme()
+    for client, rows in results.items():
+        mine = {row: result.split(": ")[0] for row, result in rows.items()}
+        theirs = shown.get(client, {})
+        if not whole:
+            theirs = {row: theirs.get(row) for row in mine}
+        assert theirs == mine, f"README.md's column {client!r} is not what the tests saw; renew it with tests/integration/clients.py BUILD --write"
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    new = BLOCK.sub(lambda m: m[1] + render(load(pathlib.Path(sys.argv[1]))) + m[3], text)
+    if "--write" in sys.argv:
+        readme.write_text(new, encoding="utf-8")
+    sys.exit(0 if new == text or "--write" in sys.argv else "README.md's table of clients is not what the tests produced")
+
+
+if __name__ == "__main__":
+    main()

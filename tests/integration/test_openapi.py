@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/openapi.json says what is served: real answers of every operation are held against it, made and random ones."""
+import json
+import os
+import random
+import re
+import urllib.parse
+
+import pytest
+from contract import Contract
+from vg import query, wait_for
+
+NOBODY = "video_" + "0" * 32
+SMALL = {"model": "sandbox-instant", "size": "160x90", "seconds": 1}
+
+
+@pytest.fixture(scope="module")
+def contract(stack, tmp_path_factory):
+    made = Contract(stack, tmp_path_factory.mktemp("contract"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def video(stack, contract):
+    made = contract.call("POST", "/v1/videos", body={"prompt": "a red kite", **SMALL}, expect=200).json
+    stack.wait(made["id"])
+    return made["id"]
+
+
+# --- the document and the page ---
+
+
+def test_document(contract, stack):
+    answer = contract.call("GET", "/openapi.json", expect=200, key=False)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    again = contract.call("GET", "/openapi.json", expect=304, key=False, headers={"if-none-match": answer.headers["etag"]})
+    assert not again.body and again.headers["etag"] == answer.headers["etag"]
+    assert stack.http("HEAD", "/openapi.json", key=False).headers["content-length"] == str(len(answer.body))
+
+
+def test_page(contract):
+    answer = contract.call("GET", "/docs", expect=200, key=False)
+    page, policy = answer.body.decode(), answer.headers["content-security-policy"]
+    assert len(answer.body) < 64 * 1024
+    assert contract.call("GET", "/docs", expect=304, key=False, headers={"if-none-match": answer.headers["etag"]}).body == b""
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'" and rules["connect-src"] == "'self'" and rules["frame-ancestors"] == "'none'"
+    assert "unsafe" not in policy and "*" not in policy and "http" not in policy
+    assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", rules["script-src"])
+    # Nothing of another host, nothing the policy would block.
+    assert not re.search(r"""(?:https?:)?//[a-z0-9-]+\.[a-z]""", page)
+    page = page.replace('<link rel="icon" href="data:,">', "")
+    assert not re.search(r"""<(?:link|iframe|object|embed|base)\b|\bstyle=|\son[a-z]+=|<script\s|innerHTML|eval\(""", page)
+    assert "localStorage" not in page
+
+
+# --- every operation, well and badly called ---
+
+
+def test_create(contract, video):
+    create = lambda expect, body=None, **kw: contract.call("POST", "/v1/videos", body=body, expect=expect, **kw)
+    headers = {"idempotency-key": "openapi-" + video}
+    create(200, {"prompt": "again", **SMALL}, headers=headers)
+    create(200, {"prompt": "again", **SMALL}, headers=headers)
+    create(422, {"prompt": "other", **SMALL}, headers=headers)
+    create(400, {"prompt": ""})
+    create(400, b"{", headers={"content-type": "application/json"})
+    create(401, {"prompt": "x"}, key="wrong")
+    create(413, b"x", headers={"content-type": "application/json", "content-length": str(1 << 40)})
+    create(415, b"x", headers={"content-type": "text/plain"})
+
+
+def test_create_form(contract):
+    boundary = "b0"
+    parts = "".join(f'--{boundary}\r\ncontent-disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in {"prompt": "a form", **SMALL}.items())
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    contract.call("POST", "/v1/videos", body=(parts + f"--{boundary}--\r\n").encode(), headers=headers, expect=200)
+    contract.call("POST", "/v1/videos", body=parts.encode(), headers=headers, expect=400)
+
+
+def test_read_and_list(contract, video, stack):
+    answer = contract.call("GET", "/v1/videos/{id}", video, expect=200)
+    contract.call("GET", "/v1/videos/{id}", video, expect=304, headers={"if-none-match": answer.headers["etag"]})
+    contract.call("GET", "/v1/videos/{id}", NOBODY, expect=404)
+    contract.call("GET", "/v1/videos/{id}", video, expect=401, key="wrong")
+    for model in ("sandbox-fail", "sandbox-moderation"):
+        failed = stack.create(model=model)["id"]
+        stack.wait(failed)
+        contract.call("GET", "/v1/videos/{id}", failed, expect=200)
+    contract.call("GET", "/v1/videos", query="?limit=2&order=asc", expect=200)
+    contract.call("GET", "/v1/videos", query="?" + query(after=video), expect=200)
+    contract.call("GET", "/v1/videos", query="?limit=101", expect=400)
+    contract.call("GET", "/v1/videos", expect=401, key=False)
+
+
+def test_cancel_and_delete(contract, stack):
+    running = stack.create(model="sandbox-never")["id"]
+    contract.call("GET", "/v1/videos/{id}/content", running, expect=409)
+    contract.call("DELETE", "/v1/videos/{id}", running, expect=409)
+    contract.call("POST", "/v1/videos/{id}/cancel", running, expect=200)
+    stack.wait(running)
+    contract.call("GET", "/v1/videos/{id}", running, expect=200)
+    contract.call("POST", "/v1/videos/{id}/cancel", NOBODY, expect=404)
+    contract.call("DELETE", "/v1/videos/{id}", running, expect=200)
+    contract.call("DELETE", "/v1/videos/{id}", running, expect=404)
+
+
+def test_derive(contract, video):
+    source = {"prompt": "derived", "video": {"id": video}}
+    contract.call("POST", "/v1/videos/{id}/remix", video, body={"prompt": "again"}, expect=200)
+    contract.call("POST", "/v1/videos/{id}/remix", NOBODY, body={"prompt": "again"}, expect=404)
+    contract.call("POST", "/v1/videos/{id}/remix", video, body={"prompt": ""}, expect=400)
+    contract.call("POST", "/v1/videos/edits", body=source, expect=200)
+    contract.call("POST", "/v1/videos/edits", body={"prompt": "no source"}, expect=400)
+    contract.call("POST", "/v1/videos/edits", body={**source, "video": {"id": NOBODY}}, expect=404)
+    contract.call("POST", "/v1/videos/extensions", body={**source, "seconds": "1"}, expect=200)
+    contract.call("POST", "/v1/videos/extensions", body={**source, "seconds": 0.5}, expect=400)
+    contract.call("POST", "/v1/videos/characters", body=b"--b--\r\n", headers={"content-type": "multipart/form-data; boundary=b"}, expect=400)
+
+
+def test_content(contract, video, stack):
+    call = lambda expect, method="GET", query="", **kw: contract.call(method, "/v1/videos/{id}/content", video, query, expect, **kw)
+    whole = call(200)
+    call(206, headers={"range": "bytes=0-9"})
+    call(304, headers={"if-none-match": whole.headers["etag"]})
+    call(416, headers={"range": "bytes=99999999999-"})
+    call(416, headers={"range": "bytes=0-1,4-5"})
+    for variant in ("video", "thumbnail", "spritesheet"):
+        call(200, query="?variant=" + variant)
+    call(400, query="?variant=sound")
+    call(404, query="?index=5")
+    call(200, "HEAD")
+    call(401, key=False)
+    call(401, key=False, query="?token=wrong")
+    link = urllib.parse.urlsplit(stack.get(video)["content"][0]["url"])
+    call(200, key=False, query="?" + link.query)
+    contract.call("HEAD", "/v1/videos/{id}/content", NOBODY, expect=404)
+
+
+def test_watch(contract, video):
+    answer = contract.call("GET", "/v1/videos/{id}/events", video, expect=200)
+    for line in answer.body.decode().splitlines():
+        if line.startswith("data:"):
+            assert not contract.complaints("/components/schemas/Video", json.loads(line[5:]))
+    contract.call("GET", "/v1/videos/{id}/events", NOBODY, expect=404)
+
+
+def test_models(contract):
+    names = [model["id"] for model in contract.call("GET", "/v1/models", expect=200).json["data"]]
+    for name in names:
+        contract.call("GET", "/v1/models/{id}", name, expect=200)
+    contract.call("GET", "/v1/models/{id}", "sandbox/sandbox", expect=200)
+    contract.call("GET", "/v1/models/{id}", "none", expect=404)
+    contract.call("GET", "/v1/models", expect=401, key=False)
+
+
+def test_usage(contract, video):
+    rows = contract.call("GET", "/v1/usage", expect=200).json["data"]
+    assert rows and all(row["videos"] >= row["completed"] for row in rows)
+    contract.call("GET", "/v1/usage", query="?start_time=yesterday", expect=400)
+    contract.call("GET", "/v1/usage", expect=401, key=False)
+
+
+def test_limits(contract, stack):
+    key = dict(line.split(" ", 1) for line in stack.ctl("keys", "create", "--rpm", "2", "--scopes", "videos.read", admin=True).stdout.splitlines())["secret"]
+    contract.call("GET", "/v1/videos", key=key, expect=200)
+    contract.call("POST", "/v1/videos", key=key, body={"prompt": "not with this key"}, expect=403)
+    answers = [contract.call("GET", "/v1/videos", key=key).status for _ in range(3)]
+    assert answers[-1] == 429
+
+
+def test_webhook_endpoints(contract, stack):
+    base = "/v1/webhook_endpoints"
+    kinds = contract.call("GET", "/v1/webhook_event_types", expect=200).json["data"]
+    contract.call("GET", "/v1/webhook_event_types", key=False, expect=401)
+    body = {"name": "mine", "url": stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", "event_types": kinds}
+    made = contract.call("POST", base, body=body, expect=200).json["id"]
+    contract.call("POST", base, body={**body, "url": "no address"}, expect=400)
+    contract.call("POST", base, body={**body, "event_types": []}, expect=400)
+    contract.call("GET", base, query="?limit=1", expect=200)
+    contract.call("GET", base, query="?limit=1000", expect=400)
+    one = base + "/{id}"
+    contract.call("GET", one, made, expect=200)
+    contract.call("POST", one, made, body={"name": "yours"}, expect=200)
+    contract.call("POST", one, made, body={"url": "no address"}, expect=400)
+    contract.call("POST", one + "/rotate_secret", made, body={"keep_old_secret_active_for_24_hours": True}, expect=200)
+    contract.call("POST", one + "/test", made, body={"event_type": "video.completed"}, expect=200)
+    contract.call("POST", one + "/test", made, body={"event_type": "no.such"}, expect=400)
+    contract.call("DELETE", one, made, expect=200)
+    for method, path, sent in (("GET", one, None), ("POST", one, {"name": "gone"}), ("POST", one + "/rotate_secret", {}),
+                               ("POST", one + "/test", {"event_type": "video.completed"}), ("DELETE", one, None)):
+        contract.call(method, path, made, body=sent, expect=404)
+
+
+def test_service_routes(contract):
+    for path in ("/healthz", "/readyz", "/metrics"):
+        contract.call("GET", path, key=False, expect=200)
+
+
+def test_events_are_as_described(contract, stack):
+    for model in ("sandbox-instant", "sandbox-fail"):
+        made = stack.create(model=model, callback_url=stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", callback_secret="s")
+        (record,) = wait_for(lambda: stack.callbacks(made["id"]), "the callback")
+        assert not contract.complaints("/components/schemas/Event", json.loads(record["body"]))
+
+
+def test_what_no_route_made(stack, contract):
+    """404, 405 and broken requests have the envelope too."""
+    for method, path in (("GET", "/"), ("GET", "/v1/nothing"), ("PUT", "/v1/videos")):
+        answer = stack.http(method, path)
+        assert answer.status in (404, 405)
+        assert not contract.complaints("/components/schemas/Error", answer.json)
+
+
+# --- random creates ---
+
+
+class Dice:
+    """Values for a create: mostly such as the schema has, sometimes not."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def junk(self):
+        return self.random.choice(["", " ", "x" * 40000, "\u0000", "é𝄞\u202e", -1, 0, 1, 11, 2.5, 1e300, 2**63, True, False, [], [[]], {}, {"a": 1},
+                                   {"image_url": 7}, {"image_url": {"url": ""}}, "data:image/png;base64,AAAA", "data:,", "https://", "file:///etc/passwd", "http://127.0.0.1:1/"])
+
+    def body(self):
+        pick = self.random.choice
+        good = {
+            "prompt": lambda: pick(["a kite", "é𝄞", "x" * 32000]),
+            "model": lambda: pick(["sandbox-instant", "sandbox-never", "sandbox/sandbox-instant", "sora-2", "none", "/", "sandbox-fail"]),
+            "seconds": lambda: pick([1, 2, "1", "2", 4, 61, "0"]),
+            "size": lambda: pick(["160x90", "90x160", "1x1", "0160x90", "160X90", "99999x99999"]),
+            "audio": lambda: pick([True, False]),
+            "n": lambda: pick([1, 2, 10, "3"]),
+            "callback_url": lambda: pick([self.sink, "https://example.com/hook", "ftp://example.com", "http://10.0.0.1/"]),
+            "callback_secret": lambda: pick(["s", "whsec_AAAA", "x" * 257]),
+        }
+        out = {"model": "sandbox-never", "size": "160x90", "prompt": "a kite"}
+        for name in self.random.sample(sorted(good), self.random.randrange(0, 4)):
+            out[name] = good[name]()
+        pictures = ["image", "last_frame", "input_reference", "reference_images", "reference_videos", "reference_audios"]
+        for name in self.random.sample([*good, *pictures, "unknown"], self.random.choice([0, 0, 1, 1, 2])):
+            out[name] = self.junk()
+        if self.random.random() < 0.1:
+            out.pop("prompt", None)
+        return out
+
+
+def test_random_creates(contract, stack):
+    seed = int(os.environ.get("VG_FUZZ_SEED", random.randrange(1 << 32)))
+    dice, made, refused = Dice(seed), [], 0
+    dice.sink = stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok"
+    for _ in range(int(os.environ.get("VG_FUZZ_CREATES", 200))):
+        body = dice.body()
+        said = f"VG_FUZZ_SEED={seed} {str(body)[:500]}"
+        answer = stack.http("POST", "/v1/videos", body)
+        assert answer.status in (200, 400, 410), f"{answer.status} {answer.body[:300]} for {said}"
+        contract.check("POST", "/v1/videos", answer)
+        known = {key: value for key, value in body.items() if value is not None}
+        if contract.complaints("/components/schemas/CreateVideoRequest", known):
+            assert answer.status != 200, f"taken against the schema: {said}"
+            refused += 1
+        elif answer.status == 200:
+            made.append(answer.json["id"])
+    for one in made:
+        stack.http("POST", f"/v1/videos/{one}/cancel")
+    assert made and refused, f"one-sided dice: {len(made)} made, {refused} refused, seed {seed}"
+
+
+def test_every_operation_was_called(contract, request):
+    """Stands last: each operation well, and badly where the document says that it can be refused."""
+    if request.config.option.keyword:
+        pytest.skip("a part was chosen")
+    missing = []
+    for path, method, operation in contract.operations():
+        seen = {status // 100 for name, status in contract.seen if name == operation["operationId"]}
+        documented = {status[0] for status in operation["responses"]}
+        missing += [f"{method} {path} never answered {c}xx" for c in (2, 4) if str(c) in documented and c not in seen]
+    assert not missing, "\n".join(missing)
