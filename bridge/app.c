@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bridge/api/api.h"
+#include "bridge/api/cors.h"
 #include "bridge/api/events.h"
 #include "bridge/net/net.h"
 #include "common/clock.h"
@@ -33,6 +34,8 @@ static const struct vg_config_key keys[] = {
      "In this time at least 1 KiB of an unfinished request body must arrive"},
     {"coalesce", VG_CONFIG_INT, AT(coalesce), "2", 0, 64, false, false,
      "Batches of small calls in flight to the service; 0: each call travels alone"},
+    {"cors-origins", VG_CONFIG_TEXT, AT(cors_origins), "", 0, 0, false, false,
+     "Origins whose pages may read answers in browsers (https://app.example,...), or *"},
     {"header-timeout", VG_CONFIG_DURATION, AT(header_ms), "10s", 100, 3600000, false, false,
      "Time for a request head, and for a TLS handshake"},
     {"idle-timeout", VG_CONFIG_DURATION, AT(idle_ms), "75s", 100, 86400000, false, false,
@@ -92,6 +95,7 @@ struct vg_bridge {
     struct vg_tls_ctx *tls;                /* owned; NULL: no TLS */
     struct vg_rpc_channel *channel;        /* owned */
     struct vg_work_pool *pool;             /* owned */
+    struct vg_cors *cors;                  /* owned; NULL: off */
     struct vg_api api;
     struct vg_net_shared shared;
     struct worker *workers; /* owned */
@@ -126,6 +130,10 @@ int vg_bridge_check(const struct vg_bridge_config *c, struct vg_err *err)
     if (c->service_tls_cert && !c->service_tls_ca)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "service-tls-ca",
                             "service-tls-ca: is needed for TLS to the service");
+    struct vg_cors *cors;
+    if (vg_cors_new(&cors, c->cors_origins, err) != 0)
+        return -1;
+    cors = vg_cors_free(cors);
     if (c->tls_listen) {
         struct vg_tls_ctx *tls;
         if (vg_tls_ctx_new(&tls, c->tls_cert, c->tls_key, err) != 0)
@@ -182,6 +190,7 @@ static void setup_api(struct vg_bridge *b)
     b->api.heartbeat_ms = c->sse_heartbeat_ms;
     b->api.max_watchers = c->max_watchers;
     b->api.events_metrics = vg_events_register(b->metrics);
+    b->api.cors = b->cors;
     b->api.access_log = c->access_log;
 }
 
@@ -229,7 +238,7 @@ static int start_parts(struct vg_bridge *b, struct vg_err *err)
     b->metrics = vg_metrics_new();
     if (c->tls_listen && vg_tls_ctx_new(&b->tls, c->tls_cert, c->tls_key, err) != 0)
         return -1;
-    if (open_channel(b, err) != 0 ||
+    if (vg_cors_new(&b->cors, c->cors_origins, err) != 0 || open_channel(b, err) != 0 ||
         vg_work_pool_start(&b->pool, "bridge-pool", POOL_THREADS, err) != 0)
         return -1;
     setup_api(b);
@@ -323,6 +332,7 @@ void vg_bridge_stop(struct vg_bridge *b)
     free(b->workers);
     b->workers = NULL;
     b->tls = vg_tls_ctx_free(b->tls);
+    b->cors = vg_cors_free(b->cors);
     b->metrics = b->metrics ? vg_metrics_free(b->metrics) : NULL;
     if (b->rpc_on)
         vg_rpc_fini();

@@ -15,6 +15,7 @@ struct vg_bridge_config {
     char *tls_listen;
     char *tls_cert;
     char *tls_key;
+    char *cors_origins;
     char *service;
     char *service_tls_ca;
     char *service_tls_cert;

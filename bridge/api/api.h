@@ -15,6 +15,7 @@
 #include "common/rpc/client.h"
 #include "common/work_pool.h"
 
+struct vg_cors;
 struct vg_events;
 
 struct vg_api {
@@ -28,6 +29,7 @@ struct vg_api {
     int64_t heartbeat_ms; /* of an event stream */
     int64_t max_watchers; /* event streams at a time */
     struct vg_metric_set *events_metrics; /* of vg_events_register; may be NULL */
+    const struct vg_cors *cors;           /* borrowed; NULL: off */
     bool access_log;
     atomic_llong watchers;
     atomic_llong body_held;

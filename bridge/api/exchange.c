@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "bridge/api/cors.h"
 #include "bridge/api/respond.h"
 #include "common/clock.h"
 #include "common/id.h"
@@ -12,6 +13,7 @@
 #define MAX_DROPPED_BODY INT64_C(65536)
 #define MAX_CREDENTIAL 1024
 #define MAX_ATTEMPT_TEXT 4
+#define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
 
 enum api_metric {
     API_REQUESTS,
@@ -221,6 +223,23 @@ static void answer_options(struct vg_exchange *ex, const char *allow)
     (void)vg_respond_head(ex, 204, NULL, 0, &header, 1);
 }
 
+/* A browser's question before a cross-origin request; also where nothing is served, so that it goes
+ * on to read our 404. */
+static bool answer_preflight(struct vg_exchange *ex, const char *allow)
+{
+    struct vg_header headers[VG_CORS_PREFLIGHT];
+    char names[VG_CORS_NAMES];
+    struct vg_view requested = vg_exchange_header(ex, "access-control-request-headers");
+    struct vg_view methods = allow[0] ? vg_view_of(allow) : VG_VIEW(ALL_METHODS);
+    if (!ex->at->api->cors || !vg_cors_covers(ex->stream->request.path) ||
+        !vg_exchange_header(ex, "origin").len ||
+        !vg_exchange_header(ex, "access-control-request-method").len)
+        return false;
+    size_t n = vg_cors_preflight(requested, methods, names, headers);
+    (void)vg_respond_head(ex, 204, NULL, 0, headers, n);
+    return true;
+}
+
 static int check_body_head(const struct vg_exchange *ex, struct vg_err *err)
 {
     const struct vg_request *req = &ex->stream->request;
@@ -250,11 +269,13 @@ static void on_request(void *ctx, struct vg_stream *stream)
     struct vg_err err;
     bool options = vg_view_eqs(req->method, "OPTIONS");
     if (options && vg_view_eqs(req->path, "*")) {
-        answer_options(ex, "GET, HEAD, POST, DELETE, OPTIONS");
+        answer_options(ex, ALL_METHODS);
         return;
     }
     enum vg_route_result found =
         vg_route_find(req->method, req->path, &ex->route, ex->param, allow);
+    if (options && answer_preflight(ex, allow))
+        return;
     if (found == VG_ROUTE_NO_PATH) {
         (void)vg_err_set(&err, VG_ERR_NOT_FOUND, "There is nothing at this address.");
         vg_respond_error(ex, &err);
@@ -274,7 +295,7 @@ static void on_request(void *ctx, struct vg_stream *stream)
 static void on_refuse(void *ctx, struct vg_stream *stream, const struct vg_err *err)
 {
     struct vg_exchange *ex = new_exchange(ctx, stream);
-    const struct vg_header allow = {VG_VIEW("allow"), VG_VIEW("GET, HEAD, POST, DELETE, OPTIONS")};
+    const struct vg_header allow = {VG_VIEW("allow"), VG_VIEW(ALL_METHODS)};
     vg_respond_error_with(ex, err, &allow, err->kind == VG_ERR_METHOD_NOT_ALLOWED ? 1 : 0);
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "bridge/api/cors.h"
 #include "bridge/api/exchange.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -45,7 +46,8 @@ int64_t vg_retry_after_ms(const struct vg_err *err)
 bool vg_respond_head(struct vg_exchange *ex, int status, const char *content_type, int64_t length,
                      const struct vg_header *extra, size_t extra_count)
 {
-    struct vg_header headers[MAX_EXTRA + 2];
+    struct vg_header headers[MAX_EXTRA + 2 + VG_CORS_ANSWER];
+    const struct vg_cors *cors = ex->at->api->cors;
     size_t n = 0;
     if (!ex->stream || ex->stream->state != VG_STREAM_OPEN)
         return false;
@@ -55,6 +57,8 @@ bool vg_respond_head(struct vg_exchange *ex, int status, const char *content_typ
         headers[n++] = (struct vg_header){VG_VIEW("content-type"), vg_view_of(content_type)};
     for (size_t i = 0; i < extra_count; i++)
         headers[n++] = extra[i];
+    if (cors && vg_cors_covers(ex->stream->request.path))
+        n += vg_cors_answer(cors, vg_exchange_header(ex, "origin"), headers + n);
     const struct vg_response response = {status, headers, n, length};
     ex->status = status;
     vg_stream_respond(ex->stream, &response);
@@ -73,6 +77,31 @@ void vg_respond_body(struct vg_exchange *ex, int status, const char *content_typ
 void vg_respond_json(struct vg_exchange *ex, int status, const struct vg_buf *body)
 {
     vg_respond_body(ex, status, "application/json", body, NULL, 0);
+}
+
+size_t vg_cache_headers(struct vg_exchange *ex, const char *etag,
+                        struct vg_header out[VG_CACHE_HEADERS])
+{
+    out[0] = (struct vg_header){VG_VIEW("etag"),
+                                vg_view_of(vg_arena_printf(ex->arena, "W/\"%s\"", etag))};
+    out[1] = (struct vg_header){VG_VIEW("cache-control"), VG_VIEW("no-cache, private")};
+    return VG_CACHE_HEADERS;
+}
+
+bool vg_respond_unchanged(struct vg_exchange *ex, const char *etag, const struct vg_header *extra,
+                          size_t extra_count)
+{
+    struct vg_header headers[MAX_EXTRA];
+    struct vg_view known = vg_exchange_header(ex, "if-none-match");
+    size_t n = 0;
+    if (!known.data || !vg_http_etag_match(known, vg_view_of(etag)))
+        return false;
+    VG_ASSERT(extra_count + VG_CACHE_HEADERS <= MAX_EXTRA);
+    for (; n < extra_count; n++)
+        headers[n] = extra[n];
+    n += vg_cache_headers(ex, etag, headers + n);
+    (void)vg_respond_head(ex, 304, NULL, 0, headers, n);
+    return true;
 }
 
 /* SDKs retry by status alone; this header tells them when that is of no use (openai-api.md 1.5). */

@@ -26,6 +26,17 @@ bool vg_respond_head(struct vg_exchange *exchange, int status, const char *conte
 void vg_respond_body(struct vg_exchange *exchange, int status, const char *content_type,
                      const struct vg_buf *body, const struct vg_header *extra, size_t extra_count);
 void vg_respond_json(struct vg_exchange *exchange, int status, const struct vg_buf *body);
+
+/* Conditional answers: a weak ETag (`etag` without quotes and W/) and a cache that must ask. */
+#define VG_ETAG_SIZE 48
+#define VG_CACHE_HEADERS 2
+/* Writes the headers, in memory that lives as long as the exchange. Returns VG_CACHE_HEADERS. */
+size_t vg_cache_headers(struct vg_exchange *exchange, const char *etag,
+                        struct vg_header out[VG_CACHE_HEADERS]);
+/* When the caller has this already (If-None-Match): answers 304 with these headers and `extra`;
+ * true. */
+bool vg_respond_unchanged(struct vg_exchange *exchange, const char *etag,
+                          const struct vg_header *extra, size_t extra_count);
 void vg_respond_error(struct vg_exchange *exchange, const struct vg_err *err);
 /* A failed call to the service. What a 5xx says (addresses, library texts) is for the log, not for
  * callers. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The small routes of /v1/videos and /v1/models: one call each. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "bridge/api/handlers.h"
 #include "bridge/api/respond.h"
 #include "bridge/api/video_json.h"
+#include "common/crypto.h"
 #include "common/json.h"
 #include "common/json_pb.h"
 #include "common/str.h"
@@ -31,35 +33,75 @@ static void send_json(struct vg_exchange *ex, struct vg_buf *body, const struct 
     vg_buf_fini(body);
 }
 
-void vg_respond_video(struct vg_exchange *ex, const Videogate__V1__Video *video)
+#define POLL_SIZE 16
+
+/* When to come back, while it is of use: how many headers were written to `out`. */
+static size_t poll_header(const Videogate__V1__Video *video, char text[POLL_SIZE],
+                          struct vg_header *out)
+{
+    bool running = video->status == VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_QUEUED ||
+                   video->status == VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_IN_PROGRESS;
+    if (!running || video->poll_after_ms <= 0)
+        return 0;
+    (void)snprintf(text, POLL_SIZE, "%d", (int)video->poll_after_ms);
+    *out = (struct vg_header){VG_VIEW("openai-poll-after-ms"), vg_view_of(text)};
+    return 1;
+}
+
+static void send_video(struct vg_exchange *ex, const Videogate__V1__Video *video,
+                       const struct vg_header *headers, size_t count)
 {
     struct vg_buf body;
     struct vg_json_writer w;
-    char wait[16];
-    size_t extra = 0;
-    if (!video) {
-        bad_answer(ex);
-        return;
-    }
     vg_buf_init(&body, MAX_ANSWER);
     vg_json_begin(&w, &body);
     vg_pb_to_json(&video->base, vg_api_shape(), &w);
-    bool running = video->status == VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_QUEUED ||
-                   video->status == VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_IN_PROGRESS;
-    if (running && video->poll_after_ms > 0) {
-        (void)snprintf(wait, sizeof(wait), "%d", (int)video->poll_after_ms);
-        extra = 1;
-    }
-    const struct vg_header header = {VG_VIEW("openai-poll-after-ms"),
-                                     vg_view_of(extra ? wait : "")};
-    send_json(ex, &body, &header, extra);
+    send_json(ex, &body, headers, count);
+}
+
+void vg_respond_video(struct vg_exchange *ex, const Videogate__V1__Video *video)
+{
+    struct vg_header header;
+    char wait[POLL_SIZE];
+    if (video)
+        send_video(ex, video, &header, poll_header(video, wait, &header));
+    else
+        bad_answer(ex);
 }
 
 /* --- GET and cancel --- */
 
+/* The version, and what the answer shows besides it: the links, which are made anew each day. */
+static void video_etag(const Videogate__V1__Video *video, char out[VG_ETAG_SIZE])
+{
+    uint8_t links[VG_SHA256_SIZE] = {0}, both[2 * VG_SHA256_SIZE];
+    char hex[2 * 8 + 1] = "";
+    for (size_t i = 0; i < video->n_content; i++) {
+        const char *url = video->content[i]->url;
+        memcpy(both, links, sizeof(links));
+        vg_sha256(both + sizeof(links), url, strlen(url));
+        vg_sha256(links, both, sizeof(both));
+    }
+    if (video->n_content)
+        vg_hex_encode(hex, links, 8);
+    (void)snprintf(out, VG_ETAG_SIZE, "v%" PRId64 "%s%s", video->version, hex[0] ? "-" : "", hex);
+}
+
 static void reply_get(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
-    vg_respond_video(ex, ((const Videogate__V1__GetVideoResponse *)response)->video);
+    const Videogate__V1__Video *video = ((const Videogate__V1__GetVideoResponse *)response)->video;
+    struct vg_header headers[3];
+    char wait[POLL_SIZE], etag[VG_ETAG_SIZE];
+    if (!video) {
+        bad_answer(ex);
+        return;
+    }
+    video_etag(video, etag);
+    size_t n = poll_header(video, wait, headers);
+    if (vg_respond_unchanged(ex, etag, headers, n))
+        return;
+    n += vg_cache_headers(ex, etag, headers + n);
+    send_video(ex, video, headers, n);
 }
 
 void vg_handle_get(struct vg_exchange *ex)
