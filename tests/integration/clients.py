@@ -3,9 +3,9 @@
 """Which client got through which call: the tests record it, README.md shows it.
 
 A test function with @pytest.mark.client("curl", "retrieve", ...) records by passing; scripts of Node clients report their
-steps (run_node). conftest.py writes what a session recorded to BUILD/clients/CLIENT.json.
+steps (run_node). conftest.py writes what a test module recorded to BUILD/clients/MODULE.json.
 
-usage: clients.py BUILD --write    renews README.md's table from those files
+usage: clients.py BUILD [--write]    holds README.md's table against those files, or renews it
 """
 import json
 import pathlib
@@ -36,12 +36,13 @@ ROWS = (
     "callback", "callback, whsec_ secret", "webhook endpoints", "webhook endpoint delivery", "webhook endpoint test, rotate, delete",
 )
 
-results = {}  # of this session: {client: {row: "ok" | "not offered: why" | "failed: why"}}
+# Of this session: {module: {client: {row: "ok" | "not offered: why" | "failed: why"}}}
+results = {}
 
 
-def record(client: str, row: str, result: str) -> None:
+def record(module: str, client: str, row: str, result: str) -> None:
     assert client in COLUMNS and row in ROWS, (client, row)
-    rows = results.setdefault(client, {})
+    rows = results.setdefault(module, {}).setdefault(client, {})
     if not rows.get(row, "ok").startswith("failed"):  # what failed once has failed
         rows[row] = result
 
@@ -67,17 +68,24 @@ def run_node(node_folder, folder, script: str, config: dict, node22: bool) -> di
     return json.loads(done.stdout)
 
 
-def save(build: pathlib.Path) -> None:
+def save(build: pathlib.Path, whole: bool) -> None:
+    """Unless the `whole` module ran, its other results of before stay."""
     folder = build / "clients"
     folder.mkdir(exist_ok=True)
-    for client, rows in results.items():
-        path = folder / f"{client}.json"
-        before = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps({**before, **rows}, indent=1, ensure_ascii=False) + "\n")
+    for module, found in results.items():
+        path = folder / f"{module}.json"
+        before = {} if whole or not path.exists() else json.loads(path.read_text(encoding="utf-8"))
+        for client, rows in found.items():
+            before[client] = {**before.get(client, {}), **rows}
+        path.write_text(json.dumps(before, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load(build: pathlib.Path) -> dict:
-    return {p.stem: json.loads(p.read_text()) for p in (build / "clients").glob("*.json")}
+    merged = {}
+    for path in sorted((build / "clients").glob("*.json")):
+        for client, rows in json.loads(path.read_text(encoding="utf-8")).items():
+            merged.setdefault(client, {}).update(rows)
+    return merged
 
 
 def render(all_results: dict) -> str:
@@ -104,36 +112,18 @@ def render(all_results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_readme() -> dict:
-    """The table of README.md, as results (reasons left out)."""
-    lines = [line for line in BLOCK.search((ROOT / "README.md").read_text(encoding="utf-8"))[2].splitlines() if line.startswith("|")]
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    shown = {}
-    for row in table[2:]:
-        for client, cell in zip(table[0][1:], row[1:]):
-            if cell:
-                shown.setdefault(client, {})[row[0]] = cell.split(" [")[0]
-    return shown
-
-
-def check(whole: bool) -> None:
-    """README.md shows what this session recorded; with `whole`, nothing more for these clients."""
-    shown = read_readme()
-    for client, rows in results.items():
-        mine = {row: result.split(": ")[0] for row, result in rows.items()}
-        theirs = shown.get(client, {})
-        if not whole:
-            theirs = {row: theirs.get(row) for row in mine}
-        assert theirs == mine, f"README.md's column {client!r} is not what the tests saw; renew it with tests/integration/clients.py BUILD --write"
-
-
 def main() -> None:
-    readme = ROOT / "README.md"
+    readme, found = ROOT / "README.md", load(pathlib.Path(sys.argv[1]))
+    missing = [client for client in COLUMNS if client not in found]
+    if missing:
+        sys.exit(f"no results of {', '.join(missing)}: run tests/run.sh integration first")
     text = readme.read_text(encoding="utf-8")
-    new = BLOCK.sub(lambda m: m[1] + render(load(pathlib.Path(sys.argv[1]))) + m[3], text)
+    new = BLOCK.sub(lambda m: m[1] + render(found) + m[3], text)
     if "--write" in sys.argv:
         readme.write_text(new, encoding="utf-8")
-    sys.exit(0 if new == text or "--write" in sys.argv else "README.md's table of clients is not what the tests produced")
+    elif new != text:
+        sys.exit(f"README.md's table of clients is not what the tests saw; renew it: tests/integration/clients.py {sys.argv[1]} --write")
+    print(f"{len(found)} clients, {sum(map(len, found.values()))} results: README.md shows them")
 
 
 if __name__ == "__main__":

@@ -35,11 +35,12 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     for mark in item.iter_markers("client") if report.when == "call" else ():
         for method in mark.args[1:]:
-            clients.record(mark.args[0], method, "ok" if report.passed else "failed: " + item.name)
+            clients.record(item.module.__name__, mark.args[0], method, "ok" if report.passed else "failed: " + item.name)
 
 
-def pytest_sessionfinish():
-    clients.save(BUILD)
+def pytest_sessionfinish(session):
+    chosen = session.config.option.keyword or any("::" in one for one in session.config.args)
+    clients.save(BUILD, whole=not chosen)
 
 
 def pytest_configure(config):

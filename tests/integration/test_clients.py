@@ -71,7 +71,7 @@ def steps(client, tmp_path_factory, script, config, node22):
     """Runs a client's script, records each step and hands them on."""
     done = clients.run_node(NODE, tmp_path_factory.mktemp("node"), script, config, node22)
     for row, result in done.items():
-        clients.record(client, row, result)
+        clients.record(__name__, client, row, result)
     return done
 
 
@@ -200,11 +200,3 @@ def test_curl_cancel_and_delete(own_stack):
 @pytest.mark.client("curl", "models")
 def test_curl_models(own_stack):
     assert "sandbox" in [m["id"] for m in curl_json(own_stack, "/v1/models")["data"]]
-
-
-# --- README.md ---
-
-
-def test_readme_shows_it(request):
-    """Stands last."""
-    clients.check(whole=not request.config.option.keyword)

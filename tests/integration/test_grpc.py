@@ -106,6 +106,7 @@ def test_reflection_unknown_symbol(client):
     assert 7 in client.ask(field(4, b"no.such.Thing"))
 
 
+@pytest.mark.client("grpcio", "create, text", "watch", "download", "download, range")
 def test_create_watch_download(client, stack):
     made = create(client, model="sandbox")
     states = [m.video.status for m in client.method(SERVICE, "WatchVideo")(id=made.id, timeout=180)]
@@ -125,6 +126,7 @@ def failure(call, **fields):
     return caught.value
 
 
+@pytest.mark.client("grpcio", "error 400", "error 401", "error 404")
 def test_errors_carry_details(client):
     bad = failure(client.method(SERVICE, "CreateVideo"), prompt="")
     assert bad.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -151,6 +153,7 @@ def test_garbage_message(client):
     assert failure(call, request=b"\xff\xff\xff", metadata=client.metadata, timeout=20).code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.client("grpcio", "cancel", "retrieve")
 def test_cancelled_watch(client, stack):
     made = create(client, model="sandbox-never")
     stream = client.method(SERVICE, "WatchVideo")(id=made.id)
@@ -170,6 +173,7 @@ def test_health(client):
     assert failure(check, service="nobody").code() == grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.client("grpcio", "idempotency key")
 def test_request_id_is_idempotent(client):
     first = create(client, request_id="grpc-once-" + client.services()[0] + str(id(client)))
     again = create(client, request_id="grpc-once-" + client.services()[0] + str(id(client)))
@@ -185,6 +189,7 @@ def test_buf_curl(stack):
     assert json.loads(out.stdout)["video"]["status"] == "VIDEO_STATUS_QUEUED"
 
 
+@pytest.mark.client("grpc-js", "create, text", "watch", "download", "error 404")
 def test_grpc_js(stack):
     out = subprocess.run(["node", "grpc_js.js", stack.env["VIDEOGATE_GRPC"], stack.key], capture_output=True, text=True, cwd=NODE, timeout=180)
     assert out.returncode == 0, out.stderr
