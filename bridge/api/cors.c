@@ -112,7 +112,7 @@ static bool starts_with(struct vg_view text, const char *prefix)
 
 bool vg_cors_covers(struct vg_view path)
 {
-    return path.len == 0 || starts_with(path, "/v1/") || vg_view_eqs(path, "/openapi.json");
+    return path.len == 0 || starts_with(path, "/v1/");
 }
 
 /* Scheme and host come in lower case from browsers, and have no case anywhere else. */

@@ -19,8 +19,8 @@ struct vg_cors;
 VG_MUSTCHECK int vg_cors_new(struct vg_cors **out, const char *origins, struct vg_err *err);
 struct vg_cors *vg_cors_free(struct vg_cors *cors);
 
-/* Whether answers of this path are for other origins, too: the API and its description, not what is
- * the operator's. An empty path (a head that could not be read) is. */
+/* Whether answers of this path are for these origins, too: the API, not what is the operator's
+ * (/openapi.json is for all by itself). An empty path (a head that could not be read) is. */
 bool vg_cors_covers(struct vg_view path);
 
 #define VG_CORS_ANSWER 3

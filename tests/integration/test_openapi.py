@@ -36,6 +36,7 @@ def test_document(contract, stack):
     assert answer.headers["access-control-allow-origin"] == "*"
     again = contract.call("GET", "/openapi.json", expect=304, key=False, headers={"if-none-match": answer.headers["etag"]})
     assert not again.body and again.headers["etag"] == answer.headers["etag"]
+    assert answer.json["openapi"].startswith("3.1.")
     assert stack.http("HEAD", "/openapi.json", key=False).headers["content-length"] == str(len(answer.body))
 
 
