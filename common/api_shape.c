@@ -16,8 +16,15 @@ static const struct vg_json_rule rules[] = {
     {"videogate.v1.CreateVideoRequest", "reference_images", VG_JSON_NOT_EMPTY, NULL},
     {"videogate.v1.CreateVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */
     {"videogate.v1.CreateVideoRequest", "seconds", VG_JSON_INT_OR_TEXT, NULL},
-    {"videogate.v1.RemixVideoRequest", "id", VG_JSON_HIDDEN, NULL},         /* from the path */
-    {"videogate.v1.RemixVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */
+    {"videogate.v1.CreateWebhookEndpointRequest", "event_types", VG_JSON_NOT_EMPTY, NULL},
+    {"videogate.v1.Delivery", "endpoint_id", VG_JSON_OMIT_EMPTY, NULL},
+    {"videogate.v1.Delivery", "next_attempt_at", VG_JSON_NULL_IF_UNSET, NULL},
+    {"videogate.v1.RemixVideoRequest", "id", VG_JSON_HIDDEN, NULL},          /* from the path */
+    {"videogate.v1.RemixVideoRequest", "request_id", VG_JSON_HIDDEN, NULL},  /* a header */
+    {"videogate.v1.RotateWebhookSecretRequest", "id", VG_JSON_HIDDEN, NULL}, /* from the path */
+    {"videogate.v1.TestWebhookEndpointRequest", "id", VG_JSON_HIDDEN, NULL}, /* from the path */
+    {"videogate.v1.UpdateWebhookEndpointRequest", "event_types", VG_JSON_NOT_EMPTY, NULL},
+    {"videogate.v1.UpdateWebhookEndpointRequest", "id", VG_JSON_HIDDEN, NULL}, /* from the path */
     {"videogate.v1.Video", "completed_at", VG_JSON_NULL_IF_UNSET, NULL},
     {"videogate.v1.Video", "content", VG_JSON_OMIT_EMPTY, NULL},
     {"videogate.v1.Video", "error", VG_JSON_NULL_IF_UNSET, NULL},
@@ -28,14 +35,17 @@ static const struct vg_json_rule rules[] = {
     {"videogate.v1.Video", "status", 0, "VIDEO_STATUS_"},
     {"videogate.v1.Video", "version", VG_JSON_HIDDEN, NULL},
     {"videogate.v1.VideoError", "code", VG_JSON_OMIT_EMPTY, NULL}, /* null breaks a client */
+    {"videogate.v1.WebhookEndpoint", "project", VG_JSON_OMIT_EMPTY, NULL},
 };
 
 static const struct vg_json_object_name names[] = {
     {"videogate.v1.DeleteVideoResponse", "video.deleted"},
+    {"videogate.v1.Delivery", "webhook_delivery"},
     {"videogate.v1.ListModelsResponse", "list"},
     {"videogate.v1.ListVideosResponse", "list"},
     {"videogate.v1.Model", "model"},
     {"videogate.v1.Video", "video"},
+    {"videogate.v1.WebhookEndpoint", "webhook_endpoint"},
 };
 
 static int refuse(struct vg_err *err, const char *path, const char *why)

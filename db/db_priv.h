@@ -33,7 +33,13 @@
     X(DELIVERY_RESULT, "delivery_result")                                                          \
     X(DELIVERY_LIST, "delivery_list")                                                              \
     X(DELIVERY_REDELIVER, "delivery_redeliver")                                                    \
-    X(META_IDENTITY, "meta_identity")
+    X(META_IDENTITY, "meta_identity")                                                              \
+    X(WEBHOOK_CREATE, "webhook_create")                                                            \
+    X(WEBHOOK_GET, "webhook_get")                                                                  \
+    X(WEBHOOK_LIST, "webhook_list")                                                                \
+    X(WEBHOOK_UPDATE, "webhook_update")                                                            \
+    X(WEBHOOK_DELETE, "webhook_delete")                                                            \
+    X(WEBHOOK_ROTATE, "webhook_rotate")
 
 #define VG_DB_KIND_ENUM(name, text) VG_DB_##name,
 enum vg_db_kind_id { VG_DB_KINDS(VG_DB_KIND_ENUM) VG_DB_KIND_MAX };

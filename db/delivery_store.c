@@ -19,7 +19,8 @@ const char *vg_delivery_state_name(enum vg_delivery_state state)
 
 #define DELIVERY_COLUMNS                                                                           \
     "d.id, d.video_id, d.state, d.url, d.secret_sealed, d.body, d.attempts, d.lease_seq, "         \
-    "d.created_at, d.last_status, d.last_reason, CASE WHEN d.state = 1 THEN d.due_at END"
+    "d.created_at, d.last_status, d.last_reason, CASE WHEN d.state = 1 THEN d.due_at END, "        \
+    "d.endpoint_id, d.event_type"
 static const struct vg_pg_field delivery_fields[] = {
     VG_PG_FIELD(TEXT, vg_delivery, id),
     VG_PG_FIELD(TEXT, vg_delivery, video_id),
@@ -33,6 +34,8 @@ static const struct vg_pg_field delivery_fields[] = {
     VG_PG_FIELD(I32, vg_delivery, last_status),
     VG_PG_FIELD(TEXT, vg_delivery, last_reason),
     VG_PG_FIELD(TIME, vg_delivery, next_attempt_at),
+    VG_PG_FIELD(TEXT, vg_delivery, endpoint_id),
+    VG_PG_FIELD(TEXT, vg_delivery, event_type),
 };
 
 static void read_delivery(const struct vg_pg_rows *rows, int row, int first_column,
@@ -130,6 +133,76 @@ static int load_videos(struct vg_db_run *run, struct vg_delivery_claim *op)
     return wanted > 0 ? vg_video_rows_load(run, ids, wanted, op->op.arena, videos) : 0;
 }
 
+/* Address and secrets as they are now: an endpoint may have changed since the video ended. */
+static const struct vg_pg_statement endpoints_statement = {
+    "vg_delivery_endpoints",
+    "SELECT i.ord, CASE WHEN e.deleted_at IS NOT NULL THEN 2 WHEN e.disabled_at IS NOT NULL THEN 1"
+    "  ELSE 0 END, e.url, s.sealed FROM unnest($1::text[]) WITH ORDINALITY AS i(id, ord)"
+    " JOIN webhook_endpoints e ON e.id = i.id LEFT JOIN webhook_secrets s"
+    "  ON s.endpoint_id = e.id AND (s.ends_at IS NULL OR s.ends_at > now())"
+    " ORDER BY i.ord, s.ends_at DESC NULLS FIRST, s.id DESC"};
+struct endpoint_row {
+    int64_t ord;
+    enum vg_delivery_endpoint state;
+    const char *url;
+    const void *sealed;
+    size_t sealed_size;
+};
+static const struct vg_pg_field endpoint_fields[] = {
+    VG_PG_FIELD(I64, endpoint_row, ord),
+    VG_PG_FIELD(I32, endpoint_row, state),
+    VG_PG_FIELD(TEXT, endpoint_row, url),
+    VG_PG_FIELD_BYTES(endpoint_row, sealed, sealed_size),
+};
+
+static void take_endpoint(struct vg_delivery *d, const struct endpoint_row *row)
+{
+    d->endpoint = row->state;
+    d->url = row->url;
+    if (row->sealed && d->endpoint_sealed_count < VG_COUNT(d->endpoint_sealed))
+        d->endpoint_sealed[d->endpoint_sealed_count++] =
+            (struct vg_view){row->sealed, row->sealed_size};
+}
+
+static int load_endpoints(struct vg_db_run *run, struct vg_delivery_claim *op)
+{
+    const char **ids = vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(*ids));
+    struct vg_delivery **rows_of =
+        vg_arena_alloc(run->scratch, (op->count + 1) * sizeof(struct vg_delivery *));
+    struct vg_pg_params params;
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < op->count; i++) {
+        if (!op->deliveries[i].endpoint_id)
+            continue;
+        ids[wanted] = op->deliveries[i].endpoint_id;
+        rows_of[wanted++] = &op->deliveries[i];
+    }
+    if (wanted == 0)
+        return 0;
+    vg_pg_params_init(&params, run->scratch);
+    vg_pg_put_texts(&params, ids, wanted);
+    vg_pg_begin(run->pg, false);
+    size_t handle = vg_pg_add(run->pg, &endpoints_statement, &params);
+
+    if (vg_db_pg_run(run) < 0)
+        return -1;
+    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
+
+    for (int i = 0; i < vg_pg_count(rows); i++) {
+        struct endpoint_row row;
+
+        vg_pg_read(rows, i, 0, endpoint_fields, VG_COUNT(endpoint_fields), op->op.arena, &row);
+        take_endpoint(rows_of[row.ord - 1], &row);
+    }
+    return 0;
+}
+
+static int load(struct vg_db_run *run, struct vg_delivery_claim *op)
+{
+    return load_endpoints(run, op) < 0 ? -1 : load_videos(run, op);
+}
+
 static int reclaim(struct vg_db_run *run, struct vg_delivery_claim *op)
 {
     struct vg_pg_params params;
@@ -157,7 +230,7 @@ static int claim_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t 
     if (run->again && reclaim(run, op) < 0)
         return -1;
     if (op->count > 0)
-        return load_videos(run, op);
+        return load(run, op);
     vg_pg_params_init(&params, run->scratch);
     vg_pg_put_i32(&params, op->limit);
     vg_pg_put_i64(&params, op->lease_ms);
@@ -177,7 +250,7 @@ static int claim_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t 
     if (op->next_due_ms < 0)
         op->next_due_ms = 0;
     claim_read(rows, op, &run->cursor);
-    return load_videos(run, op);
+    return load(run, op);
 }
 
 static const struct vg_db_kind claim_kind = {VG_DB_DELIVERY_CLAIM, 1, claim_run};
@@ -247,7 +320,8 @@ static const struct vg_pg_statement result_statement = {
     "WITH moved AS (UPDATE deliveries d SET state = i.state, leased = false, last_change = i.token,"
     "   attempts = d.attempts + CASE WHEN i.not_made THEN 0 ELSE 1 END,"
     "   last_status = CASE WHEN i.not_made THEN d.last_status ELSE i.http_status END,"
-    "   last_reason = CASE WHEN i.not_made THEN d.last_reason ELSE coalesce(i.reason, '') END,"
+    "   last_reason = CASE WHEN i.not_made AND i.state = 1 THEN d.last_reason"
+    "    ELSE coalesce(i.reason, '') END,"
     "   due_at = now() + i.due_ms * interval '1 ms',"
     "   ended_at = CASE WHEN i.state <> 1 THEN now() END"
     "  FROM unnest($1::text[], $2::int8[], $3::int4[], $4::int8[], $5::int4[], $6::text[],"
@@ -255,7 +329,11 @@ static const struct vg_pg_statement result_statement = {
     "   duration_ms, not_made, token)"
     "  WHERE d.id = i.id AND d.lease_seq = i.lease_seq AND d.state + 0 = 1 AND d.leased"
     "   AND d.last_change IS DISTINCT FROM i.token"
-    "  RETURNING d.id, d.lease_seq, i.http_status, i.reason, i.duration_ms, i.not_made)"
+    "  RETURNING d.id, d.endpoint_id, d.state, d.lease_seq, i.http_status, i.reason,"
+    "   i.duration_ms, i.not_made),"
+    " disabled AS (UPDATE webhook_endpoints e SET disabled_at = now() FROM moved m"
+    "  WHERE m.state = 4 AND m.http_status = 410 AND e.id = m.endpoint_id"
+    "   AND e.disabled_at IS NULL)"
     " INSERT INTO delivery_attempts (delivery_id, lease_seq, http_status, reason, duration_ms)"
     " SELECT id, lease_seq, http_status, coalesce(reason, ''), duration_ms FROM moved"
     " WHERE NOT not_made ON CONFLICT DO NOTHING"};
@@ -311,32 +389,72 @@ void vg_delivery_result(struct vg_db *db, struct vg_delivery_result *op)
 
 /* ---- list and redeliver */
 
+/* $1 the delivery to go on behind, $2 project or 0, $3 limit. */
+#define LIST_PAGE                                                                                  \
+    " AND ($1::text IS NULL OR (d.created_at, d.id) >"                                             \
+    "  (SELECT a.created_at, a.id FROM deliveries a WHERE a.id = $1))"                             \
+    " ORDER BY d.created_at, d.id LIMIT $3::int4"
 static const struct vg_pg_statement list_statement = {
-    "vg_delivery_list", "SELECT " DELIVERY_COLUMNS
-                        " FROM deliveries d WHERE d.video_id = $1::text ORDER BY d.created_at, d.id"
-                        " LIMIT 1000"};
+    "vg_delivery_list",
+    "SELECT " DELIVERY_COLUMNS " FROM videos v JOIN deliveries d ON d.video_id = v.id"
+    " WHERE v.id = $4::text AND ($2::int8 = 0 OR v.project_id = $2)"
+    "  AND ($5::text IS NULL OR d.endpoint_id = $5)" LIST_PAGE};
+static const struct vg_pg_statement list_endpoint_statement = {
+    "vg_delivery_list_endpoint",
+    "SELECT " DELIVERY_COLUMNS " FROM webhook_endpoints e JOIN deliveries d ON d.endpoint_id = e.id"
+    " WHERE e.id = $4::text AND d.endpoint_id = $4 AND ($2::int8 = 0 OR e.project_id = "
+    "$2)" LIST_PAGE};
+/* $1 video or endpoint, $2 project or 0. */
+static const struct vg_pg_statement list_video_statement = {
+    "vg_delivery_list_video", "SELECT 1 FROM videos v WHERE v.id = $1::text"
+                              " AND ($2::int8 = 0 OR v.project_id = $2)"};
+static const struct vg_pg_statement list_owner_statement = {
+    "vg_delivery_list_owner", "SELECT 1 FROM webhook_endpoints e WHERE e.id = $1::text"
+                              " AND ($2::int8 = 0 OR e.project_id = $2)"};
 static const struct vg_pg_statement redeliver_statement = {
     "vg_delivery_redeliver",
     "UPDATE deliveries d SET state = 1, due_at = now(), ended_at = NULL, attempts = 0,"
-    "  leased = false, lease_seq = d.lease_seq + 1 WHERE d.id = $1::text "
-    "RETURNING " DELIVERY_COLUMNS};
+    "  leased = false, lease_seq = d.lease_seq + 1 FROM videos v WHERE d.id = $1::text"
+    "  AND v.id = d.video_id AND ($2::int8 = 0 OR v.project_id = $2)"
+    "  AND (d.endpoint_id IS NULL OR EXISTS (SELECT FROM webhook_endpoints e"
+    "   WHERE e.id = d.endpoint_id AND e.deleted_at IS NULL)) RETURNING " DELIVERY_COLUMNS};
 
 static int list_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
     struct vg_delivery_list *op = VG_CONTAINER(ops[0], struct vg_delivery_list, op);
-    struct vg_pg_params params;
+    const char *owner = op->video_id ? op->video_id : op->endpoint_id;
+    struct vg_pg_params params, scope;
 
     VG_ASSERT(count == 1);
+    vg_pg_params_init(&scope, run->scratch);
+    vg_pg_put_text(&scope, owner);
+    vg_pg_put_i64(&scope, op->project_id);
     vg_pg_params_init(&params, run->scratch);
-    vg_pg_put_text(&params, op->video_id);
+    vg_pg_put_text(&params, op->after);
+    vg_pg_put_i64(&params, op->project_id);
+    vg_pg_put_i32(&params, op->limit + 1);
+    vg_pg_put_text(&params, owner);
+    if (op->video_id)
+        vg_pg_put_text(&params, op->endpoint_id);
     vg_pg_begin(run->pg, false);
-    size_t handle = vg_pg_add(run->pg, &list_statement, &params);
+    size_t found =
+        vg_pg_add(run->pg, op->video_id ? &list_video_statement : &list_owner_statement, &scope);
+    size_t handle =
+        vg_pg_add(run->pg, op->video_id ? &list_statement : &list_endpoint_statement, &params);
 
     if (vg_db_pg_run(run) < 0)
         return -1;
+    if (vg_pg_count(vg_pg_rows(run->pg, found)) == 0) {
+        vg_db_op_fail(ops[0], VG_ERR_NOT_FOUND, "No such %s.",
+                      op->video_id ? "video" : "webhook endpoint");
+        return 0;
+    }
     const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
 
     op->count = (size_t)vg_pg_count(rows);
+    op->has_more = op->count > (size_t)op->limit;
+    if (op->has_more)
+        op->count = (size_t)op->limit;
     op->deliveries = vg_arena_alloc(op->op.arena, (op->count + 1) * sizeof(*op->deliveries));
     for (size_t i = 0; i < op->count; i++)
         read_delivery(rows, (int)i, 0, op->op.arena, &op->deliveries[i]);
@@ -360,6 +478,7 @@ static int redeliver_run(struct vg_db_run *run, struct vg_db_op *const *ops, siz
     VG_ASSERT(count == 1);
     vg_pg_params_init(&params, run->scratch);
     vg_pg_put_text(&params, op->id);
+    vg_pg_put_i64(&params, op->project_id);
     vg_pg_begin(run->pg, true);
     size_t handle = vg_pg_add(run->pg, &redeliver_statement, &params);
 

@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Callback deliveries (the outbox): rows appear in the transaction that ends a video; their body is
+/* Deliveries (the outbox): rows appear in the transaction that ends a video, one for its own
+ * callback and one for each webhook endpoint of its project that wants the event; their body is
  * built once, stored before the first attempt, and sent byte for byte the same afterwards. */
 #ifndef VG_DB_DELIVERY_STORE_H
 #define VG_DB_DELIVERY_STORE_H
 
 #include "db/db.h"
 #include "db/video_store.h"
+#include "db/webhook_store.h"
 
 enum vg_delivery_state {
     VG_DELIVERY_PENDING = 1,
     VG_DELIVERY_DELIVERED, /* 2xx */
     VG_DELIVERY_FAILED,    /* schedule used up, or the address is refused */
-    VG_DELIVERY_GONE,      /* 410 */
+    VG_DELIVERY_GONE,      /* 410, or the endpoint is deleted or disabled */
     VG_DELIVERY_STATE_MAX
 };
 const char *vg_delivery_state_name(enum vg_delivery_state state);
 
+enum vg_delivery_endpoint {
+    VG_ENDPOINT_LIVE,     /* also: there is none */
+    VG_ENDPOINT_DISABLED, /* it answered 410 */
+    VG_ENDPOINT_DELETED
+};
+
 struct vg_delivery {
-    const char *id; /* webhook-id: "evt_" and the video's id */
+    const char *id; /* webhook-id: "evt_" and the video's id; "_" and the endpoint's tail */
     const char *video_id;
     enum vg_delivery_state state;
     const char *url;
-    const void *secret_sealed;
+    const void *secret_sealed; /* of the video's own callback */
     size_t secret_size;
     const void *body; /* NULL: not built yet */
     size_t body_size;
@@ -31,7 +39,14 @@ struct vg_delivery {
     int32_t last_status;
     const char *last_reason;
     int64_t next_attempt_at; /* Unix seconds; 0: none */
-    struct vg_video video;   /* claim only, and only while body is NULL */
+    const char *endpoint_id; /* NULL: the video's own callback */
+    const char *event_type;  /* NULL: by the video's status */
+
+    /* claim only */
+    enum vg_delivery_endpoint endpoint;
+    struct vg_view endpoint_sealed[VG_WEBHOOK_MAX_OLD_SECRETS + 1]; /* newest first */
+    size_t endpoint_sealed_count;
+    struct vg_video video; /* only while body is NULL */
 };
 
 struct vg_delivery_claim {
@@ -56,7 +71,9 @@ struct vg_delivery_body {
 };
 void vg_delivery_body(struct vg_db *db, struct vg_delivery_body *op);
 
-/* Records one attempt and what comes next; releases the lease. Batched. */
+/* Records one attempt and what comes next; releases the lease. A 410 disables the endpoint.
+ * Batched.
+ */
 struct vg_delivery_result {
     struct vg_db_op op;
     const char *id;
@@ -66,24 +83,33 @@ struct vg_delivery_result {
     int32_t http_status;
     const char *reason; /* "" when delivered */
     int64_t duration_ms;
-    bool not_made; /* no attempt was made (the sender was away): only the lease is released and
-                      due_ms set */
+    bool not_made; /* no attempt was made: while it stays pending (the sender was away) only the
+                      lease is released and due_ms set; else (its endpoint is gone) it ends */
     bool applied;
 };
 void vg_delivery_result(struct vg_db *db, struct vg_delivery_result *op);
 
+/* Oldest first; of a video, of an endpoint, or of both. VG_ERR_NOT_FOUND: there is no such video
+ * (or endpoint, where no video is named) in the project. A deleted endpoint still shows its own. */
 struct vg_delivery_list {
     struct vg_db_op op;
-    const char *video_id;
+    int64_t project_id;      /* 0: any */
+    const char *video_id;    /* NULL: any; one of the two is needed */
+    const char *endpoint_id; /* NULL: any */
+    const char *after;       /* delivery; NULL: from the oldest */
+    int32_t limit;
     struct vg_delivery *deliveries;
     size_t count;
+    bool has_more;
 };
 void vg_delivery_list(struct vg_db *db, struct vg_delivery_list *op);
 
-/* Makes it pending and due at once, whatever its state; attempts start again. VG_ERR_NOT_FOUND. */
+/* Makes it pending and due at once, whatever its state; attempts start again. VG_ERR_NOT_FOUND,
+ * also when its endpoint is deleted. */
 struct vg_delivery_redeliver {
     struct vg_db_op op;
     const char *id;
+    int64_t project_id;          /* 0: any */
     struct vg_delivery delivery; /* result */
 };
 void vg_delivery_redeliver(struct vg_db *db, struct vg_delivery_redeliver *op);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "db/db_priv.h"
+#include "db/delivery_sql.h"
 
 static const struct vg_pg_statement lock_statement = {
     "vg_change_lock", "SELECT v.id FROM videos v WHERE v.id IN (SELECT g.video_id"
@@ -70,7 +71,10 @@ static const struct vg_pg_statement move_statement = {
     "  FROM moved m WHERE m.to_state = 5 ON CONFLICT DO NOTHING)"
     " SELECT count(*) FROM moved"};
 
-/* A video is in progress once any of its generations was handed to a provider, and ends with its
+/* A subscription to video.failed gets every end but completed; one that also names the very end
+ * gets it under that name.
+ *
+ * A video is in progress once any of its generations was handed to a provider, and ends with its
  * last one. Progress never falls. `failed` rows are all that ended without an output but the
  * canceled. */
 static const struct vg_pg_statement roll_statement = {
@@ -109,17 +113,28 @@ static const struct vg_pg_statement roll_statement = {
     "   WHEN j.status IN (4, 6) THEN coalesce(j.message, 'The video could not be made.') END"
     "  FROM judged j WHERE v.id = j.video_id AND v.status < 3"
     "   AND (j.status >= 3 OR j.status > v.status OR least(j.progress, 99) > v.progress)"
-    "  RETURNING v.id, v.status, v.callback_url, v.secret_sealed)"
-    " INSERT INTO deliveries (id, video_id, host_id, url, secret_sealed)"
-    " SELECT 'evt_' || r.id, r.id,"
-    "  hashtextextended(lower(coalesce(substring(r.callback_url FROM '^[^:]+://[^/?#]*'), '')), 0),"
-    "  r.callback_url, r.secret_sealed FROM rolled r"
-    " WHERE r.status >= 3 AND r.callback_url IS NOT NULL ON CONFLICT (id) DO NOTHING"};
+    "  RETURNING v.id, v.project_id, v.status, v.callback_url, v.secret_sealed),"
+    " ended AS (SELECT r.*, CASE r.status WHEN 3 THEN 'video.completed' WHEN 4 THEN 'video.failed'"
+    "   WHEN 5 THEN 'video.canceled' ELSE 'video.expired' END AS type,"
+    "   CASE r.status WHEN 3 THEN 'video.completed' ELSE 'video.failed' END AS plain_type"
+    "  FROM rolled r WHERE r.status >= 3),"
+    " targets AS (SELECT 'evt_' || r.id AS id, r.id AS video_id, NULL::text AS endpoint_id,"
+    "   r.plain_type AS type, r.callback_url AS url, r.secret_sealed"
+    "  FROM ended r WHERE r.callback_url IS NOT NULL"
+    "  UNION ALL SELECT 'evt_' || r.id || '_' || right(e.id, 16), r.id, e.id,"
+    "   CASE WHEN r.type = ANY (e.event_types) THEN r.type ELSE r.plain_type END, e.url, NULL"
+    "  FROM ended r JOIN webhook_endpoints e ON e.project_id = r.project_id"
+    "  WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL"
+    "   AND e.event_types && ARRAY[r.type, r.plain_type])"
+    " INSERT INTO deliveries (id, video_id, endpoint_id, event_type, host_id, url, secret_sealed)"
+    " SELECT t.id, t.video_id, t.endpoint_id, t.type, " VG_DELIVERY_HOST(
+        "t.url") ", t.url,"
+                 "  t.secret_sealed FROM targets t ON CONFLICT (id) DO NOTHING RETURNING 1"};
 
 static const struct vg_pg_statement result_statement = {
     "vg_change_result",
     "SELECT i.ord, g.last_change = i.token AND g.state = i.to_state, g.cancel_requested,"
-    "  v.status >= 3 AND i.to_state >= 5, v.callback_url IS NOT NULL"
+    "  v.status >= 3 AND i.to_state >= 5"
     " FROM unnest($1::int8[], $2::int8[], $3::int4[]) WITH ORDINALITY AS i(id, token, to_state, "
     "ord)"
     " JOIN generations g ON g.id = i.id JOIN videos v ON v.id = g.video_id"};
@@ -173,7 +188,7 @@ static int by_id(const void *a, const void *b)
 /* A video that ended with this batch is told by its last change alone, so that it is counted once.
  */
 static void read_results(const struct vg_pg_rows *rows, struct vg_db_op *const *ops, size_t count,
-                         bool *out_due)
+                         bool deliveries)
 {
     for (size_t i = 0; i < count; i++) {
         struct vg_generation_change *op = change_of(ops[i]);
@@ -186,8 +201,7 @@ static void read_results(const struct vg_pg_rows *rows, struct vg_db_op *const *
         op->applied = vg_pg_i64(rows, i, 1) != 0;
         op->cancel_requested = op->applied && vg_pg_i64(rows, i, 2) != 0;
         op->video_terminal = op->applied && vg_pg_i64(rows, i, 3) != 0;
-        op->delivery_created = op->video_terminal && vg_pg_i64(rows, i, 4) != 0;
-        *out_due = *out_due || op->delivery_created;
+        op->delivery_created = op->video_terminal && deliveries;
     }
 }
 
@@ -206,12 +220,15 @@ static int change_some(struct vg_db_run *run, struct vg_db_op *const *ops, size_
     vg_pg_begin(run->pg, true);
     (void)vg_pg_add(run->pg, &lock_statement, &ids);
     (void)vg_pg_add(run->pg, &move_statement, &all);
-    (void)vg_pg_add(run->pg, &roll_statement, &ids);
+    size_t outbox = vg_pg_add(run->pg, &roll_statement, &ids);
     size_t handle = vg_pg_add(run->pg, &result_statement, &result);
 
     if (vg_db_pg_run(run) < 0)
         return -1;
-    read_results(vg_pg_rows(run->pg, handle), ops, count, &run->due);
+    bool deliveries = run->again || vg_pg_count(vg_pg_rows(run->pg, outbox)) > 0;
+
+    read_results(vg_pg_rows(run->pg, handle), ops, count, deliveries);
+    run->due = run->due || deliveries;
     return 0;
 }
 

@@ -113,7 +113,7 @@ struct vg_generation_change {
     bool applied; /* false: the lease was lost; nothing changed */
     bool cancel_requested;
     bool video_terminal;   /* this change ended the video */
-    bool delivery_created; /* a callback is due */
+    bool delivery_created; /* video_terminal, and the batch made deliveries due */
 };
 void vg_generation_change(struct vg_db *db, struct vg_generation_change *op);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdminService: keys, deliveries, queue figures. */
+/* AdminService: keys, queue figures, and the table of all its calls. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -8,40 +8,12 @@
 #include "common/str.h"
 #include "db/generation_store.h"
 #include "service/limits.h"
+#include "service/names.h"
 #include "service/service_priv.h"
 
 static const ProtobufCMessage *request_of(const struct vg_request *request)
 {
     return vg_rpc_call_request(request->call);
-}
-
-/* A label: valid UTF-8 without control characters, at most 128 characters. */
-static bool name_ok(const char *name)
-{
-    size_t len = strlen(name);
-
-    if (!vg_utf8_valid(name, len) || vg_utf8_length(name, len) > 128)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return false;
-    return true;
-}
-
-static bool project_ok(const char *project)
-{
-    size_t len = strlen(project);
-
-    return len >= 1 && len <= 64 &&
-           strspn(project, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
-}
-
-/* "PREFIX_" and hex digits, or an event id that holds a video id: short, plain, never a pattern. */
-static bool id_ok(const char *id)
-{
-    size_t len = strlen(id);
-
-    return len >= 1 && len <= 80 && strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
 }
 
 static void bad(struct vg_request *request, enum vg_err_kind kind, const char *param,
@@ -127,12 +99,12 @@ static void create_key_run(struct vg_request *request)
         (const Videogate__V1__CreateApiKeyRequest *)request_of(request);
     const char *project = in->project[0] ? in->project : "default";
 
-    if (!project_ok(project)) {
+    if (!vg_name_project_ok(project)) {
         bad(request, VG_ERR_INVALID_REQUEST, "project",
             "project: must be 1 to 64 characters of [a-z0-9_-]");
         return;
     }
-    if (!name_ok(in->name)) {
+    if (!vg_name_label_ok(in->name)) {
         bad(request, VG_ERR_INVALID_REQUEST, "name",
             "name: must have at most 128 characters, no control characters");
         return;
@@ -192,7 +164,7 @@ static void list_keys_run(struct vg_request *request)
     const Videogate__V1__ListApiKeysRequest *in =
         (const Videogate__V1__ListApiKeysRequest *)request_of(request);
 
-    if (in->project[0] && !project_ok(in->project)) {
+    if (in->project[0] && !vg_name_project_ok(in->project)) {
         bad(request, VG_ERR_INVALID_REQUEST, "project",
             "project: must be 1 to 64 characters of [a-z0-9_-]");
         return;
@@ -236,7 +208,7 @@ static void revoke_key_run(struct vg_request *request)
     struct revoke_key *r = VG_CONTAINER(request, struct revoke_key, request);
     const char *id = ((const Videogate__V1__RevokeApiKeyRequest *)request_of(request))->id;
 
-    if (!id_ok(id)) {
+    if (!vg_name_id_ok(id)) {
         bad(request, VG_ERR_NOT_FOUND, "id", "Key not found.");
         return;
     }
@@ -248,96 +220,6 @@ static void revoke_key_run(struct vg_request *request)
 static void handle_revoke_key(void *ctx, struct vg_rpc_call *call)
 {
     vg_request_begin_admin(ctx, call, sizeof(struct revoke_key), revoke_key_run);
-}
-
-/* --- ListDeliveries --- */
-
-struct deliveries {
-    struct vg_request request;
-    struct vg_delivery_list op;
-};
-
-static void deliveries_done(struct vg_task *task)
-{
-    struct deliveries *d = VG_CONTAINER(task, struct deliveries, op.op.done);
-    struct vg_arena *arena = vg_request_arena(&d->request);
-    Videogate__V1__ListDeliveriesResponse response = VIDEOGATE__V1__LIST_DELIVERIES_RESPONSE__INIT;
-
-    if (!d->op.op.ok) {
-        vg_request_fail(&d->request, &d->op.op.err);
-        return;
-    }
-    response.n_deliveries = d->op.count;
-    response.deliveries =
-        vg_arena_alloc(arena, (d->op.count + 1) * sizeof(Videogate__V1__Delivery *));
-    for (size_t i = 0; i < d->op.count; i++) {
-        response.deliveries[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__Delivery));
-        vg_translate_delivery(&d->op.deliveries[i], response.deliveries[i]);
-    }
-    vg_request_reply(&d->request, &response.base);
-}
-
-static void deliveries_run(struct vg_request *request)
-{
-    struct deliveries *d = VG_CONTAINER(request, struct deliveries, request);
-    const char *id = ((const Videogate__V1__ListDeliveriesRequest *)request_of(request))->video_id;
-
-    if (!vg_video_id_ok(id)) {
-        bad(request, VG_ERR_NOT_FOUND, "video_id", "No such video.");
-        return;
-    }
-    d->op.video_id = id;
-    vg_request_op(request, &d->op.op, deliveries_done);
-    vg_delivery_list(request->service->db, &d->op);
-}
-
-static void handle_deliveries(void *ctx, struct vg_rpc_call *call)
-{
-    vg_request_begin_admin(ctx, call, sizeof(struct deliveries), deliveries_run);
-}
-
-/* --- RedeliverWebhook --- */
-
-struct redeliver {
-    struct vg_request request;
-    struct vg_delivery_redeliver op;
-};
-
-static void redeliver_done(struct vg_task *task)
-{
-    struct redeliver *r = VG_CONTAINER(task, struct redeliver, op.op.done);
-    Videogate__V1__RedeliverWebhookResponse response =
-        VIDEOGATE__V1__REDELIVER_WEBHOOK_RESPONSE__INIT;
-    Videogate__V1__Delivery delivery;
-
-    if (!r->op.op.ok) {
-        vg_request_fail(&r->request, &r->op.op.err);
-        return;
-    }
-    vg_log(VG_LOG_INFO, "redelivery asked", VG_S("delivery", r->op.id));
-    vg_jobs_poke(r->request.service->jobs);
-    vg_translate_delivery(&r->op.delivery, &delivery);
-    response.delivery = &delivery;
-    vg_request_reply(&r->request, &response.base);
-}
-
-static void redeliver_run(struct vg_request *request)
-{
-    struct redeliver *r = VG_CONTAINER(request, struct redeliver, request);
-    const char *id = ((const Videogate__V1__RedeliverWebhookRequest *)request_of(request))->id;
-
-    if (!id_ok(id)) {
-        bad(request, VG_ERR_NOT_FOUND, "id", "Delivery not found.");
-        return;
-    }
-    r->op.id = id;
-    vg_request_op(request, &r->op.op, redeliver_done);
-    vg_delivery_redeliver(request->service->db, &r->op);
-}
-
-static void handle_redeliver(void *ctx, struct vg_rpc_call *call)
-{
-    vg_request_begin_admin(ctx, call, sizeof(struct redeliver), redeliver_run);
 }
 
 /* --- GetQueueStats --- */
@@ -387,9 +269,20 @@ static void handle_stats(void *ctx, struct vg_rpc_call *call)
 struct vg_rpc_service vg_admin_service(struct vg_service *service)
 {
     static const struct vg_rpc_method methods[] = {
-        {"CreateApiKey", handle_create_key, false},    {"GetQueueStats", handle_stats, false},
-        {"ListApiKeys", handle_list_keys, false},      {"ListDeliveries", handle_deliveries, false},
-        {"RedeliverWebhook", handle_redeliver, false}, {"RevokeApiKey", handle_revoke_key, false},
+        {"CreateApiKey", handle_create_key, false},
+        {"CreateWebhookEndpoint", vg_handle_webhook_create, false},
+        {"DeleteWebhookEndpoint", vg_handle_webhook_delete, false},
+        {"GetQueueStats", handle_stats, false},
+        {"GetWebhookEndpoint", vg_handle_webhook_get, false},
+        {"ListApiKeys", handle_list_keys, false},
+        {"ListDeliveries", vg_handle_delivery_list, false},
+        {"ListWebhookEndpoints", vg_handle_webhook_list, false},
+        {"ListWebhookEventTypes", vg_handle_webhook_types, false},
+        {"RedeliverWebhook", vg_handle_redeliver, false},
+        {"RevokeApiKey", handle_revoke_key, false},
+        {"RotateWebhookSecret", vg_handle_webhook_rotate, false},
+        {"TestWebhookEndpoint", vg_handle_webhook_test, false},
+        {"UpdateWebhookEndpoint", vg_handle_webhook_update, false},
     };
 
     return (struct vg_rpc_service){.descriptor = &videogate__v1__admin_service__descriptor,

@@ -113,6 +113,16 @@ vg_rpc_handler_f vg_handle_create;
 vg_rpc_handler_f vg_handle_remix;
 vg_rpc_handler_f vg_handle_download;
 vg_rpc_handler_f vg_handle_watch;
+vg_rpc_handler_f vg_handle_webhook_create;
+vg_rpc_handler_f vg_handle_webhook_get;
+vg_rpc_handler_f vg_handle_webhook_list;
+vg_rpc_handler_f vg_handle_webhook_update;
+vg_rpc_handler_f vg_handle_webhook_delete;
+vg_rpc_handler_f vg_handle_webhook_rotate;
+vg_rpc_handler_f vg_handle_webhook_test;
+vg_rpc_handler_f vg_handle_webhook_types;
+vg_rpc_handler_f vg_handle_delivery_list;
+vg_rpc_handler_f vg_handle_redeliver;
 
 struct vg_rpc_service vg_video_service(struct vg_service *service);
 struct vg_rpc_service vg_admin_service(struct vg_service *service);

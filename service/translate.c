@@ -192,6 +192,9 @@ void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__De
     out->attempts = delivery->attempts;
     out->last_status = delivery->last_status;
     out->last_reason = vg_pb_text(delivery->last_reason);
+    out->endpoint_id = vg_pb_text(delivery->endpoint_id);
+    out->event_type = vg_pb_text(delivery->event_type);
+    out->created_at = delivery->created_at;
     if (delivery->next_attempt_at > 0) {
         out->opt_next_attempt_at_case =
             VIDEOGATE__V1__DELIVERY__OPT_NEXT_ATTEMPT_AT_NEXT_ATTEMPT_AT;

@@ -6,19 +6,30 @@
 
 struct vg_exchange;
 
-void vg_handle_create(struct vg_exchange *exchange);  /* create.c */
-void vg_handle_remix(struct vg_exchange *exchange);   /* create.c */
-void vg_handle_get(struct vg_exchange *exchange);     /* videos.c */
-void vg_handle_list(struct vg_exchange *exchange);    /* videos.c */
-void vg_handle_delete(struct vg_exchange *exchange);  /* videos.c */
-void vg_handle_cancel(struct vg_exchange *exchange);  /* videos.c */
-void vg_handle_models(struct vg_exchange *exchange);  /* videos.c */
-void vg_handle_model(struct vg_exchange *exchange);   /* videos.c */
-void vg_handle_content(struct vg_exchange *exchange); /* content.c */
-void vg_handle_events(struct vg_exchange *exchange);  /* events.c */
-void vg_handle_healthz(struct vg_exchange *exchange); /* health.c */
-void vg_handle_readyz(struct vg_exchange *exchange);  /* health.c */
-void vg_handle_metrics(struct vg_exchange *exchange); /* health.c */
-void vg_handle_static(struct vg_exchange *exchange);  /* document.c */
+void vg_handle_create(struct vg_exchange *exchange);         /* create.c */
+void vg_handle_remix(struct vg_exchange *exchange);          /* create.c */
+void vg_handle_get(struct vg_exchange *exchange);            /* videos.c */
+void vg_handle_list(struct vg_exchange *exchange);           /* videos.c */
+void vg_handle_delete(struct vg_exchange *exchange);         /* videos.c */
+void vg_handle_cancel(struct vg_exchange *exchange);         /* videos.c */
+void vg_handle_models(struct vg_exchange *exchange);         /* videos.c */
+void vg_handle_model(struct vg_exchange *exchange);          /* videos.c */
+void vg_handle_content(struct vg_exchange *exchange);        /* content.c */
+void vg_handle_events(struct vg_exchange *exchange);         /* events.c */
+void vg_handle_healthz(struct vg_exchange *exchange);        /* health.c */
+void vg_handle_readyz(struct vg_exchange *exchange);         /* health.c */
+void vg_handle_metrics(struct vg_exchange *exchange);        /* health.c */
+void vg_handle_static(struct vg_exchange *exchange);         /* document.c */
+void vg_handle_webhook_create(struct vg_exchange *exchange); /* webhooks.c, as all below */
+void vg_handle_webhook_get(struct vg_exchange *exchange);
+void vg_handle_webhook_list(struct vg_exchange *exchange);
+void vg_handle_webhook_update(struct vg_exchange *exchange);
+void vg_handle_webhook_delete(struct vg_exchange *exchange);
+void vg_handle_webhook_rotate(struct vg_exchange *exchange);
+void vg_handle_webhook_test(struct vg_exchange *exchange);
+void vg_handle_webhook_types(struct vg_exchange *exchange);
+void vg_handle_endpoint_deliveries(struct vg_exchange *exchange);
+void vg_handle_video_deliveries(struct vg_exchange *exchange);
+void vg_handle_redeliver(struct vg_exchange *exchange);
 
 #endif

@@ -23,9 +23,20 @@
     X("GET", "/v1/videos/{id}", VG_BODY_DROP, vg_handle_get)                                       \
     X("POST", "/v1/videos/{id}/cancel", VG_BODY_DROP, vg_handle_cancel)                            \
     X("GET", "/v1/videos/{id}/content", VG_BODY_DROP, vg_handle_content)                           \
+    X("GET", "/v1/videos/{id}/deliveries", VG_BODY_DROP, vg_handle_video_deliveries)               \
     X("GET", "/v1/videos/{id}/events", VG_BODY_DROP, vg_handle_events)                             \
     X("GET", "/v1/videos/logs/{id}/content", VG_BODY_DROP, vg_handle_content)                      \
-    X("POST", "/v1/videos/{id}/remix", VG_BODY_JSON, vg_handle_remix)
+    X("POST", "/v1/videos/{id}/remix", VG_BODY_JSON, vg_handle_remix)                              \
+    X("POST", "/v1/webhook_deliveries/{id}/redeliver", VG_BODY_DROP, vg_handle_redeliver)          \
+    X("GET", "/v1/webhook_endpoints", VG_BODY_DROP, vg_handle_webhook_list)                        \
+    X("POST", "/v1/webhook_endpoints", VG_BODY_JSON, vg_handle_webhook_create)                     \
+    X("DELETE", "/v1/webhook_endpoints/{id}", VG_BODY_DROP, vg_handle_webhook_delete)              \
+    X("GET", "/v1/webhook_endpoints/{id}", VG_BODY_DROP, vg_handle_webhook_get)                    \
+    X("POST", "/v1/webhook_endpoints/{id}", VG_BODY_JSON, vg_handle_webhook_update)                \
+    X("GET", "/v1/webhook_endpoints/{id}/deliveries", VG_BODY_DROP, vg_handle_endpoint_deliveries) \
+    X("POST", "/v1/webhook_endpoints/{id}/rotate_secret", VG_BODY_JSON, vg_handle_webhook_rotate)  \
+    X("POST", "/v1/webhook_endpoints/{id}/test", VG_BODY_JSON, vg_handle_webhook_test)             \
+    X("GET", "/v1/webhook_event_types", VG_BODY_DROP, vg_handle_webhook_types)
 
 #define ROW(method, pattern, body, handle) {method, pattern, body, handle},
 #define LABEL(method, pattern, body, handle) method " " pattern,

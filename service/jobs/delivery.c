@@ -5,18 +5,17 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/id.h"
-#include "common/json_pb.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "service/jobs/jobs_priv.h"
+#include "service/jobs/webhook_call.h"
+#include "service/jobs/webhook_event.h"
 #include "videogate/v1/webhook.pb-c.h"
 
 enum {
     ATTEMPT_MS = 30 * 1000,
-    RPC_SLACK_MS = 5000,
     LEASE_MS = 60 * 1000, /* an attempt and its record, with room; no heartbeat */
     CLAIM_DEADLINE_MS = 10 * 1000,
     GAP_MS = 5, /* between claims that leave nothing behind, however often we are woken */
@@ -28,7 +27,6 @@ enum {
     SENDER_AWAY_MS = 250, /* look again */
     AWAY_WAIT_MS = 2000,  /* a delivery whose sender went away in mid-call */
     MAX_BODY = 1024 * 1024,
-    MAX_SECRET = 4096,
     MAX_REASON = 200,
     MAX_FRAME = 4 * 1024 * 1024
 };
@@ -199,6 +197,17 @@ static void deliver_done(struct vg_task *task)
     }
 }
 
+/* The owner has taken the endpoint away, or it asked for no more. */
+static void end_without_endpoint(struct delivery *d)
+{
+    d->result.not_made = true;
+    d->result.state = VG_DELIVERY_GONE;
+    d->result.reason =
+        d->row.endpoint == VG_ENDPOINT_DELETED ? "endpoint_deleted" : "endpoint_disabled";
+    count_end(d, VG_DE_GONE);
+    record(d);
+}
+
 static void send(struct delivery *d)
 {
     struct vg_jobs *jobs = d->all->jobs;
@@ -206,37 +215,26 @@ static void send(struct delivery *d)
         not_attempted(d, 0);
         return;
     }
-    struct vg_buf secret;
-    vg_buf_init(&secret, MAX_SECRET);
-    struct vg_view sealed = {d->row.secret_sealed, d->row.secret_size};
-    if (vg_unseal(&secret, jobs->options.secret_key, vg_view_of(d->row.video_id), sealed) ||
-        vg_buf_addc(&secret, '\0')) {
-        vg_buf_fini(&secret);
+    const struct vg_view own = {d->row.secret_sealed, d->row.secret_size};
+    bool to_endpoint = d->row.endpoint_id != NULL;
+    const struct vg_webhook_call call = {
+        .id = d->row.id,
+        .url = d->row.url,
+        .body = {d->row.body, d->row.body_size},
+        .secret_key = jobs->options.secret_key,
+        .aad = to_endpoint ? d->row.endpoint_id : d->row.video_id,
+        .sealed = to_endpoint ? d->row.endpoint_sealed : &own,
+        .sealed_count = to_endpoint ? d->row.endpoint_sealed_count : 1,
+        .timeout_ms = ATTEMPT_MS,
+        .executor = jobs->executor,
+    };
+    d->calling = true;
+    if (vg_webhook_call_start(d->all->channel, &call, deliver_done, &d->call)) {
+        d->calling = false;
         /* the key may be put right: the schedule gives the time */
         attempted(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0, "secret_unreadable",
                   0, 0);
-        return;
     }
-    Videogate__V1__DeliverRequest request = VIDEOGATE__V1__DELIVER_REQUEST__INIT;
-    request.id = (char *)d->row.id;
-    request.url = (char *)d->row.url;
-    request.secret = secret.data;
-    request.body.data = (uint8_t *)d->row.body;
-    request.body.len = d->row.body_size;
-    request.timeout_ms = ATTEMPT_MS;
-    d->calling = true;
-    d->call = (struct vg_rpc_unary){
-        .service_method = "/videogate.v1.WebhookSenderService/Deliver",
-        .request = &request.base,
-        .response_type = &videogate__v1__deliver_response__descriptor,
-        .deadline_ns = vg_deadline_in_ms(ATTEMPT_MS + RPC_SLACK_MS),
-        .alone = true,
-        .executor = jobs->executor,
-        .done = {.run = deliver_done},
-    };
-    vg_rpc_unary_start(d->all->channel, &d->call);
-    explicit_bzero(secret.data, secret.len);
-    vg_buf_fini(&secret);
 }
 
 /* ---- the body ------------------------------------------------------------------------------ */
@@ -252,31 +250,17 @@ static void body_done(struct vg_task *task)
     }
 }
 
-static const char *event_type(const struct vg_video *video)
-{
-    return video->status == VG_VIDEO_COMPLETED ? "video.completed" : "video.failed";
-}
-
 static int build_body(struct delivery *d, struct vg_buf *out)
 {
     const struct vg_video *video = &d->row.video;
     Videogate__V1__Video message = VIDEOGATE__V1__VIDEO__INIT;
     d->all->jobs->options.translate(d->all->jobs->options.ctx, video, &message, d->arena);
-    struct vg_json_writer w;
-    vg_json_begin(&w, out);
-    vg_json_object_open(&w);
-    vg_json_put_key(&w, "id");
-    vg_json_put_text(&w, d->row.id);
-    vg_json_put_key(&w, "object");
-    vg_json_put_text(&w, "event");
-    vg_json_put_key(&w, "type");
-    vg_json_put_text(&w, event_type(video));
-    vg_json_put_key(&w, "created_at");
-    vg_json_put_int(&w, video->completed_at ? video->completed_at : d->row.created_at);
-    vg_json_put_key(&w, "data");
-    vg_pb_to_json(&message.base, vg_api_shape(), &w);
-    vg_json_object_close(&w);
-    return vg_buf_ok(out) ? 0 : -1;
+    const struct vg_webhook_event event = {
+        .id = d->row.id,
+        .type = d->row.event_type ? d->row.event_type : vg_webhook_plain_type(video->status),
+        .created_at = video->completed_at ? video->completed_at : d->row.created_at,
+    };
+    return vg_webhook_event_write(&event, &message, out);
 }
 
 static void store_body(struct delivery *d)
@@ -323,6 +307,12 @@ static void copy_row(struct delivery *d, const struct vg_delivery *row)
     d->row.last_reason = NULL;
     d->row.secret_sealed =
         vg_arena_memdup(d->arena, row->secret_size ? row->secret_sealed : "", row->secret_size);
+    d->row.endpoint_id = dup_text(d->arena, row->endpoint_id);
+    d->row.event_type = dup_text(d->arena, row->event_type);
+    for (size_t i = 0; i < row->endpoint_sealed_count; i++) {
+        d->row.endpoint_sealed[i].data =
+            vg_arena_memdup(d->arena, row->endpoint_sealed[i].data, row->endpoint_sealed[i].len);
+    }
     if (row->body) {
         d->row.body = vg_arena_memdup(d->arena, row->body, row->body_size);
     }
@@ -344,7 +334,9 @@ static void start_delivery(struct vg_deliveries *all, const struct vg_delivery *
     all->list = d;
     all->count++;
     vg_jobs_busy(all->jobs, 1);
-    if (d->row.body) {
+    if (d->row.endpoint != VG_ENDPOINT_LIVE) {
+        end_without_endpoint(d);
+    } else if (d->row.body) {
         send(d);
     } else {
         store_body(d);
@@ -492,6 +484,11 @@ void vg_deliveries_close(struct vg_deliveries *deliveries)
     if (deliveries->channel) {
         deliveries->channel = vg_rpc_channel_free(deliveries->channel);
     }
+}
+
+struct vg_rpc_channel *vg_deliveries_channel(const struct vg_jobs *jobs)
+{
+    return jobs->deliveries->channel;
 }
 
 struct vg_deliveries *vg_deliveries_free(struct vg_deliveries *deliveries)

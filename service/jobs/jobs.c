@@ -277,6 +277,7 @@ static void hurry_on_loop(struct vg_jobs *jobs)
     jobs->hurried = true;
     each_job(jobs, vg_job_cut_short);
     vg_deliveries_cut_short(jobs);
+    vg_probes_cut_short(jobs);
 }
 
 static void die_on_loop(struct vg_jobs *jobs)
@@ -285,6 +286,7 @@ static void die_on_loop(struct vg_jobs *jobs)
     vg_workers_stop(jobs->workers);
     each_job(jobs, vg_job_end);
     vg_deliveries_cut_short(jobs);
+    vg_probes_cut_short(jobs);
 }
 
 /* What was posted before has run when this returns. */

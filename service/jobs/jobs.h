@@ -70,6 +70,31 @@ void vg_jobs_start(struct vg_jobs *jobs, struct vg_db *db);
 /* The same as a wake from the database, from this process: call after a cancel or redelivery (a
  * create wakes by itself). Any thread, cheap. */
 void vg_jobs_poke(struct vg_jobs *jobs);
+/* One attempt of a webhook beside the schedule; nothing is recorded. The caller's until
+ * vg_jobs_probe, then the machine's until `done`. */
+struct vg_webhook_probe {
+    const char *id, *url;
+    struct vg_view body;
+    const char *aad;              /* the secrets were sealed with it */
+    const struct vg_view *sealed; /* newest first, as struct vg_webhook_get has them */
+    size_t sealed_count;
+    int64_t timeout_ms;
+    struct vg_executor *executor; /* where done.run is called */
+    struct vg_task done;
+    /* results */
+    bool ok; /* the attempt was made; false: `err`, mostly VG_ERR_UNAVAILABLE */
+    struct vg_err err;
+    int32_t http_status; /* 0: no answer, `reason` says why */
+    char reason[64];
+    /* the machine's */
+    struct vg_jobs *jobs;
+    struct vg_webhook_probe *prev, *next;
+    struct vg_task start;
+    struct vg_rpc_unary call;
+};
+/* Any thread. */
+void vg_jobs_probe(struct vg_jobs *jobs, struct vg_webhook_probe *probe);
+
 /* Whether the machine claims; writes why not. Workers that are away do not make it unready: jobs
  * wait for them. Any thread. */
 bool vg_jobs_ready(const struct vg_jobs *jobs, char *why, size_t why_size);

@@ -83,6 +83,7 @@ struct vg_jobs {
     struct vg_metric_desc metric_table[VG_JM_MAX];
     const char **provider_names; /* owned array, NULL-terminated; strings the workers' */
 
+    struct vg_webhook_probe *probes; /* under way, doubly linked */
     struct vg_dispatcher dispatcher;
     struct vg_job *jobs; /* all in memory, doubly linked */
     int32_t job_count;
@@ -221,9 +222,15 @@ VG_MUSTCHECK int vg_deliveries_new(struct vg_deliveries **out, struct vg_jobs *j
 void vg_deliveries_kick(struct vg_jobs *jobs);
 void vg_deliveries_cut_short(struct vg_jobs *jobs);
 void vg_deliveries_stop(struct vg_jobs *jobs);
+/* NULL: no webhook sender is configured. */
+struct vg_rpc_channel *vg_deliveries_channel(const struct vg_jobs *jobs);
 /* As vg_workers_close. */
 void vg_deliveries_close(struct vg_deliveries *deliveries);
 struct vg_deliveries *vg_deliveries_free(struct vg_deliveries *deliveries);
+
+/* ---- webhook_probe.c */
+/* Hurries the end of those under way. */
+void vg_probes_cut_short(struct vg_jobs *jobs);
 
 /* ---- metrics.c */
 void vg_jobs_metrics_register(struct vg_jobs *jobs, struct vg_metrics *metrics);

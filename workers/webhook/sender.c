@@ -16,6 +16,8 @@
 
 #define MAX_ID 128
 #define MAX_SECRET 1024
+#define MAX_OLD_SECRETS ((size_t)10)
+#define SIGNATURE_SIZE 48
 #define MAX_BODY ((size_t)1 << 20)
 #define MAX_ANSWER ((size_t)64 << 10)
 #define LEAST_TIMEOUT_MS 1000
@@ -144,15 +146,35 @@ static bool id_ok(const char *id)
     return true;
 }
 
+static bool secret_ok(const char *secret)
+{
+    size_t len = strnlen(secret, MAX_SECRET + 1);
+    return len >= 1 && len <= MAX_SECRET;
+}
+
+static int check_secrets(const struct vg_delivery *delivery, struct vg_err *err)
+{
+    if (!secret_ok(delivery->secret))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "secret",
+                            "secret: must have 1 to %d bytes.", MAX_SECRET);
+    if (delivery->old_count > MAX_OLD_SECRETS)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "old_secrets", "old_secrets: at most %zu.",
+                            MAX_OLD_SECRETS);
+    for (size_t i = 0; i < delivery->old_count; i++) {
+        if (!secret_ok(delivery->old_secrets[i]))
+            return vg_err_param(err, VG_ERR_INVALID_REQUEST, "old_secrets",
+                                "old_secrets: each must have 1 to %d bytes.", MAX_SECRET);
+    }
+    return 0;
+}
+
 static int check_delivery(const struct vg_delivery *delivery, struct vg_err *err)
 {
     if (!id_ok(delivery->id))
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "id",
                             "id: must be 1 to %d visible characters without a dot.", MAX_ID);
-    size_t secret = strnlen(delivery->secret, MAX_SECRET + 1);
-    if (secret < 1 || secret > MAX_SECRET)
-        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "secret",
-                            "secret: must have 1 to %d bytes.", MAX_SECRET);
+    if (check_secrets(delivery, err))
+        return -1;
     if (delivery->body.len > MAX_BODY)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "body", "body: at most 1 MiB.");
     int64_t timeout = delivery->timeout_ms;
@@ -163,19 +185,33 @@ static int check_delivery(const struct vg_delivery *delivery, struct vg_err *err
     return 0;
 }
 
+/* One signature for each secret that is good, newest first, separated by spaces. */
+static void write_signatures(char *out, size_t size, const struct vg_delivery *delivery,
+                             int64_t timestamp)
+{
+    char one[SIGNATURE_SIZE];
+    size_t len = 0;
+    for (size_t i = 0; i <= delivery->old_count; i++) {
+        const char *secret = i == 0 ? delivery->secret : delivery->old_secrets[i - 1];
+        vg_webhook_sign(one, secret, delivery->id, timestamp, delivery->body);
+        int more =
+            snprintf(out + len, size - len, "%s %s", i == 0 ? "webhook-signature:" : "", one);
+        VG_ASSERT(more > 0 && (size_t)more < size - len);
+        len += (size_t)more;
+    }
+}
+
 static void send_request(struct vg_delivery *delivery, const char *url)
 {
     char id[MAX_ID + 16];
     char timestamp[48];
-    char signature[80];
-    char signed_value[48];
+    char signatures[32 + (MAX_OLD_SECRETS + 1) * SIGNATURE_SIZE];
     int64_t now = vg_wall_ms() / 1000;
-    vg_webhook_sign(signed_value, delivery->secret, delivery->id, now, delivery->body);
+    write_signatures(signatures, sizeof(signatures), delivery, now);
     (void)snprintf(id, sizeof(id), "webhook-id: %s", delivery->id);
     (void)snprintf(timestamp, sizeof(timestamp), "webhook-timestamp: %" PRId64, now);
-    (void)snprintf(signature, sizeof(signature), "webhook-signature: %s", signed_value);
     const char *const headers[] = {
-        id, timestamp, signature, "Content-Type: application/json", user_agent, NULL};
+        id, timestamp, signatures, "Content-Type: application/json", user_agent, NULL};
     const struct vg_http_request request = {
         .method = "POST",
         .url = url,

@@ -38,6 +38,8 @@ enum vg_delivery_outcome {
  * as long. */
 struct vg_delivery {
     const char *id, *url, *secret;
+    const char *const *old_secrets; /* that sign along, newest first */
+    size_t old_count;               /* at most 10 */
     struct vg_view body;
     int64_t timeout_ms; /* 1,000 to 60,000; 0: 30,000 */
     void (*done)(struct vg_delivery *delivery);

@@ -70,6 +70,8 @@ static void on_deliver(void *ctx, struct vg_rpc_call *call)
     op->delivery.id = request->id;
     op->delivery.url = request->url;
     op->delivery.secret = request->secret;
+    op->delivery.old_secrets = (const char *const *)request->old_secrets;
+    op->delivery.old_count = request->n_old_secrets;
     op->delivery.body = (struct vg_view){(const char *)request->body.data, request->body.len};
     op->delivery.timeout_ms = request->timeout_ms;
     op->delivery.done = delivered;

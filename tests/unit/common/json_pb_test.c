@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/str.h"
+#include "videogate/v1/admin.pb-c.h"
 #include "videogate/v1/video.pb-c.h"
 
 struct fixture {
@@ -408,6 +409,12 @@ static void json_pb__rules_are_sorted_and_name_real_fields(void **state)
         &videogate__v1__video__descriptor,
         &videogate__v1__video_error__descriptor,
         &videogate__v1__video_content__descriptor,
+        &videogate__v1__create_webhook_endpoint_request__descriptor,
+        &videogate__v1__delivery__descriptor,
+        &videogate__v1__rotate_webhook_secret_request__descriptor,
+        &videogate__v1__test_webhook_endpoint_request__descriptor,
+        &videogate__v1__update_webhook_endpoint_request__descriptor,
+        &videogate__v1__webhook_endpoint__descriptor,
     };
 
     (void)state;

@@ -93,7 +93,7 @@ static void delivery_store__lives_through_retries(void **state)
     assert_int_equal(c->count, 0);
     assert_true(c->next_due_ms == INT64_MAX);
 
-    struct vg_delivery_list list = {.video_id = video};
+    struct vg_delivery_list list = {.video_id = video, .limit = 20};
 
     RUN_OK(f, vg_delivery_list, &list);
     assert_int_equal(list.count, 1);

@@ -26,6 +26,7 @@
 #include "db/generation_store.h"
 #include "db/key_store.h"
 #include "db/video_store.h"
+#include "db/webhook_store.h"
 
 #define UNUSED __attribute__((unused))
 
@@ -185,8 +186,8 @@ static UNUSED int fixture_stop(void **state)
 static UNUSED int fixture_clean(void **state)
 {
     (void)sql(*state, "TRUNCATE projects, api_keys, accounts, usage_days, videos, idempotency, "
-                      "generations, attempts, "
-                      "outputs, inputs, purges, deliveries, delivery_attempts");
+                      "generations, attempts, outputs, inputs, purges, deliveries, "
+                      "delivery_attempts, webhook_endpoints, webhook_secrets");
     return 0;
 }
 

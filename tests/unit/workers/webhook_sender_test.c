@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/crypto.h"
 #include "common/mem.h"
 #include "workers/webhook/webhook.h"
 
@@ -190,6 +191,7 @@ static void expect_signature(struct receiver *receiver, const void *key, size_t 
     header(receiver, "webhook-id", id);
     header(receiver, "webhook-timestamp", timestamp);
     header(receiver, "webhook-signature", signature);
+    signature[strcspn(signature, " ")] = '\0'; /* of the newest secret */
     int len = snprintf(text, sizeof(text), "%s.%s.%s", id, timestamp, BODY);
     assert_non_null(
         HMAC(EVP_sha256(), key, (int)key_len, (unsigned char *)text, (size_t)len, mac, &mac_len));
@@ -247,6 +249,41 @@ static void sender__decodes_whsec_secrets(void **state)
     wait_for(&attempt);
     assert_int_equal(attempt.delivery.outcome, VG_DELIVERY_DELIVERED);
     expect_signature(&receiver, "secret bytes", 12);
+    vg_sender_stop(sender);
+    receiver_stop(&receiver);
+}
+
+/* During a rotation the header has a signature of each secret, newest first. */
+static void sender__all_good_secrets_sign(void **state)
+{
+    static const char *const old[] = {"old secret", "whsec_c2VjcmV0IGJ5dGVz"};
+    struct receiver receiver;
+    struct attempt attempt;
+    char value[256], timestamp[256], want[3][48], line[160];
+    (void)state;
+    receiver_start(&receiver, "HTTP/1.1 204 No Content\r\n\r\n");
+    struct vg_sender *sender = start_sender(&open_guard, 8);
+    memset(&attempt, 0, sizeof(attempt));
+    (void)snprintf(attempt.url, sizeof(attempt.url), "http://127.0.0.1:%d/", receiver.port);
+    attempt.delivery.id = "evt_1";
+    attempt.delivery.url = attempt.url;
+    attempt.delivery.secret = "new secret";
+    attempt.delivery.old_secrets = old;
+    attempt.delivery.old_count = VG_COUNT(old);
+    attempt.delivery.body = VG_VIEW(BODY);
+    attempt.delivery.done = on_done;
+    vg_sender_deliver(sender, &attempt.delivery);
+    wait_for(&attempt);
+    assert_int_equal(attempt.delivery.outcome, VG_DELIVERY_DELIVERED);
+    header(&receiver, "webhook-timestamp", timestamp);
+    header(&receiver, "webhook-signature", value);
+    int64_t at = (int64_t)strtod(timestamp, NULL);
+    vg_webhook_sign(want[0], "new secret", "evt_1", at, VG_VIEW(BODY));
+    vg_webhook_sign(want[1], old[0], "evt_1", at, VG_VIEW(BODY));
+    vg_webhook_sign(want[2], old[1], "evt_1", at, VG_VIEW(BODY));
+    (void)snprintf(line, sizeof(line), "%s %s %s", want[0], want[1], want[2]);
+    assert_string_equal(value, line);
+    expect_signature(&receiver, "new secret", 10);
     vg_sender_stop(sender);
     receiver_stop(&receiver);
 }
@@ -435,16 +472,20 @@ static void sender__bad_parameters_are_named(void **state)
 {
     (void)state;
     struct vg_sender *sender = start_sender(&open_guard, 2);
+    static const char *const old[11] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "", "11"};
     const struct {
         const char *id, *secret;
         int64_t timeout_ms;
         const char *param;
-    } cases[] = {{"", "s", 0, "id"},
-                 {"a.b", "s", 0, "id"},
-                 {"a\r\nb", "s", 0, "id"},
-                 {"evt", "", 0, "secret"},
-                 {"evt", "s", 999, "timeout_ms"},
-                 {"evt", "s", 60001, "timeout_ms"}};
+        size_t old_count;
+    } cases[] = {{"", "s", 0, "id", 0},
+                 {"a.b", "s", 0, "id", 0},
+                 {"a\r\nb", "s", 0, "id", 0},
+                 {"evt", "", 0, "secret", 0},
+                 {"evt", "s", 0, "old_secrets", 10}, /* the tenth is empty */
+                 {"evt", "s", 0, "old_secrets", 11},
+                 {"evt", "s", 999, "timeout_ms", 0},
+                 {"evt", "s", 60001, "timeout_ms", 0}};
     for (size_t i = 0; i < VG_COUNT(cases); i++) {
         struct attempt attempt;
         memset(&attempt, 0, sizeof(attempt));
@@ -452,6 +493,8 @@ static void sender__bad_parameters_are_named(void **state)
         attempt.delivery.url = "http://127.0.0.1/";
         attempt.delivery.secret = cases[i].secret;
         attempt.delivery.timeout_ms = cases[i].timeout_ms;
+        attempt.delivery.old_secrets = old;
+        attempt.delivery.old_count = cases[i].old_count;
         attempt.delivery.done = on_done;
         vg_sender_deliver(sender, &attempt.delivery);
         assert_true(attempt.done);
@@ -488,6 +531,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sender__delivers_a_signed_body),
         cmocka_unit_test(sender__decodes_whsec_secrets),
+        cmocka_unit_test(sender__all_good_secrets_sign),
         cmocka_unit_test(sender__sorts_the_answers),
         cmocka_unit_test(sender__follows_no_redirect),
         cmocka_unit_test(sender__long_answers_are_cut_off),

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AdminService: what was delivered, and sending it again. */
+#include <string.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "service/names.h"
+#include "service/webhook_priv.h"
+
+/* --- ListDeliveries --- */
+
+struct list {
+    struct vg_request request;
+    struct vg_delivery_list op;
+};
+
+static void list_done(struct vg_task *task)
+{
+    struct list *l = VG_CONTAINER(task, struct list, op.op.done);
+    struct vg_arena *arena = vg_request_arena(&l->request);
+    Videogate__V1__ListDeliveriesResponse response = VIDEOGATE__V1__LIST_DELIVERIES_RESPONSE__INIT;
+
+    if (!l->op.op.ok) {
+        vg_request_fail(&l->request, &l->op.op.err);
+        return;
+    }
+    response.n_deliveries = l->op.count;
+    response.deliveries =
+        vg_arena_alloc(arena, (l->op.count + 1) * sizeof(Videogate__V1__Delivery *));
+    for (size_t i = 0; i < l->op.count; i++) {
+        response.deliveries[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__Delivery));
+        vg_translate_delivery(&l->op.deliveries[i], response.deliveries[i]);
+    }
+    response.has_more = l->op.has_more;
+    vg_request_reply(&l->request, &response.base);
+}
+
+/* A video that is no more and an endpoint that is no more have no deliveries to show. */
+static void list_run(struct vg_request *request)
+{
+    struct list *l = VG_CONTAINER(request, struct list, request);
+    const Videogate__V1__ListDeliveriesRequest *in = vg_webhook_request(request);
+
+    if (!in->video_id[0] && !in->endpoint_id[0]) {
+        vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "video_id",
+                          "video_id or endpoint_id is needed.");
+        return;
+    }
+    if (in->video_id[0] && !vg_video_id_ok(in->video_id)) {
+        vg_webhook_refuse(request, VG_ERR_NOT_FOUND, "video_id", "No such video.");
+        return;
+    }
+    if (in->endpoint_id[0] && !vg_webhook_id_taken(request, in->endpoint_id))
+        return;
+    if (in->after[0] && !vg_name_id_ok(in->after)) {
+        vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "after",
+                          "after: is not a delivery's id.");
+        return;
+    }
+    l->op.limit = vg_webhook_page(request, in->limit);
+    if (l->op.limit < 0)
+        return;
+    l->op.project_id = request->who.project_id;
+    l->op.video_id = in->video_id[0] ? in->video_id : NULL;
+    l->op.endpoint_id = in->endpoint_id[0] ? in->endpoint_id : NULL;
+    l->op.after = in->after[0] ? in->after : NULL;
+    vg_request_op(request, &l->op.op, list_done);
+    vg_delivery_list(request->service->db, &l->op);
+}
+
+void vg_handle_delivery_list(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_scoped(ctx, call, sizeof(struct list), VG_SCOPE_WEBHOOKS_READ, list_run);
+}
+
+/* --- RedeliverWebhook --- */
+
+struct redeliver {
+    struct vg_request request;
+    struct vg_delivery_redeliver op;
+};
+
+static void redeliver_done(struct vg_task *task)
+{
+    struct redeliver *r = VG_CONTAINER(task, struct redeliver, op.op.done);
+    Videogate__V1__RedeliverWebhookResponse response =
+        VIDEOGATE__V1__REDELIVER_WEBHOOK_RESPONSE__INIT;
+    Videogate__V1__Delivery delivery;
+
+    if (!r->op.op.ok) {
+        vg_request_fail(&r->request, &r->op.op.err);
+        return;
+    }
+    vg_log(VG_LOG_INFO, "redelivery asked", VG_S("delivery", r->op.id));
+    vg_jobs_poke(r->request.service->jobs);
+    vg_translate_delivery(&r->op.delivery, &delivery);
+    response.delivery = &delivery;
+    vg_request_reply(&r->request, &response.base);
+}
+
+static void redeliver_run(struct vg_request *request)
+{
+    struct redeliver *r = VG_CONTAINER(request, struct redeliver, request);
+    const Videogate__V1__RedeliverWebhookRequest *in = vg_webhook_request(request);
+
+    if (!vg_name_id_ok(in->id)) {
+        vg_webhook_refuse(request, VG_ERR_NOT_FOUND, "id", "No such delivery.");
+        return;
+    }
+    r->op.id = in->id;
+    r->op.project_id = request->who.project_id;
+    vg_request_op(request, &r->op.op, redeliver_done);
+    vg_delivery_redeliver(request->service->db, &r->op);
+}
+
+void vg_handle_redeliver(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_scoped(ctx, call, sizeof(struct redeliver), VG_SCOPE_WEBHOOKS_WRITE,
+                            redeliver_run);
+}
