@@ -116,3 +116,16 @@ bool vg_id_valid(const char *id, size_t len, const char *prefix)
     }
     return true;
 }
+
+int64_t vg_id_time_ms(const char *id)
+{
+    const char *hex = strrchr(id, '_');
+    int64_t ms = 0;
+    VG_ASSERT(hex && strlen(hex) == 1 + ID_HEX_LEN);
+    hex++;
+    if (hex[12] != '7' || !strchr("89ab", hex[16]))
+        return -1;
+    for (int i = 0; i < 12; i++)
+        ms = ms * 16 + (hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+    return ms;
+}

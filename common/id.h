@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define VG_ID_SIZE 48 /* prefix of at most 14 characters, '_', 32 hex digits, NUL */
 
@@ -13,6 +14,8 @@
 void vg_id_new(char out[VG_ID_SIZE], const char *prefix);
 /* True for "PREFIX_" followed by exactly 32 lower-case hex digits. */
 bool vg_id_valid(const char *id, size_t len, const char *prefix);
+/* Unix milliseconds of the making of a valid identifier; -1 when it is no UUIDv7, so not ours. */
+int64_t vg_id_time_ms(const char *id);
 /* Cryptographically strong bytes; aborts when the system has none. */
 void vg_random(void *out, size_t len);
 /* Uniform in [0, 1), for jitter. */

@@ -139,12 +139,10 @@ void vg_video_get(struct vg_db *db, struct vg_video_get *op)
     vg_db_submit(db, &op->op, &get_kind);
 }
 
-/* ---- list: keyset pages by id, which sorts by time. A deleted video is still a good place to go
- * on from. */
+/* ---- list: keyset pages by id, which sorts by time. An id whose video was deleted, its row too,
+ * is still a good place to go on from. */
 
 #define LIST_WHERE " FROM videos v WHERE v.project_id = $1::int8 AND v.deleted_at IS NULL AND v.id "
-static const struct vg_pg_statement known_statement = {
-    "vg_video_known", "SELECT 1 FROM videos WHERE id = $2::text AND project_id = $1::int8"};
 /* [ascending] */
 static const struct vg_pg_statement page_statements[2] = {
     {"vg_video_page_desc", "SELECT " VG_VIDEO_COLUMNS LIST_WHERE
@@ -154,24 +152,15 @@ static const struct vg_pg_statement page_statements[2] = {
 };
 enum { LIST_BATCH = 16 };
 
-struct list_handles {
-    size_t known, page;
-};
-
-static void list_add(struct vg_db_run *run, const struct vg_video_list *op,
-                     struct list_handles *handles)
+static size_t list_add(struct vg_db_run *run, const struct vg_video_list *op)
 {
-    struct vg_pg_params key, page;
+    struct vg_pg_params page;
 
-    vg_pg_params_init(&key, run->scratch);
-    vg_pg_put_i64(&key, op->project_id);
-    vg_pg_put_text(&key, op->after);
-    handles->known = vg_pg_add(run->pg, &known_statement, &key);
     vg_pg_params_init(&page, run->scratch);
     vg_pg_put_i64(&page, op->project_id);
     vg_pg_put_text(&page, op->after);
     vg_pg_put_i32(&page, op->limit + 1);
-    handles->page = vg_pg_add(run->pg, &page_statements[op->ascending], &page);
+    return vg_pg_add(run->pg, &page_statements[op->ascending], &page);
 }
 
 /* The outputs of the page as read: by id, because the list may have moved since. */
@@ -191,16 +180,11 @@ static int list_outputs(struct vg_db_run *run, struct vg_video_list *op)
     return count > 0 ? vg_video_rows_load(run, ids, count, op->op.arena, videos) : 0;
 }
 
-static void list_read(struct vg_db_run *run, struct vg_video_list *op,
-                      const struct list_handles *handles)
+static void list_read(struct vg_db_run *run, struct vg_video_list *op, size_t handle)
 {
-    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handles->page);
+    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
     int found = vg_pg_count(rows);
 
-    if (op->after && vg_pg_count(vg_pg_rows(run->pg, handles->known)) == 0) {
-        vg_db_op_fail(&op->op, VG_ERR_NOT_FOUND, "No such video to go on from.");
-        return;
-    }
     op->has_more = found > op->limit;
     op->count = (size_t)(op->has_more ? op->limit : found);
     op->videos = vg_arena_alloc(op->op.arena, (op->count + 1) * sizeof(*op->videos));
@@ -210,15 +194,15 @@ static void list_read(struct vg_db_run *run, struct vg_video_list *op,
 
 static int list_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
-    struct list_handles handles[LIST_BATCH];
+    size_t handles[LIST_BATCH];
 
     vg_pg_begin(run->pg, false);
     for (size_t i = 0; i < count; i++)
-        list_add(run, VG_CONTAINER(ops[i], struct vg_video_list, op), &handles[i]);
+        handles[i] = list_add(run, VG_CONTAINER(ops[i], struct vg_video_list, op));
     if (vg_db_pg_run(run) < 0)
         return -1;
     for (size_t i = 0; i < count; i++)
-        list_read(run, VG_CONTAINER(ops[i], struct vg_video_list, op), &handles[i]);
+        list_read(run, VG_CONTAINER(ops[i], struct vg_video_list, op), handles[i]);
     for (size_t i = 0; i < count; i++) {
         if (ops[i]->ok && list_outputs(run, VG_CONTAINER(ops[i], struct vg_video_list, op)) < 0)
             return -1;

@@ -118,7 +118,7 @@ void vg_video_get(struct vg_db *db, struct vg_video_get *op);
 struct vg_video_list {
     struct vg_db_op op;
     int64_t project_id;
-    const char *after; /* NULL: from the start; unknown id: VG_ERR_NOT_FOUND */
+    const char *after; /* behind this id, there or not; NULL: from the start */
     int32_t limit;     /* 1 to 100 */
     bool ascending;
     struct vg_video *videos; /* result */

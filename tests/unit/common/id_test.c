@@ -28,11 +28,16 @@ static void id__has_prefix_and_uuid_v7(void **state)
     assert_int_equal(strlen(id), 6 + 32);
     assert_int_equal(id[6 + 12], '7');
     assert_non_null(strchr("89ab", id[6 + 16]));
-    char hex[13] = {0};
-    memcpy(hex, id + 6, 12);
-    unsigned long long ms = 0;
-    assert_int_equal(sscanf(hex, "%llx", &ms), 1);
-    assert_true((int64_t)ms >= before && (int64_t)ms <= after + 1000);
+    assert_in_range(vg_id_time_ms(id), before, after + 1000);
+}
+
+static void id__tells_its_time(void **state)
+{
+    (void)state;
+    assert_int_equal(vg_id_time_ms("video_0197f3c2a1b47d3e8f00112233445566"), 0x0197f3c2a1b4);
+    assert_int_equal(vg_id_time_ms("video_00000000000070000000000000000000"), -1); /* variant */
+    assert_int_equal(vg_id_time_ms("video_0197f3c2a1b44d3e8f00112233445566"), -1); /* version 4 */
+    assert_int_equal(vg_id_time_ms("video_ffffffffffff7fffbfffffffffffffff"), 0xffffffffffff);
 }
 
 static void id__sorts_by_creation(void **state)
@@ -145,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(id__has_prefix_and_uuid_v7),
+        cmocka_unit_test(id__tells_its_time),
         cmocka_unit_test(id__sorts_by_creation),
         cmocka_unit_test(id__longest_prefix_fits),
         cmocka_unit_test(id__a_child_does_not_repeat_its_parent),
