@@ -33,6 +33,10 @@ class Contract:
                 node = node[key.replace("~1", "/")]
         return node
 
+    @staticmethod
+    def pointer(reference):
+        return reference["$ref"].removeprefix("#")
+
     def complaints(self, pointer, value):
         """What ajv says about a value; an empty list when it is as described."""
         self.node.stdin.write(json.dumps({"at": pointer, "value": value}) + "\n")

@@ -188,10 +188,23 @@ def test_webhook_endpoints(contract, stack):
     contract.call("POST", one + "/rotate_secret", made, body={"keep_old_secret_active_for_24_hours": True}, expect=200)
     contract.call("POST", one + "/test", made, body={"event_type": "video.completed"}, expect=200)
     contract.call("POST", one + "/test", made, body={"event_type": "no.such"}, expect=400)
+    deliveries(contract, stack, made)
     contract.call("DELETE", one, made, expect=200)
+    contract.call("GET", one + "/deliveries", made, expect=404)
     for method, path, sent in (("GET", one, None), ("POST", one, {"name": "gone"}), ("POST", one + "/rotate_secret", {}),
                                ("POST", one + "/test", {"event_type": "video.completed"}), ("DELETE", one, None)):
         contract.call(method, path, made, body=sent, expect=404)
+
+
+def deliveries(contract, stack, endpoint):
+    told = stack.create()["id"]
+    of_video, of_endpoint = ("/v1/videos/{id}/deliveries", told), ("/v1/webhook_endpoints/{id}/deliveries", endpoint)
+    (one,) = wait_for(lambda: [d for d in contract.call("GET", *of_video, expect=200).json["data"] if d["state"] == "delivered"], "the delivery")
+    assert one in contract.call("GET", *of_endpoint, expect=200).json["data"] and one["endpoint_id"] == endpoint
+    again = "/v1/webhook_deliveries/{id}/redeliver"
+    contract.call("POST", again, one["id"], expect=200)
+    contract.call("POST", again, "evt_none", expect=404)
+    contract.call("GET", "/v1/videos/{id}/deliveries", NOBODY, expect=404)
 
 
 def test_service_routes(contract):
@@ -214,61 +227,97 @@ def test_what_no_route_made(stack, contract):
         assert not contract.complaints("/components/schemas/Error", answer.json)
 
 
-# --- random creates ---
+# --- random bodies ---
 
 
 class Dice:
-    """Values for a create: mostly such as the schema has, sometimes not."""
+    """Bodies as a schema describes them, then spoilt here and there."""
 
-    def __init__(self, seed):
-        self.random = random.Random(seed)
+    JUNK = ["", " ", "x" * 40000, "\u0000", "é𝄞\u202e", -1, 0, 1, 11, 2.5, 1e300, 2**63, True, False, [], [[]], {}, {"a": 1}, {"image_url": 7},
+            {"image_url": {"url": ""}}, {"id": "/../"}, "data:image/png;base64,AAAA", "data:,", "https://", "file:///etc/passwd", "http://127.0.0.1:1/"]
+    BY_PATTERN = {"^[1-9][0-9]*$": ["1", "2"], "^([1-9]|10)$": ["1", "3"], "^[1-9][0-9]*x[1-9][0-9]*$": ["160x90", "90x160", "1x1", "99999x99999"]}
 
-    def junk(self):
-        return self.random.choice(["", " ", "x" * 40000, "\u0000", "é𝄞\u202e", -1, 0, 1, 11, 2.5, 1e300, 2**63, True, False, [], [[]], {}, {"a": 1},
-                                   {"image_url": 7}, {"image_url": {"url": ""}}, "data:image/png;base64,AAAA", "data:,", "https://", "file:///etc/passwd", "http://127.0.0.1:1/"])
+    def __init__(self, contract, seed, known):
+        self.contract, self.seed, self.random, self.known = contract, seed, random.Random(seed), known
 
-    def body(self):
-        pick = self.random.choice
-        good = {
-            "prompt": lambda: pick(["a kite", "é𝄞", "x" * 32000]),
-            "model": lambda: pick(["sandbox-instant", "sandbox-never", "sandbox/sandbox-instant", "sora-2", "none", "/", "sandbox-fail"]),
-            "seconds": lambda: pick([1, 2, "1", "2", 4, 61, "0"]),
-            "size": lambda: pick(["160x90", "90x160", "1x1", "0160x90", "160X90", "99999x99999"]),
-            "audio": lambda: pick([True, False]),
-            "n": lambda: pick([1, 2, 10, "3"]),
-            "callback_url": lambda: pick([self.sink, "https://example.com/hook", "ftp://example.com", "http://10.0.0.1/"]),
-            "callback_secret": lambda: pick(["s", "whsec_AAAA", "x" * 257]),
-        }
-        out = {"model": "sandbox-never", "size": "160x90", "prompt": "a kite"}
-        for name in self.random.sample(sorted(good), self.random.randrange(0, 4)):
-            out[name] = good[name]()
-        pictures = ["image", "last_frame", "input_reference", "reference_images", "reference_videos", "reference_audios"]
-        for name in self.random.sample([*good, *pictures, "unknown"], self.random.choice([0, 0, 1, 1, 2])):
-            out[name] = self.junk()
-        if self.random.random() < 0.1:
-            out.pop("prompt", None)
-        return out
+    def of(self, schema, name=None):
+        schema, pick = self.contract.resolve(schema), self.random.choice
+        if name in self.known and self.random.random() < 0.9:
+            return pick(self.known[name])
+        if "const" in schema or "enum" in schema:
+            return pick(schema.get("enum") or [schema["const"]])
+        for key in ("oneOf", "anyOf", "allOf"):
+            if key in schema:
+                return self.of(pick(schema[key]), name)
+        kind = schema["type"]
+        if kind == "object":
+            return self.body(schema)
+        if kind == "array":
+            low, high = schema.get("minItems", 0), schema.get("maxItems", 3)
+            return [self.of(schema["items"]) for _ in range(pick([low, high, self.random.randint(low, high)]))]
+        if kind == "integer":
+            return pick([schema.get("minimum", 0), schema.get("maximum", 4), 1])
+        if kind == "boolean":
+            return pick([True, False])
+        if "pattern" in schema:
+            return pick(self.BY_PATTERN[schema["pattern"]])
+        low, high = schema.get("minLength", 0), schema.get("maxLength", 40)
+        return pick(["x" * low, "x" * high, "é𝄞", "https://example.com/a"])
+
+    def body(self, schema):
+        properties, required = schema["properties"], schema.get("required", [])
+        extra = [name for name in properties if name not in required]
+        names = [*required, *self.random.sample(extra, min(len(extra), self.random.choice([0, 0, 1, 1, 2, 4])))]
+        return {name: self.of(properties[name], name) for name in names}
+
+    def spoilt(self, schema):
+        body = self.body(schema)
+        for _ in range(self.random.choice([0, 0, 1, 1, 2])):
+            body[self.random.choice([*schema["properties"], "unknown"])] = self.random.choice(self.JUNK)
+        if body and self.random.random() < 0.1:
+            body.pop(self.random.choice(sorted(body)))
+        return body
 
 
-def test_random_creates(contract, stack):
-    seed = int(os.environ.get("VG_FUZZ_SEED", random.randrange(1 << 32)))
-    dice, made, refused = Dice(seed), [], 0
-    dice.sink = stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok"
-    for _ in range(int(os.environ.get("VG_FUZZ_CREATES", 200))):
-        body = dice.body()
-        said = f"VG_FUZZ_SEED={seed} {str(body)[:500]}"
-        answer = stack.http("POST", "/v1/videos", body)
-        assert answer.status in (200, 400, 410), f"{answer.status} {answer.body[:300]} for {said}"
-        contract.check("POST", "/v1/videos", answer)
-        known = {key: value for key, value in body.items() if value is not None}
-        if contract.complaints("/components/schemas/CreateVideoRequest", known):
+def form(body):
+    """The scalars of a body as multipart/form-data."""
+    parts = "".join(f'--b0\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in body.items() if not isinstance(value, (dict, list)))
+    return {"body": (parts + "--b0--\r\n").encode("utf-8", "surrogatepass"), "headers": {"content-type": "multipart/form-data; boundary=b0"}}
+
+
+# Operation, how many, how many of ten as a form.
+RANDOM = [("createVideo", 150, 0), ("createVideo", 50, 10), ("remixVideo", 20, 2), ("editVideo", 25, 2), ("extendVideo", 25, 2), ("createWebhookEndpoint", 25, 0),
+          ("updateWebhookEndpoint", 15, 0), ("rotateWebhookSecret", 10, 0), ("testWebhookEndpoint", 10, 0)]
+
+
+@pytest.mark.parametrize("name,count,forms", RANDOM)
+def test_random_bodies(contract, stack, video, name, count, forms):
+    """Whatever comes, the status and the body of the answer are described; what the schema forbids is not taken."""
+    ((path, method, operation),) = [one for one in contract.operations() if one[2]["operationId"] == name]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    endpoint = stack.http("POST", "/v1/webhook_endpoints", {"name": "dice", "url": stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", "event_types": ["video.failed"]}).json
+    dice = Dice(contract, int(os.environ.get("VG_FUZZ_SEED", random.randrange(1 << 32))), {
+        "model": ["sandbox-never", "sandbox-never", "sandbox/sandbox-never", "sora-2", "none", "/"], "size": ["160x90", "90x160", "160X90"],
+        "callback_url": [stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", "https://example.com/hook", "ftp://example.com", "http://10.0.0.1/"],
+        "url": [stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", "https://example.com/hook", "no address"],
+        "event_types": [["video.completed"], ["no.such"]], "event_type": ["video.completed", "no.such"], "id": [video, NOBODY]})
+    taken = refused = 0
+    for _ in range(count * int(os.environ.get("VG_FUZZ_TIMES", 1))):
+        body = dice.spoilt(contract.resolve(schema))
+        said = f"VG_FUZZ_SEED={dice.seed} {name} {str(body)[:500]}"
+        as_form = dice.random.randrange(10) < forms
+        answer = stack.http(method.upper(), path.replace("{id}", endpoint.get("id", "") if "webhook" in path else video), **(form(body) if as_form else {"body": body}))
+        assert answer.status in (200, 400, 404, 410), f"{answer.status} {answer.body[:300]} for {said}"
+        contract.check(method.upper(), path, answer)
+        if not as_form and contract.complaints(contract.pointer(schema), body):
             assert answer.status != 200, f"taken against the schema: {said}"
-            refused += 1
-        elif answer.status == 200:
-            made.append(answer.json["id"])
-    for one in made:
-        stack.http("POST", f"/v1/videos/{one}/cancel")
-    assert made and refused, f"one-sided dice: {len(made)} made, {refused} refused, seed {seed}"
+        taken += answer.status == 200
+        refused += answer.status != 200
+        if answer.status == 200 and answer.json["object"] == "video":
+            stack.http("POST", f"/v1/videos/{answer.json['id']}/cancel")
+        elif answer.status == 200 and name == "createWebhookEndpoint":
+            stack.http("DELETE", f"/v1/webhook_endpoints/{answer.json['id']}")
+    assert taken and refused, f"one-sided dice: {taken} taken, {refused} refused, VG_FUZZ_SEED={dice.seed}"
 
 
 def test_every_operation_was_called(contract, request):
