@@ -190,7 +190,7 @@ def test_webhook_endpoints(contract, stack):
     contract.call("POST", one + "/test", made, body={"event_type": "no.such"}, expect=400)
     deliveries(contract, stack, made)
     contract.call("DELETE", one, made, expect=200)
-    contract.call("GET", one + "/deliveries", made, expect=404)
+    contract.call("GET", one + "/deliveries", made, expect=200)  # what was sent stays on record
     for method, path, sent in (("GET", one, None), ("POST", one, {"name": "gone"}), ("POST", one + "/rotate_secret", {}),
                                ("POST", one + "/test", {"event_type": "video.completed"}), ("DELETE", one, None)):
         contract.call(method, path, made, body=sent, expect=404)
@@ -205,6 +205,7 @@ def deliveries(contract, stack, endpoint):
     contract.call("POST", again, one["id"], expect=200)
     contract.call("POST", again, "evt_none", expect=404)
     contract.call("GET", "/v1/videos/{id}/deliveries", NOBODY, expect=404)
+    contract.call("GET", "/v1/webhook_endpoints/{id}/deliveries", endpoint, query="?limit=x", expect=400)
 
 
 def test_service_routes(contract):
