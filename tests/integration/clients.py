@@ -18,8 +18,8 @@ BLOCK = re.compile(r"(<!-- clients -->\n)(.*?)(<!-- /clients -->)", re.S)
 COLUMNS = {
     "openai 6": "npm openai 6.49.0",
     "openai 7": "npm openai 7.57.0, Node 22",
-    "python ≤ 2.26": "openai-python, recorded: JSON creates",
-    "python ≥ 2.27": "openai-python, recorded: multipart creates",
+    "python ≤ 2.26": "openai-python as written down: JSON creates",
+    "python ≥ 2.27": "openai-python as written down: multipart creates",
     "AI SDK": "npm @llmgateway/ai-sdk-provider 4 with ai 7, Node 22",
     "curl": "Debian's curl",
     "grpcio": "python3-grpcio by reflection",
