@@ -5,20 +5,34 @@
 #include "common/json_pb.h"
 #include "common/str.h"
 
-enum { MAX_IMAGE = 20 * 1024 * 1024, MAX_IMAGE_URL = 8192, MAX_MEDIA_TYPE = 100 };
+enum {
+    MAX_VIDEO = 64 * 1024 * 1024,
+    MAX_IMAGE = 20 * 1024 * 1024,
+    MAX_IMAGE_URL = 8192,
+    MAX_MEDIA_TYPE = 100
+};
 
 /* Sorted by (message, field). */
 static const struct vg_json_rule rules[] = {
+    {"videogate.v1.CreateVideoRequest", "audio", VG_JSON_BOOL_OR_TEXT, NULL},
     {"videogate.v1.CreateVideoRequest", "input_reference", VG_JSON_ONE_OR_LIST | VG_JSON_NOT_EMPTY,
      NULL},
     {"videogate.v1.CreateVideoRequest", "n", VG_JSON_INT_OR_TEXT, NULL},
     {"videogate.v1.CreateVideoRequest", "no_fallback", VG_JSON_HIDDEN, NULL}, /* a header */
-    {"videogate.v1.CreateVideoRequest", "reference_images", VG_JSON_NOT_EMPTY, NULL},
+    {"videogate.v1.CreateVideoRequest", "reference_audios", VG_JSON_ONE_OR_LIST | VG_JSON_NOT_EMPTY,
+     NULL},
+    {"videogate.v1.CreateVideoRequest", "reference_images", VG_JSON_ONE_OR_LIST | VG_JSON_NOT_EMPTY,
+     NULL},
+    {"videogate.v1.CreateVideoRequest", "reference_videos", VG_JSON_ONE_OR_LIST | VG_JSON_NOT_EMPTY,
+     NULL},
     {"videogate.v1.CreateVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */
     {"videogate.v1.CreateVideoRequest", "seconds", VG_JSON_INT_OR_TEXT, NULL},
     {"videogate.v1.CreateWebhookEndpointRequest", "event_types", VG_JSON_NOT_EMPTY, NULL},
     {"videogate.v1.Delivery", "endpoint_id", VG_JSON_OMIT_EMPTY, NULL},
     {"videogate.v1.Delivery", "next_attempt_at", VG_JSON_NULL_IF_UNSET, NULL},
+    {"videogate.v1.EditVideoRequest", "request_id", VG_JSON_HIDDEN, NULL},   /* a header */
+    {"videogate.v1.ExtendVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */
+    {"videogate.v1.ExtendVideoRequest", "seconds", VG_JSON_INT_OR_TEXT, NULL},
     {"videogate.v1.RemixVideoRequest", "id", VG_JSON_HIDDEN, NULL},          /* from the path */
     {"videogate.v1.RemixVideoRequest", "request_id", VG_JSON_HIDDEN, NULL},  /* a header */
     {"videogate.v1.RotateWebhookSecretRequest", "id", VG_JSON_HIDDEN, NULL}, /* from the path */
@@ -82,6 +96,13 @@ static const char *check_data_head(struct vg_view head, struct vg_view *media_ty
     return NULL;
 }
 
+static int image_too_large(size_t bytes, const char *path, struct vg_err *err)
+{
+    return vg_err_param(err, VG_ERR_INVALID_REQUEST, path,
+                        "%s: Image size (%.1fMB) exceeds the 20MB limit for image inputs", path,
+                        (double)bytes / (1024 * 1024));
+}
+
 static int read_data_url(ProtobufCMessage *input, const char *url, struct vg_arena *arena,
                          const char *path, struct vg_err *err)
 {
@@ -99,9 +120,7 @@ static int read_data_url(ProtobufCMessage *input, const char *url, struct vg_are
         padding++;
     size_t bytes = (len - padding) / 4 * 3 + (len - padding) % 4 * 3 / 4;
     if (bytes > MAX_IMAGE)
-        return vg_err_param(err, VG_ERR_INVALID_REQUEST, path,
-                            "%s: Image size (%.1fMB) exceeds the 20MB limit for image inputs", path,
-                            (double)bytes / (1024 * 1024));
+        return image_too_large(bytes, path, err);
     uint8_t *data = vg_arena_alloc(arena, (len / 4 + 1) * 3);
     if (vg_base64_decode(data, &bytes, text, len) != 0 || bytes == 0)
         return refuse(err, path, "the data URL does not hold valid base64");
@@ -115,11 +134,11 @@ static int read_data_url(ProtobufCMessage *input, const char *url, struct vg_are
     return 0;
 }
 
-/* The address in one of the forms clients send: "...", {"image_url": "..."}, {"image_url": {"url":
- * "..."}}. */
-static const char *image_url_of(const struct vg_json *value)
+/* The address in one of the forms clients send: "...", {KEY: "..."}, {KEY: {"url": "..."}},
+ * {"url": "..."}. */
+static const char *url_of(const struct vg_json *value, const char *key)
 {
-    const struct vg_json *inner = vg_json_get(value, "image_url");
+    const struct vg_json *inner = vg_json_get(value, key);
 
     if (inner)
         value = inner;
@@ -127,18 +146,43 @@ static const char *image_url_of(const struct vg_json *value)
     return vg_json_string(inner ? inner : value);
 }
 
+/* A file out of a form: the message lends its bytes from the body. */
+static int read_file(ProtobufCMessage *message, struct vg_view file, size_t max, const char *path,
+                     struct vg_err *err)
+{
+    const union {
+        const char *in;
+        uint8_t *out;
+    } bytes = {.in = file.data};
+
+    if (file.len == 0)
+        return refuse(err, path, "the file is empty");
+    if (file.len > max)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, path,
+                            "%s: the file has %.1fMB; at most %zuMB are allowed", path,
+                            (double)file.len / (1024 * 1024), max / (1024 * 1024));
+    ProtobufCBinaryData *data = member(message, "data", PROTOBUF_C_TYPE_BYTES);
+    *data = (ProtobufCBinaryData){.len = file.len, .data = bytes.out};
+    return 0;
+}
+
 static int read_media_input(const struct vg_json *value, ProtobufCMessage *message,
                             struct vg_arena *arena, const char *path, struct vg_err *err)
 {
-    const char *url = image_url_of(value);
+    const char *url = url_of(value, "image_url");
+    struct vg_view file;
 
+    if (vg_json_bytes(value, &file) && file.len > MAX_IMAGE)
+        return image_too_large(file.len, path, err);
+    if (vg_json_bytes(value, &file))
+        return read_file(message, file, MAX_IMAGE, path, err);
     if (!url && vg_json_get(value, "file_id"))
         return refuse(err, path, "file_id is not supported; give image_url");
     if (!url)
         return vg_err_param(
             err, VG_ERR_INVALID_REQUEST, path,
-            "%s: expected an image URL, a data URL or an object with image_url, got %s", path,
-            vg_json_type_name(value));
+            "%s: expected an image URL, a data URL, a file or an object with image_url, got %s",
+            path, vg_json_type_name(value));
     if (!*url)
         return refuse(err, path, "must not be empty");
     if (strncasecmp(url, "data:", strlen("data:")) == 0)
@@ -149,8 +193,49 @@ static int read_media_input(const struct vg_json *value, ProtobufCMessage *messa
     return 0;
 }
 
+/* A reference video or sound: an address, bare or under the name of its kind. Which addresses are
+ * good is the service's to say. */
+static int read_media_link(const struct vg_json *value, ProtobufCMessage *message,
+                           struct vg_arena *arena, const char *path, struct vg_err *err)
+{
+    const char *url = url_of(value, "video_url");
+
+    if (!url)
+        url = url_of(value, "audio_url");
+    if (!url)
+        return vg_err_param(
+            err, VG_ERR_INVALID_REQUEST, path,
+            "%s: expected an HTTPS URL or an object with video_url or audio_url, got "
+            "%s",
+            path, vg_json_type_name(value));
+    *(char **)member(message, "url", PROTOBUF_C_TYPE_STRING) = vg_arena_strdup(arena, url);
+    return 0;
+}
+
+/* The source of an edit or an extension: "video_...", {"id": "video_..."} or a file. */
+static int read_video_source(const struct vg_json *value, ProtobufCMessage *message,
+                             struct vg_arena *arena, const char *path, struct vg_err *err)
+{
+    const struct vg_json *inner = vg_json_get(value, "id");
+    const char *id = vg_json_string(inner ? inner : value);
+    struct vg_view file;
+
+    if (vg_json_bytes(value, &file))
+        return read_file(message, file, MAX_VIDEO, path, err);
+    if (!id)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, path,
+                            "%s: expected a file, a video id or an object with id, got %s", path,
+                            vg_json_type_name(value));
+    if (!*id)
+        return refuse(err, path, "must not be empty");
+    *(char **)member(message, "id", PROTOBUF_C_TYPE_STRING) = vg_arena_strdup(arena, id);
+    return 0;
+}
+
 static const struct vg_json_reader readers[] = {
     {"videogate.v1.MediaInput", read_media_input},
+    {"videogate.v1.MediaLink", read_media_link},
+    {"videogate.v1.VideoSource", read_video_source},
 };
 
 const struct vg_json_shape *vg_api_shape(void)

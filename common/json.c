@@ -382,6 +382,8 @@ enum vg_json_type vg_json_type(const struct vg_json *value)
         return VG_JSON_ARRAY;
     case cJSON_Object:
         return VG_JSON_OBJECT;
+    case cJSON_Raw:
+        return VG_JSON_BYTES;
     default:
         return VG_JSON_NULL;
     }
@@ -392,6 +394,7 @@ const char *vg_json_type_name(const struct vg_json *value)
     static const char *const names[] = {
         [VG_JSON_NULL] = "null",       [VG_JSON_BOOL] = "a boolean", [VG_JSON_NUMBER] = "a number",
         [VG_JSON_STRING] = "a string", [VG_JSON_ARRAY] = "an array", [VG_JSON_OBJECT] = "an object",
+        [VG_JSON_BYTES] = "a file",
     };
     return names[vg_json_type(value)];
 }
@@ -438,6 +441,14 @@ const char *vg_json_string(const struct vg_json *value)
 bool vg_json_bool(const struct vg_json *value)
 {
     return value && cJSON_IsTrue(node(value));
+}
+
+bool vg_json_bytes(const struct vg_json *value, struct vg_view *out)
+{
+    if (!value || !cJSON_IsRaw(node(value)))
+        return false;
+    *out = (struct vg_view){node(value)->valuestring, (size_t)node(value)->valuedouble};
+    return true;
 }
 
 double vg_json_number(const struct vg_json *value)

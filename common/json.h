@@ -30,7 +30,8 @@ enum vg_json_type {
     VG_JSON_NUMBER,
     VG_JSON_STRING,
     VG_JSON_ARRAY,
-    VG_JSON_OBJECT
+    VG_JSON_OBJECT,
+    VG_JSON_BYTES /* a file out of a form (json_form.h); the parser never makes one */
 };
 enum vg_json_type vg_json_type(const struct vg_json *value);
 const char *
@@ -41,9 +42,10 @@ const struct vg_json *vg_json_first(const struct vg_json *container); /* first e
 const struct vg_json *vg_json_next(const struct vg_json *value);
 const char *vg_json_key(const struct vg_json *member);
 size_t vg_json_count(const struct vg_json *container);
-const char *vg_json_string(const struct vg_json *value); /* NULL unless a string */
-bool vg_json_bool(const struct vg_json *value);          /* false unless true */
-double vg_json_number(const struct vg_json *value);      /* 0 unless a number */
+const char *vg_json_string(const struct vg_json *value);              /* NULL unless a string */
+bool vg_json_bool(const struct vg_json *value);                       /* false unless true */
+bool vg_json_bytes(const struct vg_json *value, struct vg_view *out); /* false unless bytes */
+double vg_json_number(const struct vg_json *value);                   /* 0 unless a number */
 /* Whole numbers between -2^53 and 2^53, both exclusive; false otherwise. */
 bool vg_json_int(const struct vg_json *value, int64_t *out);
 

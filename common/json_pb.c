@@ -223,6 +223,20 @@ static int read_number(const struct reader *r, const struct path *path, const st
     return 0;
 }
 
+static int read_bool(const struct reader *r, const struct path *path,
+                     const struct vg_json_rule *rule, const struct vg_json *value,
+                     protobuf_c_boolean *out)
+{
+    const char *text = rule->flags & VG_JSON_BOOL_OR_TEXT ? vg_json_string(value) : NULL;
+    bool yes = text && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+    bool no = text && (strcmp(text, "false") == 0 || strcmp(text, "0") == 0);
+
+    if (vg_json_type(value) != VG_JSON_BOOL && !yes && !no)
+        return expected(r, path, "a boolean", value);
+    *out = yes || vg_json_bool(value);
+    return 0;
+}
+
 /* Reads one value to `out`, which has the size of the field's type. */
 static int read_value(const struct reader *r, const struct path *path,
                       const struct vg_json_rule *rule, const ProtobufCFieldDescriptor *field,
@@ -260,10 +274,7 @@ static int read_value(const struct reader *r, const struct path *path,
     case PROTOBUF_C_TYPE_DOUBLE:
         return read_number(r, path, value, out);
     case PROTOBUF_C_TYPE_BOOL:
-        if (vg_json_type(value) != VG_JSON_BOOL)
-            return expected(r, path, "a boolean", value);
-        *(protobuf_c_boolean *)out = vg_json_bool(value);
-        return 0;
+        return read_bool(r, path, rule, value, out);
     case PROTOBUF_C_TYPE_ENUM:
         return read_enum(r, path, rule, field->descriptor, value, out);
     case PROTOBUF_C_TYPE_STRING:

@@ -16,11 +16,12 @@ enum vg_json_rule_flag {
     VG_JSON_INT_OR_TEXT = 1 << 0, /* in: a numeric string is accepted for an integer */
     VG_JSON_AS_TEXT = 1 << 1,     /* out: an integer is written as a string */
     VG_JSON_NULL_IF_UNSET =
-        1 << 2,                   /* out: an absent field is written as null instead of left out */
-    VG_JSON_OMIT_EMPTY = 1 << 3,  /* out: an empty list, string or zero is left out */
-    VG_JSON_HIDDEN = 1 << 4,      /* never read, never written */
-    VG_JSON_ONE_OR_LIST = 1 << 5, /* in: a repeated field takes one bare value as well */
-    VG_JSON_NOT_EMPTY = 1 << 6,   /* in: a list has at least one item */
+        1 << 2,                    /* out: an absent field is written as null instead of left out */
+    VG_JSON_OMIT_EMPTY = 1 << 3,   /* out: an empty list, string or zero is left out */
+    VG_JSON_HIDDEN = 1 << 4,       /* never read, never written */
+    VG_JSON_ONE_OR_LIST = 1 << 5,  /* in: a repeated field takes one bare value as well */
+    VG_JSON_NOT_EMPTY = 1 << 6,    /* in: a list has at least one item */
+    VG_JSON_BOOL_OR_TEXT = 1 << 7, /* in: "true", "false", "1", "0" are accepted for a boolean */
 };
 
 struct vg_json_rule {

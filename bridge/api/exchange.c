@@ -71,11 +71,25 @@ void vg_exchange_release(struct vg_exchange *ex)
     free_if_unused(ex);
 }
 
+void vg_exchange_take_body(struct vg_exchange *ex, struct vg_body *out)
+{
+    *out = (struct vg_body){ex->body, ex->at->api, ex->body_charged};
+    ex->body_charged = 0;
+    vg_buf_init(&ex->body, 0);
+}
+
+void vg_body_drop(struct vg_body *body)
+{
+    atomic_fetch_sub(&body->api->body_held, body->charged);
+    body->charged = 0;
+    vg_buf_fini(&body->bytes);
+}
+
 void vg_exchange_drop_body(struct vg_exchange *ex)
 {
-    atomic_fetch_sub(&ex->at->api->body_held, ex->body_charged);
-    ex->body_charged = 0;
-    vg_buf_fini(&ex->body);
+    struct vg_body body;
+    vg_exchange_take_body(ex, &body);
+    vg_body_drop(&body);
 }
 
 struct vg_view vg_exchange_header(const struct vg_exchange *ex, const char *name)
@@ -128,8 +142,8 @@ static void on_closed(struct vg_stream *stream)
 
 static int64_t body_limit(const struct vg_exchange *ex)
 {
-    bool json = ex->route && ex->route->body == VG_BODY_JSON;
-    return json ? ex->at->api->max_body : MAX_DROPPED_BODY;
+    bool kept = ex->route && ex->route->body != VG_BODY_DROP;
+    return kept ? ex->at->api->max_body : MAX_DROPPED_BODY;
 }
 
 static void refuse_body(struct vg_exchange *ex, enum vg_err_kind kind)
@@ -149,7 +163,7 @@ static void on_body(struct vg_stream *stream, const char *data, size_t len)
         refuse_body(ex, VG_ERR_TOO_LARGE);
         return;
     }
-    if (ex->route->body != VG_BODY_JSON)
+    if (ex->route->body == VG_BODY_DROP)
         return;
     ex->body_charged += (int64_t)len;
     if (atomic_fetch_add(&api->body_held, (long long)len) + (long long)len > api->body_memory)
@@ -245,16 +259,16 @@ static int check_body_head(const struct vg_exchange *ex, struct vg_err *err)
     const struct vg_request *req = &ex->stream->request;
     if (req->content_length > body_limit(ex))
         return vg_err_set(err, VG_ERR_TOO_LARGE, NULL);
-    if (ex->route->body != VG_BODY_JSON)
+    if (ex->route->body == VG_BODY_DROP)
         return 0;
     struct vg_view type = vg_request_header(req, "content-type");
     struct vg_view coding = vg_request_header(req, "content-encoding");
-    if (vg_http_media_type(type, "multipart/form-data"))
+    bool form = ex->route->body == VG_BODY_JSON_OR_FORM;
+    if (!vg_http_media_type(type, "application/json") &&
+        !(form && vg_http_media_type(type, "multipart/form-data")))
         return vg_err_set(err, VG_ERR_UNSUPPORTED_MEDIA_TYPE,
-                          "multipart/form-data is not supported yet; send application/json.");
-    if (!vg_http_media_type(type, "application/json"))
-        return vg_err_set(err, VG_ERR_UNSUPPORTED_MEDIA_TYPE,
-                          "The Content-Type must be application/json.");
+                          "The Content-Type must be application/json%s.",
+                          form ? " or multipart/form-data" : "");
     if (coding.len && !vg_view_eqs_nocase(coding, "identity"))
         return vg_err_set(err, VG_ERR_UNSUPPORTED_MEDIA_TYPE,
                           "Compressed request bodies are not supported.");

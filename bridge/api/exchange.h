@@ -48,6 +48,16 @@ struct vg_view vg_exchange_header(const struct vg_exchange *exchange, const char
 /* Gives the body's memory back. */
 void vg_exchange_drop_body(struct vg_exchange *exchange);
 
+/* A body that has been taken from its exchange, which it may outlive. */
+struct vg_body {
+    struct vg_buf bytes; /* owned */
+    struct vg_api *api;  /* borrowed */
+    int64_t charged;     /* of api->body_held */
+};
+void vg_exchange_take_body(struct vg_exchange *exchange, struct vg_body *out);
+/* Any thread; a second time does nothing. */
+void vg_body_drop(struct vg_body *body);
+
 #define VG_EXCHANGE_METADATA 3
 /* Metadata for a call: authorization (from either header form), x-request-id and, where videos are
  * created, the SDK's count of attempts. The strings live as long as the exchange. Fails with

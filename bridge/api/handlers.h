@@ -6,6 +6,9 @@
 
 struct vg_exchange;
 
+void vg_handle_characters(struct vg_exchange *exchange);     /* create.c */
+void vg_handle_edit(struct vg_exchange *exchange);           /* create.c */
+void vg_handle_extend(struct vg_exchange *exchange);         /* create.c */
 void vg_handle_create(struct vg_exchange *exchange);         /* create.c */
 void vg_handle_remix(struct vg_exchange *exchange);          /* create.c */
 void vg_handle_get(struct vg_exchange *exchange);            /* videos.c */

@@ -18,15 +18,19 @@
     X("GET", "/v1/models", VG_BODY_DROP, vg_handle_models)                                         \
     X("GET", "/v1/models/{id...}", VG_BODY_DROP, vg_handle_model)                                  \
     X("GET", "/v1/videos", VG_BODY_DROP, vg_handle_list)                                           \
-    X("POST", "/v1/videos", VG_BODY_JSON, vg_handle_create)                                        \
+    X("POST", "/v1/videos", VG_BODY_JSON_OR_FORM, vg_handle_create)                                \
     X("DELETE", "/v1/videos/{id}", VG_BODY_DROP, vg_handle_delete)                                 \
     X("GET", "/v1/videos/{id}", VG_BODY_DROP, vg_handle_get)                                       \
     X("POST", "/v1/videos/{id}/cancel", VG_BODY_DROP, vg_handle_cancel)                            \
     X("GET", "/v1/videos/{id}/content", VG_BODY_DROP, vg_handle_content)                           \
     X("GET", "/v1/videos/{id}/deliveries", VG_BODY_DROP, vg_handle_video_deliveries)               \
     X("GET", "/v1/videos/{id}/events", VG_BODY_DROP, vg_handle_events)                             \
+    X("POST", "/v1/videos/{id}/remix", VG_BODY_JSON_OR_FORM, vg_handle_remix)                      \
+    X("POST", "/v1/videos/characters", VG_BODY_JSON_OR_FORM, vg_handle_characters)                 \
+    X("GET", "/v1/videos/characters/{id}", VG_BODY_DROP, vg_handle_characters)                     \
+    X("POST", "/v1/videos/edits", VG_BODY_JSON_OR_FORM, vg_handle_edit)                            \
+    X("POST", "/v1/videos/extensions", VG_BODY_JSON_OR_FORM, vg_handle_extend)                     \
     X("GET", "/v1/videos/logs/{id}/content", VG_BODY_DROP, vg_handle_content)                      \
-    X("POST", "/v1/videos/{id}/remix", VG_BODY_JSON, vg_handle_remix)                              \
     X("POST", "/v1/webhook_deliveries/{id}/redeliver", VG_BODY_DROP, vg_handle_redeliver)          \
     X("GET", "/v1/webhook_endpoints", VG_BODY_DROP, vg_handle_webhook_list)                        \
     X("POST", "/v1/webhook_endpoints", VG_BODY_JSON, vg_handle_webhook_create)                     \
@@ -73,6 +77,20 @@ static bool match(const char *pattern, struct vg_view path, struct vg_view *para
     return at == path.len;
 }
 
+/* Words of the API that stand where a video's id could; they are never one. */
+static bool reserved(const char *pattern, struct vg_view param)
+{
+    static const char *const words[] = {"characters", "edits", "extensions", "logs"};
+    static const char video[] = "/v1/videos/{id}";
+
+    if (strncmp(pattern, video, sizeof(video) - 1) != 0)
+        return false;
+    for (size_t i = 0; i < VG_COUNT(words); i++)
+        if (vg_view_eqs(param, words[i]))
+            return true;
+    return false;
+}
+
 static void add_allow(char allow[VG_ALLOW_SIZE], const char *method)
 {
     size_t len = strlen(allow);
@@ -92,7 +110,7 @@ enum vg_route_result vg_route_find(struct vg_view method, struct vg_view path,
     bool head = vg_view_eqs(method, "HEAD");
     allow[0] = param[0] = '\0';
     for (size_t i = 0; i < VG_COUNT(table); i++) {
-        if (!match(table[i].pattern, path, &view))
+        if (!match(table[i].pattern, path, &view) || reserved(table[i].pattern, view))
             continue;
         raw = view;
         add_allow(allow, table[i].method);
@@ -114,12 +132,7 @@ enum vg_route_result vg_route_find(struct vg_view method, struct vg_view path,
 
 bool vg_route_creates(const struct vg_route *route)
 {
-    static const char videos[] = "/v1/videos";
-    static const char cancel[] = "/v1/videos/{id}/cancel";
-
-    return route && strcmp(route->method, "POST") == 0 &&
-           strncmp(route->pattern, videos, sizeof(videos) - 1) == 0 &&
-           strcmp(route->pattern, cancel) != 0;
+    return route && route->body == VG_BODY_JSON_OR_FORM;
 }
 
 size_t vg_route_index(const struct vg_route *route)

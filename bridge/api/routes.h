@@ -11,8 +11,9 @@
 struct vg_exchange;
 
 enum vg_route_body {
-    VG_BODY_DROP, /* a small body may come and is not looked at */
-    VG_BODY_JSON, /* application/json up to max-body */
+    VG_BODY_DROP,         /* a small body may come and is not looked at */
+    VG_BODY_JSON,         /* application/json up to max-body */
+    VG_BODY_JSON_OR_FORM, /* that, or multipart/form-data */
 };
 
 struct vg_route {

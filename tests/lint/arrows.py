@@ -33,7 +33,7 @@ HOMES = {
     r"grpc/": ["common/rpc/"],
     r"curl/": ["common/http/"],
     r"uv\.h": ["common/loop.c"],
-    r"cjson/": ["common/json.c"],
+    r"cjson/": ["common/json.c", "common/json_form.c"],
     r"libpq": ["db/"],
     r"openssl/": ["common/crypto.c", "bridge/net/"],
     r"nghttp2/": ["bridge/http/"],

@@ -239,6 +239,42 @@ static void app__creates_a_video(void **state)
     vg_buf_fini(&a.body);
 }
 
+#define FORM "content-type: multipart/form-data; boundary=x\r\n"
+#define FIELD(name) "Content-Disposition: form-data; name=\"" name "\"\r\n\r\n"
+
+static void app__takes_forms(void **state)
+{
+    struct world *w = the_world(state);
+    struct answer a;
+    static const char body[] = "--x\r\n" FIELD("prompt") "a \xc3\xa9 city\r\n--x\r\n" FIELD(
+        "seconds") "8\r\n--x\r\n" FIELD("audio") "false\r\n--x\r\n" FIELD("tags[]") "t\r\n--x\r\n"
+                                                                                    "Content-"
+                                                                                    "Disposition: "
+                                                                                    "form-data; "
+                                                                                    "name="
+                                                                                    "\"image\"; "
+                                                                                    "filename=\"a."
+                                                                                    "png\"\r\n"
+                                                                                    "Content-Type: "
+                                                                                    "application/"
+                                                                                    "octet-"
+                                                                                    "stream\r\n\r\n"
+                                                                                    "\xff\xd8\xff"
+                                                                                    "\xe0\r\n--x--"
+                                                                                    "\r\n";
+    post(w, "/v1/videos", KEY FORM "Idempotency-Key: form\r\n", body, &a);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(w->fake.request_id, "form");
+    assert_int_equal(w->fake.image_bytes, 4);
+    struct vg_json *root = json(&a);
+    assert_string_equal(vg_json_string(vg_json_get(root, "prompt")), "a \xc3\xa9 city");
+    root = vg_json_free(root);
+    vg_buf_fini(&a.body);
+    post(w, "/v1/videos/characters", KEY FORM, body, &a);
+    assert_non_null(strstr(a.body.data, "Characters are not supported"));
+    check_error(&a, 400, "invalid_request_error", NULL);
+}
+
 static void app__takes_chunked_bodies(void **state)
 {
     struct world *w = the_world(state);
@@ -301,8 +337,16 @@ static void app__refuses_what_is_no_create(void **state)
     check_error(&a, 415, "invalid_request_error", "unsupported_media_type");
     post(w, "/v1/videos", KEY, "{}", &a);
     check_error(&a, 415, "invalid_request_error", "unsupported_media_type");
-    post(w, "/v1/videos", KEY "content-type: multipart/form-data; boundary=x\r\n", "--x--", &a);
-    assert_non_null(strstr(a.body.data, "multipart"));
+    post(w, "/v1/videos", KEY "content-type: multipart/form-data\r\n", "--x--", &a);
+    assert_non_null(strstr(a.body.data, "boundary"));
+    check_error(&a, 400, "invalid_request_error", NULL);
+    post(w, "/v1/videos", KEY FORM, "--x\r\n" FIELD("prompt") "cut off", &a);
+    assert_non_null(strstr(a.body.data, "cut off"));
+    check_error(&a, 400, "invalid_request_error", NULL);
+    post(w, "/v1/videos", KEY FORM, "--x\r\n" FIELD("image") "\r\n--x--\r\n", &a);
+    assert_non_null(strstr(a.body.data, "image: must not be empty"));
+    check_error(&a, 400, "invalid_request_error", NULL);
+    post(w, "/v1/webhook_endpoints", KEY FORM, "--x--", &a);
     check_error(&a, 415, "invalid_request_error", "unsupported_media_type");
     post(w, "/v1/videos", KEY JSON "content-encoding: gzip\r\n", "x", &a);
     check_error(&a, 415, "invalid_request_error", "unsupported_media_type");
@@ -774,6 +818,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(app__creates_a_video),
+        cmocka_unit_test(app__takes_forms),
         cmocka_unit_test(app__takes_chunked_bodies),
         cmocka_unit_test(app__takes_large_bodies),
         cmocka_unit_test(app__refuses_what_is_no_create),

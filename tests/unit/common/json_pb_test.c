@@ -163,20 +163,24 @@ static void json_pb__names_the_field_in_type_errors(void **state)
     expect_error("{\"audio\":\"yes\"}", "audio", "audio: expected a boolean, got a string");
     expect_error("{\"prompt\":5}", "prompt", "prompt: expected a string, got a number");
     expect_error("{\"prompt\":{}}", "prompt", "prompt: expected a string, got an object");
-    expect_error("{\"reference_images\":\"https://r\"}", "reference_images",
-                 "reference_images: expected an array, got a string");
+    expect_error("{\"reference_images\":[]}", "reference_images",
+                 "reference_images: needs at least one item");
+    expect_error("{\"reference_videos\":[7]}", "reference_videos[0]",
+                 "reference_videos[0]: expected an HTTPS URL or an object with video_url or "
+                 "audio_url, got a number");
     expect_error("{\"reference_images\":[\"https://r\",7]}", "reference_images[1]",
-                 "reference_images[1]: expected an image URL, a data URL or an object with "
-                 "image_url, got a number");
+                 "reference_images[1]: expected an image URL, a data URL, a file or an object "
+                 "with image_url, got a number");
     expect_error("{\"reference_images\":[null]}", "reference_images[0]",
-                 "reference_images[0]: expected an image URL, a data URL or an object with "
-                 "image_url, got null");
+                 "reference_images[0]: expected an image URL, a data URL, a file or an object "
+                 "with image_url, got null");
     expect_error("{\"image\":{\"file_id\":\"file_1\"}}", "image",
                  "image: file_id is not supported; give image_url");
     expect_error("{\"image\":\"\"}", "image", "image: must not be empty");
-    expect_error("{\"image\":{\"image_url\":5}}", "image",
-                 "image: expected an image URL, a data URL or an object with image_url, got an "
-                 "object");
+    expect_error(
+        "{\"image\":{\"image_url\":5}}", "image",
+        "image: expected an image URL, a data URL, a file or an object with image_url, got an "
+        "object");
 }
 
 static void json_pb__needs_an_object(void **state)
@@ -405,6 +409,8 @@ static void json_pb__rules_are_sorted_and_name_real_fields(void **state)
     const struct vg_json_shape *shape = vg_api_shape();
     static const ProtobufCMessageDescriptor *const known[] = {
         &videogate__v1__create_video_request__descriptor,
+        &videogate__v1__edit_video_request__descriptor,
+        &videogate__v1__extend_video_request__descriptor,
         &videogate__v1__remix_video_request__descriptor,
         &videogate__v1__video__descriptor,
         &videogate__v1__video_error__descriptor,
