@@ -84,7 +84,9 @@ def load(build: pathlib.Path) -> dict:
     merged = {}
     for path in sorted((build / "clients").glob("*.json")):
         for client, rows in json.loads(path.read_text(encoding="utf-8")).items():
-            merged.setdefault(client, {}).update(rows)
+            for row, result in rows.items():
+                if not merged.setdefault(client, {}).get(row, "").startswith("failed"):
+                    merged[client][row] = result
     return merged
 
 
@@ -108,7 +110,7 @@ def render(all_results: dict) -> str:
         if any(cells):
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
     lines += ["", *(f"[{i}] {why}  " for i, why in enumerate(reasons, 1))]
-    lines += ["", "Clients: " + "; ".join(f"*{c}* {COLUMNS[c]}" for c in columns) + "."]
+    lines += ["", "Empty: the client has no such call, or nobody made it. Clients: " + "; ".join(f"*{c}* {COLUMNS[c]}" for c in columns) + "."]
     return "\n".join(lines) + "\n"
 
 

@@ -137,6 +137,8 @@ def test_content(contract, video, stack):
     link = urllib.parse.urlsplit(stack.get(video)["content"][0]["url"])
     call(200, key=False, query="?" + link.query)
     contract.call("HEAD", "/v1/videos/{id}/content", NOBODY, expect=404)
+    contract.call("GET", "/v1/videos/logs/{id}/content", video, "?" + link.query, 200, key=False)
+    contract.call("GET", "/v1/videos/logs/{id}/content", video, "?token=wrong", 401, key=False)
 
 
 def test_watch(contract, video):

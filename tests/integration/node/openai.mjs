@@ -10,6 +10,7 @@ const client = new OpenAI(options);
 const SMALL = { model: "sandbox-instant", size: "160x90", seconds: "1" };
 const KEYS = ["completed_at", "created_at", "error", "expires_at", "id", "model", "object", "progress", "prompt", "remixed_from_video_id",
   "seconds", "size", "status"];
+const headers = { "Idempotency-Key": "key-" + config.package };
 const made = []; // identifiers in the order of their creation
 let first = null;
 
@@ -188,11 +189,12 @@ const steps = {
     assert.equal(calls, 1); // x-should-retry: false
     await client.post(`/videos/${video.id}/cancel`);
   },
-  "error 422": async () => {
-    const headers = { "Idempotency-Key": "key-" + config.package };
+  "idempotency key": async () => {
     const one = await client.videos.create({ ...SMALL, prompt: "one" }, { headers });
     made.push(one.id);
     assert.equal((await client.videos.create({ ...SMALL, prompt: "one" }, { headers })).id, one.id);
+  },
+  "error 422": async () => {
     await refused("UnprocessableEntityError", 422, () => client.videos.create({ ...SMALL, prompt: "two" }, { headers }));
   },
   "error 429": async () => {
