@@ -31,7 +31,7 @@ ROWS = (
     "create, text", "create, defaults", "create, file", "create, streamed file", "create, picture by address", "create, first frame",
     "create, first and last frame", "create, reference pictures", "create, silent", "create, several", "create, `file_id`",
     "retrieve", "watch", "list, page by page", "cancel", "delete", "download", "download, range", "download, thumbnail",
-    "download, spritesheet", "remix", "edit", "edit, file", "extend", "create a character", "models", "failed video", "request id",
+    "download, spritesheet", "remix", "edit", "edit, file", "extend", "characters", "models", "failed video", "request id",
     "error 400", "error 401", "error 404", "error 409", "error 422", "error 429", "idempotency key", "retry makes no second video",
     "callback", "callback, whsec_ secret", "webhook endpoints", "webhook endpoint delivery", "webhook endpoint test, rotate, delete",
 )

@@ -117,6 +117,7 @@ def test_derive(contract, video):
     contract.call("POST", "/v1/videos/edits", body={**source, "video": {"id": NOBODY}}, expect=404)
     contract.call("POST", "/v1/videos/extensions", body={**source, "seconds": "1"}, expect=200)
     contract.call("POST", "/v1/videos/extensions", body={**source, "seconds": 0.5}, expect=400)
+    contract.call("GET", "/v1/videos/characters/{id}", "char_1", expect=400)
     contract.call("POST", "/v1/videos/characters", body=b"--b--\r\n", headers={"content-type": "multipart/form-data; boundary=b"}, expect=400)
 
 

@@ -135,9 +135,10 @@ const steps = {
     assert.equal(longer.seconds, "2");
     await completed(longer.id);
   },
-  "create a character": async () => {
+  "characters": async () => {
     const video = await toFile(Buffer.from("not looked at"), "in.mp4", { type: "video/mp4" });
     await refused("BadRequestError", 400, () => client.videos.createCharacter({ name: "Ann", video }));
+    await refused("BadRequestError", 400, () => client.videos.getCharacter("char_1"));
     return notOffered("no provider here makes characters; a 400 says so");
   },
   "cancel": async () => {
