@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -236,6 +237,17 @@ static void block_signals(struct run *run)
     VG_ASSERT(pthread_sigmask(SIG_BLOCK, &blocked, NULL) == 0);
 }
 
+/* Each connection is a descriptor, and the usual soft limit of 1,024 is for programs that call
+ * select. */
+static void raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files); /* refused: the old limit stands */
+}
+
 /* Takes --check-config out of argv. */
 static bool take_check_flag(int *argc, char **argv)
 {
@@ -272,6 +284,7 @@ int vg_process_main(const struct vg_process *process, int argc, char **argv, cha
     if (check_only) {
         print_config(&run);
     } else {
+        raise_files();
         block_signals(&run); /* before any thread, so that all inherit it */
         vg_log_setup(process->name, run.level, run.common.log_json);
         status = serve(&run);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,10 @@ static int app_start(void *ctx, struct vg_err *err)
     if (strcmp(app->mode, "broken") == 0)
         return vg_err_set(err, VG_ERR_UNAVAILABLE, "No way.");
     say("start ");
+    struct rlimit files;
+    if (strcmp(app->mode, "files") == 0)
+        say(getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur == files.rlim_max ? "all "
+                                                                                      : "few ");
     if (strcmp(app->mode, "self-stop") == 0) {
         vg_process_request_stop();
         vg_process_request_stop(); /* asking twice is not hurrying */
@@ -184,6 +189,21 @@ static void process__failed_start_is_one(void **state)
     assert_non_null(strstr(child.text, "detail=\"No way.\""));
 }
 
+static void process__may_open_all_files_there_are(void **state)
+{
+    (void)state;
+    static struct child child;
+    struct rlimit old;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    const struct rlimit few = {64, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    spawn(&child, "--mode=files", "--log-level=error");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    wait_for(&child, "start all ");
+    assert_int_equal(kill(child.pid, SIGTERM), 0);
+    assert_int_equal(end(&child), 0);
+}
+
 static void process__stops_in_two_stages(void **state)
 {
     (void)state;
@@ -250,6 +270,7 @@ int main(void)
         cmocka_unit_test(process__answers_flags_and_exits),
         cmocka_unit_test(process__refuses_wrong_configuration),
         cmocka_unit_test(process__failed_start_is_one),
+        cmocka_unit_test(process__may_open_all_files_there_are),
         cmocka_unit_test(process__stops_in_two_stages),
         cmocka_unit_test(process__second_signal_hurries),
         cmocka_unit_test(process__drain_ends_at_its_deadline),
