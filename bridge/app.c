@@ -19,6 +19,8 @@
 #define MAX_THREADS 64
 #define POOL_THREADS 2
 #define DRAIN_POLL_MS 20
+/* What a download whose client stands still may hold here besides what the client is owed. */
+#define STREAM_WINDOW ((size_t)256 * 1024)
 #define MAX_CALLS 8192 /* to the service, without the event streams' */
 /* Pages of 100 videos with prompts of 32,000 characters; batches of small calls. */
 #define MAX_MESSAGE ((size_t)64 * 1024 * 1024)
@@ -162,6 +164,7 @@ static int open_channel(struct vg_bridge *b, struct vg_err *err)
                 .ca_file = c->service_tls_ca},
         .use_tls = c->service_tls_ca != NULL,
         .max_message = MAX_MESSAGE,
+        .stream_window = STREAM_WINDOW,
         .max_in_flight = MAX_CALLS + (int)c->max_watchers,
         .coalesce = (int)c->coalesce,
         .metrics = b->metrics,

@@ -17,7 +17,7 @@
 /* Bytes read ahead of the session (a head, pipelined requests). */
 #define IN_HIGH ((size_t)64 * 1024)
 /* Bytes produced ahead of the socket; above it neither requests nor windows are taken either. */
-#define OUT_HIGH ((size_t)256 * 1024)
+#define OUT_HIGH ((size_t)128 * 1024)
 /* What is written already and one frame more may stand in the buffer beside it. */
 #define OUT_MAX (4 * OUT_HIGH)
 #define KEEP_BUFFER 4096

@@ -40,7 +40,7 @@ static grpc_channel *core_new(const struct vg_rpc_channel *channel,
                               grpc_channel_credentials *credentials)
 {
     int receive = (int)channel->max_message;
-    grpc_arg args[14];
+    grpc_arg args[16];
     size_t count = 0;
 
     if (channel->coalescing && receive < BATCH_ANSWER_MAX)
@@ -60,6 +60,10 @@ static grpc_channel *core_new(const struct vg_rpc_channel *channel,
     args[count++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
     args[count++] = int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     args[count++] = string_arg(GRPC_ARG_PRIMARY_USER_AGENT_STRING, "videogate/" VG_VERSION);
+    if (options->stream_window > 0) {
+        args[count++] = int_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+        args[count++] = int_arg(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, (int)options->stream_window);
+    }
     if (options->tls.name_override != NULL)
         args[count++] = string_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, options->tls.name_override);
     grpc_channel_args channel_args = {count, args};

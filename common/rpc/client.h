@@ -21,7 +21,10 @@ struct vg_rpc_channel_options {
     struct vg_rpc_tls tls;
     bool use_tls;
     size_t max_message; /* bytes received; 0: 4 MiB */
-    int max_in_flight;  /* calls; beyond it a call fails at once with VG_ERR_OVERLOADED; 0: 8192 */
+    /* Bytes that the peer may send ahead on a stream whose reader stands still. 0: the core
+     * measures the line and decides, up to several MiB. */
+    size_t stream_window;
+    int max_in_flight; /* calls; beyond it a call fails at once with VG_ERR_OVERLOADED; 0: 8192 */
     /* Coalescing into EdgeService.Batch (design.md section 8): while fewer than `coalesce` batches
      * are in flight a call is sent at once, otherwise calls gather (at most 256) until one returns.
      * 0: every call travels alone. */

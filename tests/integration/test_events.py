@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from many import Many
 from sse import Events
 from vg import PATIENCE, TERMINAL, wait_for
 
@@ -235,6 +236,25 @@ def test_too_many_watchers(own_stack):
     finally:
         for one in open_ones:
             one.socket.close()
+    quiet(own_stack)
+
+
+@pytest.mark.parametrize("per_connection", [0, 100], ids=["h1", "h2"])
+def test_three_hundred_watchers(own_stack, per_connection):
+    """tests/bench/watchers.py does it with ten thousand."""
+    videos = [own_stack.create(model="sandbox-never") for _ in range(3)]
+    many = Many(own_stack, [path_of(videos[n % 3]) for n in range(300)], per_connection)
+    try:
+        many.until(lambda one: one.status == 200 and one.events > 0, PATIENCE)
+        assert watchers(own_stack) == 300
+        for video in videos:
+            change(own_stack, video, progress=77)
+        seen = [one.events for one in many.ones]
+        own_stack.sql("UPDATE videos SET status = 5, completed_at = now(), version = version + 1 WHERE id = ANY(%s)", [v["id"] for v in videos])
+        many.until(lambda one: one.ended and one.last == "video.canceled", PATIENCE)
+        assert all(one.events > before for one, before in zip(many.ones, seen))
+    finally:
+        many.close()
     quiet(own_stack)
 
 
