@@ -17,6 +17,7 @@
     X("GET", "/readyz", VG_BODY_DROP, vg_handle_readyz)                                            \
     X("GET", "/v1/models", VG_BODY_DROP, vg_handle_models)                                         \
     X("GET", "/v1/models/{id...}", VG_BODY_DROP, vg_handle_model)                                  \
+    X("GET", "/v1/usage", VG_BODY_DROP, vg_handle_usage)                                           \
     X("GET", "/v1/videos", VG_BODY_DROP, vg_handle_list)                                           \
     X("POST", "/v1/videos", VG_BODY_JSON_OR_FORM, vg_handle_create)                                \
     X("DELETE", "/v1/videos/{id}", VG_BODY_DROP, vg_handle_delete)                                 \

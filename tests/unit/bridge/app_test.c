@@ -438,6 +438,10 @@ static void app__serves_the_small_routes(void **state)
     vg_buf_fini(&a.body);
     get(w, "/v1/models/none", KEY, &a);
     check_error(&a, 404, "invalid_request_error", "not_found");
+    get(w, "/v1/usage?start_time=yesterday", KEY, &a);
+    check_error(&a, 400, "invalid_request_error", NULL);
+    get(w, "/v1/usage?start_time=1&end_time=-2", KEY, &a);
+    check_error(&a, 400, "invalid_request_error", NULL);
     get(w, "/healthz", "", &a);
     assert_int_equal(a.status, 200);
     vg_buf_fini(&a.body);
