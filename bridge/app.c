@@ -64,6 +64,8 @@ static const struct vg_config_key keys[] = {
      "PEM key of service-tls-cert"},
     {"sse-heartbeat", VG_CONFIG_DURATION, AT(sse_heartbeat_ms), "15s", 100, 3600000, false, false,
      "Time between two comments on a silent event stream"},
+    {"sse-recheck", VG_CONFIG_DURATION, AT(sse_recheck_ms), "10m", 100, 86400000, false, false,
+     "Time after which the key of an open event stream is checked again"},
     {"threads", VG_CONFIG_INT, AT(threads), "0", 0, MAX_THREADS, false, false,
      "Event loops; 0: one for each core"},
     {"tls-cert", VG_CONFIG_TEXT, AT(tls_cert), NULL, 0, 0, false, false,
@@ -191,6 +193,7 @@ static void setup_api(struct vg_bridge *b)
     b->api.body_memory = c->body_memory;
     b->api.rpc_ms = c->rpc_ms;
     b->api.heartbeat_ms = c->sse_heartbeat_ms;
+    b->api.recheck_ms = c->sse_recheck_ms;
     b->api.max_watchers = c->max_watchers;
     b->api.events_metrics = vg_events_register(b->metrics);
     b->api.cors = b->cors;

@@ -28,6 +28,7 @@ struct vg_bridge_config {
     int64_t max_streams;
     int64_t max_watchers;
     int64_t sse_heartbeat_ms;
+    int64_t sse_recheck_ms;
     int64_t idle_ms;
     int64_t header_ms;
     int64_t body_ms;

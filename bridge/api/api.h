@@ -27,6 +27,7 @@ struct vg_api {
     int64_t body_memory;               /* bytes of all bodies being held */
     int64_t rpc_ms;       /* deadline of a unary call, and of a download's first message */
     int64_t heartbeat_ms; /* of an event stream */
+    int64_t recheck_ms;   /* the same: how long a key is trusted */
     int64_t max_watchers; /* event streams at a time */
     struct vg_metric_set *events_metrics; /* of vg_events_register; may be NULL */
     const struct vg_cors *cors;           /* borrowed; NULL: off */

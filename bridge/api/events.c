@@ -46,6 +46,7 @@ struct vg_events {
     bool calling;  /* the runtime will call on_event */
     bool unwanted; /* the call was cancelled; wait for its end */
     enum phase phase;
+    int64_t wrote_ns;      /* when the client was last sent something */
     struct vg_timer beat;  /* keep-alive */
     struct vg_timer pause; /* FIRST: the first answer is late; WAITING: call again */
     struct vg_rpc_metadata metadata[VG_EXCHANGE_METADATA];
@@ -54,6 +55,7 @@ struct vg_events {
     bool terminal;                /* `seen` is the last one */
     Videogate__V1__Video *latest; /* owned; not written yet; NULL: none */
     int64_t called_ns;            /* start of the call under way */
+    int64_t recheck_ns;           /* when the key of this call is looked at again */
     int tries;                    /* calls that broke in a row */
 };
 
@@ -109,7 +111,9 @@ static bool is_terminal(const Videogate__V1__Video *video)
 static void write_text(struct vg_events *e, const struct vg_buf *text)
 {
     vg_stream_write(e->ex->stream, text->data, text->len);
-    vg_timer_start(&e->beat, vg_deadline_in_ms(e->ex->at->api->heartbeat_ms));
+    e->wrote_ns = vg_now_ns();
+    if (!vg_timer_armed(&e->beat))
+        vg_timer_start(&e->beat, vg_deadline_in_ms(e->ex->at->api->heartbeat_ms));
 }
 
 static void write_video(struct vg_events *e, const Videogate__V1__Video *video)
@@ -212,8 +216,10 @@ static void on_first(struct vg_events *e, const Videogate__V1__Video *video)
         return;
     }
     send_head(e);
-    if (e->ex->stream->state != VG_STREAM_SENDING) /* HEAD */
+    if (e->ex->stream->state != VG_STREAM_SENDING) { /* HEAD */
+        set_phase(e, PHASE_OVER);
         cancel_call(e);
+    }
 }
 
 /* Takes the video. */
@@ -255,6 +261,8 @@ static void call(struct vg_events *e)
     };
     e->calling = true;
     e->called_ns = vg_now_ns();
+    e->recheck_ns =
+        vg_deadline_in_ms((int64_t)((double)ex->at->api->recheck_ms * (1 - vg_random_unit() / 4)));
     vg_exchange_hold(ex);
     vg_rpc_stream_start(ex->at->api->channel, &e->rpc);
 }
@@ -355,9 +363,15 @@ static void on_beat(struct vg_timer *timer)
 {
     struct vg_events *e = VG_CONTAINER(timer, struct vg_events, beat);
     static const char comment[] = ": keep-alive\n\n";
-    if (vg_stream_pending(e->ex->stream) == 0)
-        vg_stream_write(e->ex->stream, comment, sizeof(comment) - 1);
-    vg_timer_start(timer, vg_deadline_in_ms(e->ex->at->api->heartbeat_ms));
+    int64_t beat_ns = e->ex->at->api->heartbeat_ms * VG_NS_PER_MS, now = vg_now_ns();
+    if (now - e->wrote_ns >= beat_ns) {
+        e->wrote_ns = now;
+        if (vg_stream_pending(e->ex->stream) == 0)
+            vg_stream_write(e->ex->stream, comment, sizeof(comment) - 1);
+    }
+    if (e->phase == PHASE_LIVE && e->calling && !e->unwanted && now > e->recheck_ns)
+        vg_rpc_stream_cancel(&e->rpc); /* it counts as broken; the next one shows the key again */
+    vg_timer_start(timer, e->wrote_ns + beat_ns);
 }
 
 static void on_pause_over(struct vg_timer *timer)

@@ -72,6 +72,7 @@ class H2:
         self.conn.initiate_connection()
         self.sock.sendall(self.conn.data_to_send())
         self.by_stream, self.ones = {}, []
+        self.closed = set()  # streams that are given no credit
         for path in paths:
             stream = self.conn.get_next_available_stream_id()
             head = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", path), ("authorization", f"Bearer {stack.key}")]
@@ -88,18 +89,30 @@ class H2:
             if isinstance(event, h2.events.ResponseReceived):
                 one.status = int(dict(event.headers)[":status"])
             elif isinstance(event, h2.events.DataReceived):
-                self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                if event.stream_id in self.closed:
+                    self.conn.increment_flow_control_window(event.flow_controlled_length)
+                else:
+                    self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 one.take(event.data)
             elif isinstance(event, h2.events.StreamEnded):
                 one.ended = True
             elif isinstance(event, h2.events.StreamReset):
                 one.last = f"reset {event.error_code}"
+        self.flush()
+        return data != b""
+
+    def flush(self):
         out = self.conn.data_to_send()
         if out:
             self.sock.setblocking(True)
             self.sock.sendall(out)
             self.sock.setblocking(False)
-        return data != b""
+
+
+    def credit(self, stream):
+        """Opens a stream's window wide."""
+        self.conn.increment_flow_control_window(1 << 20, stream)
+        self.flush()
 
 
 class Many:

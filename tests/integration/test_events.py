@@ -11,7 +11,8 @@ from many import Many
 from sse import Events
 from vg import PATIENCE, TERMINAL, wait_for
 
-STACK_ENV = {"VIDEOGATE_SSE_HEARTBEAT": "500ms", "VIDEOGATE_SANDBOX_SLOW": "2s", "VIDEOGATE_MAX_WATCHERS": "400"}
+STACK_ENV = {"VIDEOGATE_SSE_HEARTBEAT": "500ms", "VIDEOGATE_SANDBOX_SLOW": "2s", "VIDEOGATE_MAX_WATCHERS": "400",
+             "VIDEOGATE_SSE_RECHECK": "3s"}
 
 
 def path_of(video):
@@ -177,6 +178,35 @@ def test_slow_reader_costs_one_state(own_stack):
     quiet(own_stack)
 
 
+def test_slow_streams_of_a_connection_slow_no_other(own_stack):
+    """HTTP/2: one stream's window is shut, the other's is open."""
+    slow, fast = (own_stack.create(model="sandbox-never", prompt=name * 20000) for name in "sf")
+    many = Many(own_stack, [path_of(slow), path_of(fast)], 2)
+    (connection,), (slow_one, fast_one) = many.connections, many.ones
+    connection.closed = {1}  # no credit for this stream
+    try:
+        many.until(lambda one: one.status == 200 and one.events > 0, PATIENCE)
+        skipped = "videogate_bridge_events_skipped_total"
+        before = own_stack.metric(0, skipped)[skipped]
+        count = fast_one.events
+        while own_stack.metric(0, skipped)[skipped] < before + 3:
+            change(own_stack, slow)
+            change(own_stack, fast)
+            many.idle(0.05)
+        many.idle(1)
+        assert fast_one.events > count + 2, "the other stream goes on"
+        stuck = slow_one.events
+        for video in (slow, fast):
+            own_stack.http("POST", f"/v1/videos/{video['id']}/cancel")
+        connection.closed = set()
+        connection.credit(1)
+        many.until(lambda one: one.ended and one.last == "video.canceled", PATIENCE)
+        assert slow_one.events <= stuck + 3, "what was replaced is not sent"
+    finally:
+        many.close()
+    quiet(own_stack)
+
+
 def test_the_service_comes_back_under_an_open_stream(own_stack):
     made = own_stack.create(model="sandbox-never")
     with Events(own_stack, path_of(made)) as watch:
@@ -198,6 +228,34 @@ def test_the_service_comes_back_under_an_open_stream(own_stack):
         assert list(events)[-1][1] == "video.canceled"
     assert sum(own_stack.metric(0, "videogate_bridge_watch_calls_again_total").values()) >= 2
     quiet(own_stack)
+
+
+def test_a_revoked_key_ends_the_stream(own_stack):
+    key = own_stack.new_key("events-revoked")
+    made = own_stack.create(key=key["secret"], model="sandbox-never")
+    with Events(own_stack, path_of(made), key=key["secret"]) as watch:
+        events = watch.events()
+        next(events)
+        own_stack.ctl("keys", "revoke", key["id"], admin=True)
+        list(events)
+        assert watch.closed
+    with Events(own_stack, path_of(made), key=key["secret"], headers={"last-event-id": "1"}) as again:
+        assert again.status == 401
+
+
+def test_rechecks_are_not_seen(own_stack):
+    made = own_stack.create(model="sandbox-never")
+    again = "videogate_bridge_watch_calls_again_total"
+    with Events(own_stack, path_of(made)) as watch:
+        events = watch.events()
+        change(own_stack, made, progress=5)
+        version = next(v for v, _, video in events if video["progress"] == 5)
+        before = own_stack.metric(0, again)[again]
+        # Also on a stream that is never silent.
+        wait_for(lambda: change(own_stack, made, progress=5) or own_stack.metric(0, again)[again] >= before + 2, "two more calls")
+        change(own_stack, made, progress=6)
+        later, _, video = next(event for event in events if event[2]["progress"] == 6)
+        assert later > version
 
 
 def test_service_away_is_an_ordinary_answer(own_stack):

@@ -214,7 +214,11 @@ def test_revoked_key(stack):
 
 
 def test_request_id(stack):
-    assert stack.http("GET", "/v1/videos", headers={"x-request-id": "my-id-7"}).headers["x-request-id"] == "my-id-7"
+    for given in ("my-id-7", "a" * 128, "~!#:/"):
+        assert stack.http("GET", "/v1/videos", headers={"x-request-id": given}).headers["x-request-id"] == given
+    for given in ("a" * 129, "two words", "\xe9", "", "a\tb"):
+        made = stack.http("GET", "/v1/videos", headers={"x-request-id": given}).headers["x-request-id"]
+        assert re.fullmatch(r"req_[0-9a-f]{32}", made), given
     first, second = (stack.http("GET", "/v1/videos").headers["x-request-id"] for _ in range(2))
     assert first != second
 

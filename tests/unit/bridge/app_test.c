@@ -49,6 +49,7 @@ static void world_start(struct world *w)
         .max_streams = 100,
         .max_watchers = 2,
         .sse_heartbeat_ms = 100,
+        .sse_recheck_ms = 60000,
         .idle_ms = 60000,
         .header_ms = 60000,
         .body_ms = 60000,
