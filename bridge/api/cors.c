@@ -28,7 +28,8 @@
     "ratelimit-reset, etag, content-range, accept-ranges, content-disposition, content-length, "   \
     "location, allow"
 
-_Static_assert(sizeof(ALLOWED) + MAX_STAINLESS * (MAX_NAME + 2) < VG_CORS_NAMES, "all names fit");
+_Static_assert(sizeof(ALLOWED) + (size_t)MAX_STAINLESS * (MAX_NAME + 2) < VG_CORS_NAMES,
+               "all names fit");
 
 struct vg_cors {
     bool any;
@@ -87,7 +88,7 @@ int vg_cors_new(struct vg_cors **out, const char *origins, struct vg_err *err)
     for (size_t at = 0; at < len;) {
         size_t n = strcspn(cors->text + at, ",");
         if (add_origin(cors, vg_view_trim((struct vg_view){cors->text + at, n}), err) != 0) {
-            cors = vg_cors_free(cors);
+            (void)vg_cors_free(cors);
             return -1;
         }
         at += n + 1;
@@ -181,7 +182,8 @@ static size_t allow_names(struct vg_view requested, char names[VG_CORS_NAMES])
         requested = (struct vg_view){requested.data + n, requested.len - n};
         if (!is_stainless(name))
             continue;
-        memcpy(names + len, ", ", 2);
+        names[len] = ',';
+        names[len + 1] = ' ';
         memcpy(names + len + 2, name.data, name.len);
         len += 2 + name.len;
         more++;
