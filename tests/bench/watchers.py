@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Idle watchers on one bridge: memory of bridge and service before, with and after them; time until all know the end.
 
-usage: watchers.py --build DIR [--watchers 10000] [--streams 100] [--videos 1] [--hold 20]
+usage: watchers.py --build DIR [--watchers 10000] [--streams 100] [--videos 1] [--hold 20] [--restart]
 Each round opens WATCHERS event streams, over HTTP/1.1 (a connection each) and over HTTP/2 (STREAMS on each connection), on
-VIDEOS videos, holds them, and ends all videos at once. Asserts nothing but that everybody was told.
+VIDEOS videos, holds them, with --restart kills the service under them, and ends all videos at once. Asserts nothing but that everybody was told.
 """
 import argparse
 import os
 import pathlib
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,19 @@ def show(what, now, before=None, count=0):
     print(line, flush=True)
 
 
+def restart(stack, many, count):
+    """Kills the service and starts it again; until every stream of the bridge has a call again."""
+    again = "videogate_watchers"
+    stack.kill("service", signal.SIGKILL)
+    stack.up()
+    begin = time.monotonic()
+    while stack.metric(3, again).get(again, 0) < count:
+        many.idle(0.1)
+        assert time.monotonic() < begin + 120
+    print(f"  the service was killed: {time.monotonic() - begin:.1f} s after it was up all calls were there again", flush=True)
+    show("then", memory(stack))
+
+
 def round_of(stack, args, per_connection):
     from many import Many, cpu
 
@@ -56,6 +70,8 @@ def round_of(stack, args, per_connection):
     show(f"after {args.hold} s", memory(stack), before, args.watchers)
     print(f"  idle load                     bridge {used['bridge']:.1f} % of a core, service {used['service']:.1f} %,"
           f" {sum(one.comments for one in many.ones)} heartbeats")
+    if args.restart:
+        restart(stack, many, args.watchers)
     stack.sql("UPDATE videos SET status = 5, completed_at = now(), version = version + 1 WHERE id = ANY(%s)", videos)
     took = many.until(lambda one: one.last == "video.canceled" and one.ended, 600)
     print(f"  all {args.watchers} had the terminal event and the end {took:.2f} s after the change")
@@ -71,6 +87,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--videos", type=int, default=1)
     parser.add_argument("--hold", type=int, default=20)
+    parser.add_argument("--restart", action="store_true")
     args = parser.parse_args()
     os.environ["VG_BUILD"] = str(pathlib.Path(args.build).resolve())
     from vg import Stack
