@@ -28,7 +28,7 @@ static const char *const reasons[VERDICT_MAX] = {
 struct vg_binding {
     struct vg_binding_options options;
     struct vg_timer timer;
-    struct vg_task control; /* start, then close */
+    struct vg_task start, close; /* two: the loop may not have come to the first */
     struct vg_task disk;
     struct vg_arena *arena; /* owned; one comparison's */
     struct vg_meta_identity identity;
@@ -130,7 +130,7 @@ struct vg_binding *vg_binding_new(const struct vg_binding_options *options)
 
 static void run_start(struct vg_task *task)
 {
-    struct vg_binding *b = VG_CONTAINER(task, struct vg_binding, control);
+    struct vg_binding *b = VG_CONTAINER(task, struct vg_binding, start);
 
     ask(&b->timer);
 }
@@ -138,8 +138,8 @@ static void run_start(struct vg_task *task)
 void vg_binding_start(struct vg_binding *binding)
 {
     atomic_store(&binding->idle, false);
-    binding->control.run = run_start;
-    vg_post(vg_loop_executor(binding->options.loop), &binding->control);
+    binding->start.run = run_start;
+    vg_post(vg_loop_executor(binding->options.loop), &binding->start);
 }
 
 bool vg_binding_holds(const struct vg_binding *binding, char *why, size_t why_size)
@@ -153,7 +153,7 @@ bool vg_binding_holds(const struct vg_binding *binding, char *why, size_t why_si
 
 static void run_close(struct vg_task *task)
 {
-    struct vg_binding *b = VG_CONTAINER(task, struct vg_binding, control);
+    struct vg_binding *b = VG_CONTAINER(task, struct vg_binding, close);
 
     atomic_store(&b->closed, true);
     vg_timer_stop(&b->timer);
@@ -163,8 +163,8 @@ static void run_close(struct vg_task *task)
 
 void vg_binding_close(struct vg_binding *binding)
 {
-    binding->control.run = run_close;
-    vg_post(vg_loop_executor(binding->options.loop), &binding->control);
+    binding->close.run = run_close;
+    vg_post(vg_loop_executor(binding->options.loop), &binding->close);
 }
 
 bool vg_binding_closed(const struct vg_binding *binding)

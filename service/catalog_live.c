@@ -36,7 +36,7 @@ struct vg_catalog_live {
     struct vg_catalog *current;    /* owned: one reference */
     struct mark mark;              /* of the file last read, good or bad */
     struct vg_timer timer;
-    struct vg_task control; /* start, then close */
+    struct vg_task start, close; /* two: the loop may not have come to the first */
     struct vg_task demand;
     struct vg_task disk;
     atomic_bool demanded; /* `demand` is posted */
@@ -176,14 +176,14 @@ struct vg_catalog_live *vg_catalog_live_new(const struct vg_catalog_live_options
 
 static void run_start(struct vg_task *task)
 {
-    arm(VG_CONTAINER(task, struct vg_catalog_live, control));
+    arm(VG_CONTAINER(task, struct vg_catalog_live, start));
 }
 
 void vg_catalog_live_start(struct vg_catalog_live *live)
 {
     atomic_store(&live->idle, false);
-    live->control.run = run_start;
-    vg_post(vg_loop_executor(live->options.loop), &live->control);
+    live->start.run = run_start;
+    vg_post(vg_loop_executor(live->options.loop), &live->start);
 }
 
 static void run_demand(struct vg_task *task)
@@ -209,7 +209,7 @@ void vg_catalog_live_reload(struct vg_catalog_live *live)
 
 static void run_close(struct vg_task *task)
 {
-    struct vg_catalog_live *live = VG_CONTAINER(task, struct vg_catalog_live, control);
+    struct vg_catalog_live *live = VG_CONTAINER(task, struct vg_catalog_live, close);
 
     live->closed = true;
     vg_timer_stop(&live->timer);
@@ -219,8 +219,8 @@ static void run_close(struct vg_task *task)
 
 void vg_catalog_live_close(struct vg_catalog_live *live)
 {
-    live->control.run = run_close;
-    vg_post(vg_loop_executor(live->options.loop), &live->control);
+    live->close.run = run_close;
+    vg_post(vg_loop_executor(live->options.loop), &live->close);
 }
 
 bool vg_catalog_live_idle(const struct vg_catalog_live *live)

@@ -31,7 +31,7 @@ struct suspect {
 struct vg_janitor {
     struct vg_janitor_options options;
     struct vg_timer timer;
-    struct vg_task control; /* start, then close */
+    struct vg_task start, close; /* two: the loop may not have come to the first */
     struct vg_task disk;
     struct vg_arena *arena; /* owned; one round's */
     struct vg_video_purge purge;
@@ -304,19 +304,19 @@ struct vg_janitor *vg_janitor_new(const struct vg_janitor_options *options)
 
 static void run_start(struct vg_task *task)
 {
-    arm(VG_CONTAINER(task, struct vg_janitor, control));
+    arm(VG_CONTAINER(task, struct vg_janitor, start));
 }
 
 void vg_janitor_start(struct vg_janitor *janitor)
 {
     atomic_store(&janitor->idle, false);
-    janitor->control.run = run_start;
-    vg_post(vg_loop_executor(janitor->options.service->loop), &janitor->control);
+    janitor->start.run = run_start;
+    vg_post(vg_loop_executor(janitor->options.service->loop), &janitor->start);
 }
 
 static void run_close(struct vg_task *task)
 {
-    struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, control);
+    struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, close);
 
     j->closed = true;
     vg_timer_stop(&j->timer);
@@ -326,8 +326,8 @@ static void run_close(struct vg_task *task)
 
 void vg_janitor_close(struct vg_janitor *janitor)
 {
-    janitor->control.run = run_close;
-    vg_post(vg_loop_executor(janitor->options.service->loop), &janitor->control);
+    janitor->close.run = run_close;
+    vg_post(vg_loop_executor(janitor->options.service->loop), &janitor->close);
 }
 
 bool vg_janitor_idle(const struct vg_janitor *janitor)
