@@ -224,6 +224,24 @@ void vg_handle_list(struct vg_exchange *ex)
 
 /* --- models --- */
 
+/* The catalog seldom changes: a hash of the answer is its tag. */
+static void send_tagged(struct vg_exchange *ex, struct vg_buf *body)
+{
+    struct vg_header headers[VG_CACHE_HEADERS];
+    uint8_t hash[VG_SHA256_SIZE];
+    char etag[2 * 8 + 1];
+    if (!vg_buf_ok(body)) {
+        send_json(ex, body, NULL, 0);
+        return;
+    }
+    vg_sha256(hash, body->data, body->len);
+    vg_hex_encode(etag, hash, 8);
+    if (vg_respond_unchanged(ex, etag, NULL, 0))
+        vg_buf_fini(body);
+    else
+        send_json(ex, body, headers, vg_cache_headers(ex, etag, headers));
+}
+
 static void reply_models(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
     const Videogate__V1__ListModelsResponse *models = (const void *)response;
@@ -234,7 +252,7 @@ static void reply_models(struct vg_exchange *ex, const ProtobufCMessage *respons
         vg_pb_to_json(&models->data[i]->base, vg_api_shape(), &w);
     vg_json_array_close(&w);
     vg_json_object_close(&w);
-    send_json(ex, &body, NULL, 0);
+    send_tagged(ex, &body);
 }
 
 /* The catalog is small: one model is found in the list. */
@@ -250,7 +268,7 @@ static void reply_model(struct vg_exchange *ex, const ProtobufCMessage *response
         vg_buf_init(&body, MAX_ANSWER);
         vg_json_begin(&w, &body);
         vg_pb_to_json(&models->data[i]->base, vg_api_shape(), &w);
-        send_json(ex, &body, NULL, 0);
+        send_tagged(ex, &body);
         return;
     }
     (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "model", "There is no such model.");

@@ -67,6 +67,14 @@ def test_the_tag_follows_what_is_shown_besides_the_version(stack):
     assert later.status == 200 and later.headers["etag"] != tag
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/sandbox-instant"])
+def test_models(stack, path):
+    first = read(stack, path)
+    tag = first.headers["etag"]
+    assert first.status == 200 and tag.startswith('W/"') and first.headers["cache-control"] == "no-cache, private"
+    assert read(stack, path, tag).status == 304 and read(stack, path, 'W/"x"').body == first.body
+
+
 def test_errors_are_not_conditional(stack):
     missing = read(stack, f"/v1/videos/video_{'0' * 32}", "*")
     assert missing.status == 404 and missing.error and "etag" not in missing.headers
