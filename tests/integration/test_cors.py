@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of other origins: preflights, headers on every answer, and a real browser that creates, watches and fails."""
-import http.server
 import json
 import subprocess
-import threading
 
 import pytest
-from vg import PATIENCE, Beside, Stack, readyz, wait_for
+from browser import Site
+from vg import Beside, readyz, wait_for
 
 ORIGIN = "http://app.example"
 STACK_ENV = {"VIDEOGATE_CORS_ORIGINS": f"https://other.example, {ORIGIN}"}
@@ -148,41 +147,13 @@ await fetch("/result", {method: "POST", body: JSON.stringify(out)});
 </script>"""
 
 
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = self.server.page.encode() if self.path == "/" else b""
-        self.send_response(200 if body else 404)
-        self.send_header("content-type", "text/html")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self):
-        self.server.result = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 def test_a_real_browser(own_stack, tmp_path):
-    site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    site.result = None
+    site = Site()
     with Beside(own_stack, tmp_path) as beside:
         # "localhost" and "127.0.0.1" are two origins.
         bridge(own_stack, beside, "--cors-origins", f"http://localhost:{site.server_port}")
-        site.page = PAGE.replace("URL_", json.dumps(f"http://127.0.0.1:{own_stack.port(20)}")).replace("KEY_", json.dumps(own_stack.key))
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        browser = subprocess.Popen(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                                    "--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={tmp_path}/profile",
-                                    f"http://localhost:{site.server_port}/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            got = wait_for(lambda: site.result, "the page's result", PATIENCE)
-        finally:
-            browser.terminate()
-            browser.wait(60)
-            site.shutdown()
+        page = PAGE.replace("URL_", json.dumps(f"http://127.0.0.1:{own_stack.port(20)}")).replace("KEY_", json.dumps(own_stack.key))
+        got = site.run(page, tmp_path / "profile")
     assert "error" not in got, got
     assert got["made"]["status"] == 200 and got["made"]["request"] == "page-request" and int(got["made"]["poll"]) > 0
     assert got["events"][-1] == "video.completed"

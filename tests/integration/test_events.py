@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from browser import Site
 from many import Many
 from sse import Events
 from vg import PATIENCE, TERMINAL, wait_for
@@ -314,6 +315,46 @@ def test_three_hundred_watchers(own_stack, per_connection):
     finally:
         many.close()
     quiet(own_stack)
+
+
+PAGE = """<!doctype html><title>t</title><script type="module">
+const seen = [];
+const source = new EventSource("/v1/videos/ID_/events");
+for (const name of ["queued", "in_progress", "completed", "failed", "canceled", "expired"])
+  source.addEventListener(`video.${name}`, event => seen.push([event.lastEventId, event.type, JSON.parse(event.data).status]));
+source.onerror = () => {
+  if (source.readyState === EventSource.CLOSED) fetch("/result", {method: "POST", body: JSON.stringify({seen})});
+};
+</script>"""
+
+
+def test_a_browsers_event_source(own_stack, tmp_path):
+    """It cannot send a key: the page's own server, which adds it, also cuts the first stream."""
+    made = own_stack.create(model="sandbox-never")
+    asked = []
+
+    def pass_on(handler):
+        last = handler.headers.get("last-event-id")
+        with Events(own_stack, handler.path, headers={"last-event-id": last} if last else None) as watch:
+            asked.append((last, watch.status))
+            handler.send_response(watch.status)
+            if watch.status == 200:
+                handler.send_header("content-type", watch.headers["content-type"])
+            handler.end_headers()
+            for block in watch.blocks() if watch.status == 200 else ():
+                handler.wfile.write("".join(f"{'' if name == 'comment' else name}: {value}\n" for name, value in block.items()).encode() + b"\n")
+                if len(asked) == 1 and "data" in block:
+                    change(own_stack, made, progress=70)  # while the page is away
+                    return
+                if block.get("event") == "video.in_progress" and json.loads(block["data"])["progress"] == 70:
+                    own_stack.http("POST", f"/v1/videos/{made['id']}/cancel")
+
+    got = Site(pass_on).run(PAGE.replace("ID_", made["id"]), tmp_path / "profile")
+    versions = [int(version) for version, _, _ in got["seen"]]
+    assert versions == sorted(set(versions)) and got["seen"][-1][1:] == ["video.canceled", "canceled"]
+    assert all(event == f"video.{status}" for _, event, status in got["seen"])
+    assert asked[0] == (None, 200) and asked[1] == (str(versions[0]), 200)
+    assert asked[-1] == (str(versions[-1]), 204), "it came back once more and was told to stay away"
 
 
 def test_one_log_line_at_the_end(own_stack):
