@@ -32,7 +32,7 @@ struct vg_create {
     struct vg_flight flight;
     struct vg_timer turn; /* waits for a twin that is under way */
     int64_t started_ns, give_up_ns;
-    struct vg_job job; /* create only */
+    struct vg_job job; /* remix: the callback alone */
     struct vg_picture pictures[VG_CREATE_MAX_PICTURES];
     size_t picture_count;
     struct vg_media_group group;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/crypto.h"
+#include "common/str.h"
 #include "service/create_priv.h"
 
 #define DEFAULT_DEADLINE_S 3600
@@ -14,7 +15,6 @@ static const char *remix_prompt(const struct vg_create *c)
 
 static void insert_remix(struct vg_create *c)
 {
-    const struct vg_validate_env *env = vg_request_env(&c->request);
     Videogate__Store__V1__JobSpec spec = *c->spec; /* shallow: the source's routes and lists */
     Videogate__Store__V1__MediaRef refs[VG_CREATE_MAX_PICTURES];
     Videogate__Store__V1__MediaRef *references[VG_MAX_REFERENCES];
@@ -36,7 +36,7 @@ static void insert_remix(struct vg_create *c)
     spec.references = references;
     for (size_t i = 0; i < c->key_count; i++)
         refs[i].blob = c->keys[i];
-    vg_create_insert(c, &spec, env->default_callback_url, env->default_callback_secret);
+    vg_create_insert(c, &spec, c->job.callback_url, c->job.callback_secret);
 }
 
 static void run_copy(struct vg_task *task)
@@ -130,12 +130,26 @@ static void ask_source(struct vg_create *c)
     vg_video_get(c->request.service->db, &c->source);
 }
 
+/* As vg_job_fingerprint: the secret stands there by its HMAC alone. */
 static void remix_fingerprint(struct vg_create *c, const Videogate__V1__RemixVideoRequest *in)
 {
     Videogate__V1__RemixVideoRequest normal = VIDEOGATE__V1__REMIX_VIDEO_REQUEST__INIT;
+    uint8_t mac[32];
+    char mac_hex[65];
 
     normal.id = in->id;
     normal.prompt = in->prompt;
+    if (in->opt_callback_url_case) {
+        struct vg_view key = {(const char *)c->request.service->secret_key, 32};
+        vg_hmac_sha256(mac, key, vg_view_of(c->job.callback_secret));
+        vg_hex_encode(mac_hex, mac, sizeof(mac));
+        normal.opt_callback_url_case =
+            VIDEOGATE__V1__REMIX_VIDEO_REQUEST__OPT_CALLBACK_URL_CALLBACK_URL;
+        normal.callback_url = vg_pb_text(c->job.callback_url);
+        normal.opt_callback_secret_case =
+            VIDEOGATE__V1__REMIX_VIDEO_REQUEST__OPT_CALLBACK_SECRET_CALLBACK_SECRET;
+        normal.callback_secret = mac_hex;
+    }
     size_t size = protobuf_c_message_get_packed_size(&normal.base);
     uint8_t *packed = vg_arena_alloc(vg_request_arena(&c->request), size);
     (void)protobuf_c_message_pack(&normal.base, packed);
@@ -149,6 +163,10 @@ static void remix_run(struct vg_request *request)
         (const Videogate__V1__RemixVideoRequest *)vg_rpc_call_request(request->call);
 
     if (vg_validate_prompt(in->prompt, &c->err) < 0 ||
+        vg_validate_callback(vg_request_env(request),
+                             in->opt_callback_url_case ? in->callback_url : NULL,
+                             in->opt_callback_secret_case ? in->callback_secret : NULL,
+                             vg_request_arena(request), &c->job, &c->err) < 0 ||
         vg_create_take_key(c, in->opt_request_id_case ? in->request_id : NULL) < 0) {
         vg_create_refuse(c, &c->err);
         return;

@@ -58,13 +58,9 @@ static int take_texts(const Videogate__V1__CreateVideoRequest *request, struct v
 
 /* --- callback --- */
 
-static int take_callback(const struct vg_validate_env *env,
-                         const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
-                         struct vg_job *out, struct vg_err *err)
+int vg_validate_callback(const struct vg_validate_env *env, const char *url, const char *secret,
+                         struct vg_arena *arena, struct vg_job *out, struct vg_err *err)
 {
-    const char *url = request->opt_callback_url_case ? request->callback_url : NULL;
-    const char *secret = request->opt_callback_secret_case ? request->callback_secret : NULL;
-
     if (!url && !secret) {
         out->callback_url = env->default_callback_url;
         out->callback_secret = env->default_callback_secret;
@@ -92,6 +88,15 @@ static int take_callback(const struct vg_validate_env *env,
     }
     vg_buf_fini(&normal);
     return rc;
+}
+
+static int take_callback(const struct vg_validate_env *env,
+                         const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
+                         struct vg_job *out, struct vg_err *err)
+{
+    return vg_validate_callback(env, request->opt_callback_url_case ? request->callback_url : NULL,
+                                request->opt_callback_secret_case ? request->callback_secret : NULL,
+                                arena, out, err);
 }
 
 /* --- pictures --- */

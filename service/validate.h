@@ -73,6 +73,11 @@ VG_MUSTCHECK int vg_validate_create(const struct vg_validate_env *env,
 /* The rules of the two fields that RemixVideo shares with CreateVideo. `request_id` may be NULL. */
 VG_MUSTCHECK int vg_validate_prompt(const char *prompt, struct vg_err *err);
 VG_MUSTCHECK int vg_validate_request_id(const char *request_id, struct vg_err *err);
+/* Sets both callback members of `out`, the second borrowed from `secret`; with neither given (NULL)
+ * to the default's. */
+VG_MUSTCHECK int vg_validate_callback(const struct vg_validate_env *env, const char *url,
+                                      const char *secret, struct vg_arena *arena,
+                                      struct vg_job *out, struct vg_err *err);
 
 /* Whether any route of the model could be taken in this set-up (open, with a worker): what
  * ListModels shows. */

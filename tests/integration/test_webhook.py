@@ -44,6 +44,20 @@ def test_canceled_video_sends_an_event(own_stack):
     assert json.loads(record["body"])["data"]["status"] == "canceled"
 
 
+def test_remix_calls_back(own_stack):
+    source = own_stack.create()["id"]
+    own_stack.wait(source)
+    path, callback = f"/v1/videos/{source}/remix", {"callback_url": own_stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", "callback_secret": SECRET}
+    key = {"idempotency-key": "remix-callback"}
+    made = own_stack.http("POST", path, {"prompt": "again", **callback}, headers=key).json
+    assert own_stack.http("POST", path, {"prompt": "again", **callback}, headers=key).json["id"] == made["id"]
+    assert own_stack.http("POST", path, {"prompt": "again"}, headers=key).status == 422
+    (record,) = arrivals(own_stack, made["id"], 1)
+    assert record["verified"] and json.loads(record["body"])["data"]["id"] == made["id"]
+    for bad in ({"callback_secret": "alone"}, {**callback, "callback_secret": "x" * 257}, {**callback, "callback_url": "ftp://example.com"}):
+        assert own_stack.http("POST", path, {"prompt": "again", **bad}).error["param"].startswith("callback_")
+
+
 def test_retries_are_byte_for_byte_the_same(own_stack):
     made = create(own_stack, "/fail/3/same")
     records = arrivals(own_stack, made["id"], 4)
