@@ -264,6 +264,7 @@ void vg_rpc_op_open(struct vg_rpc_op *op, struct vg_rpc_channel *channel, const 
                     int64_t deadline_ns)
 {
     op->channel = channel;
+    op->cancelled = false;
     (void)pthread_mutex_init(&op->lock, NULL);
     op->core = grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS,
                                         channel->queue, grpc_slice_from_static_string(path), NULL,
@@ -299,6 +300,7 @@ void vg_rpc_op_close(struct vg_rpc_op *op)
 void vg_rpc_op_cancel(struct vg_rpc_op *op)
 {
     (void)pthread_mutex_lock(&op->lock);
+    op->cancelled = true;
     if (op->core != NULL)
         (void)grpc_call_cancel(op->core, NULL); /* fails only on arguments */
     (void)pthread_mutex_unlock(&op->lock);
@@ -341,8 +343,7 @@ void vg_rpc_metadata_free(grpc_metadata *metadata, size_t count)
     free(metadata);
 }
 
-void vg_rpc_status_from_core(grpc_status_code status, const grpc_slice *text,
-                             const grpc_metadata_array *trailing, struct vg_err *out)
+static struct vg_view details_of(const grpc_metadata_array *trailing)
 {
     struct vg_view details = {NULL, 0};
 
@@ -350,5 +351,24 @@ void vg_rpc_status_from_core(grpc_status_code status, const grpc_slice *text,
         if (vg_view_eqs(vg_rpc_slice_view(&trailing->metadata[i].key), "grpc-status-details-bin"))
             details = vg_rpc_slice_view(&trailing->metadata[i].value);
     }
+    return details;
+}
+
+grpc_status_code vg_rpc_op_status(struct vg_rpc_op *op, grpc_status_code status,
+                                  const grpc_metadata_array *trailing)
+{
+    if (status != GRPC_STATUS_CANCELLED || details_of(trailing).len > 0)
+        return status;
+    (void)pthread_mutex_lock(&op->lock);
+    bool ours = op->cancelled;
+    (void)pthread_mutex_unlock(&op->lock);
+    return ours ? status : GRPC_STATUS_UNAVAILABLE;
+}
+
+void vg_rpc_status_from_core(grpc_status_code status, const grpc_slice *text,
+                             const grpc_metadata_array *trailing, struct vg_err *out)
+{
+    struct vg_view details = details_of(trailing);
+
     vg_rpc_status_parse((int)status, vg_rpc_slice_view(text), details, out);
 }

@@ -14,6 +14,7 @@ struct vg_rpc_op {
     struct vg_rpc_channel *channel; /* borrowed */
     pthread_mutex_t lock;           /* guards core, and what the owner says it guards */
     grpc_call *core;                /* owned; NULL once closed */
+    bool cancelled;                 /* by us; under lock */
     /* Called by vg_rpc_channel_free after it cancelled the op, under channel->lock; NULL: nothing
      * to do. A stream whose user holds a message hears nothing more from the core, and must let go
      * of the channel by itself. */
@@ -63,6 +64,12 @@ void vg_rpc_op_open(struct vg_rpc_op *op, struct vg_rpc_channel *channel, const 
 /* Gives the core's call back; later cancels do nothing. `op` is not touched again. */
 void vg_rpc_op_close(struct vg_rpc_op *op);
 void vg_rpc_op_cancel(struct vg_rpc_op *op);
+
+/* A status as the caller should see it: CANCELLED that neither we nor a handler of the peer made is
+ * what the core answers to calls that reach a server in its shutdown, and means UNAVAILABLE. Before
+ * vg_rpc_op_close. */
+grpc_status_code vg_rpc_op_status(struct vg_rpc_op *op, grpc_status_code status,
+                                  const grpc_metadata_array *trailing);
 
 /* Keys [a-z0-9_.-], values printable ASCII; the core asserts on others, and some come from outside.
  */

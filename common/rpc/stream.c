@@ -194,6 +194,7 @@ static void on_status(struct vg_rpc_tag *tag, bool ok)
     struct stream *stream = VG_CONTAINER(tag, struct stream, status_tag);
 
     (void)ok; /* always true */
+    stream->status = vg_rpc_op_status(&stream->op, stream->status, &stream->trailing);
     /* Now, as the bytes of trailing metadata are the core call's, and go with it. */
     if (stream->status != GRPC_STATUS_OK)
         vg_rpc_status_from_core(stream->status, &stream->text, &stream->trailing, &stream->err);

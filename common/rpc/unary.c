@@ -477,6 +477,7 @@ static void on_exchanged(struct vg_rpc_tag *tag, bool ok)
     if (exchange->placed)
         send_next(channel);
     detach_members(exchange);
+    exchange->status = vg_rpc_op_status(&exchange->op, exchange->status, &exchange->trailing);
     if (exchange->status != GRPC_STATUS_OK) {
         struct vg_err err;
 
