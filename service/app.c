@@ -253,6 +253,7 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     s->public_url = app->setup.public_url;
     s->flights = app->flights = vg_flights_new();
     s->retry_window_ms = app->config.retry_window_ms;
+    s->max_watchers = (size_t)app->config.max_watchers;
     s->hub = app->hub = vg_hub_new(s);
     s->binding = app->binding = vg_binding_new(&binding);
     app->janitor = vg_janitor_new(&janitor);
@@ -273,6 +274,8 @@ static int start_server(struct vg_app *app, struct vg_err *err)
         .service_count = VG_COUNT(services),
         .threads = (int)c->rpc_threads,
         .max_in_flight = (int)c->max_in_flight,
+        .idle_method = "/videogate.v1.VideoService/WatchVideo",
+        .max_idle = (int)c->max_watchers,
         .max_message = (size_t)c->max_message,
         .edge_batch = true,
         .metrics = app->metrics,

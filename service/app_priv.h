@@ -38,7 +38,7 @@ struct vg_app_config {
     char *default_callback_url, *default_callback_secret;
     bool image_allow_http, image_allow_any_port;
     char *image_allow_nets;
-    int64_t rpc_threads, max_in_flight, max_message, pool_threads;
+    int64_t rpc_threads, max_in_flight, max_watchers, max_message, pool_threads;
 };
 
 /* What the configuration comes to, checked; texts owned. */

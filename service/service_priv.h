@@ -56,6 +56,7 @@ struct vg_service {
     const struct vg_links *links;
     int64_t retry_window_ms; /* how long an SDK's repeat finds its first attempt */
     const char *public_url;
+    size_t max_watchers;
     uint8_t secret_key[32];
     atomic_int_fast64_t in_flight; /* requests not ended yet */
 };

@@ -197,7 +197,7 @@ static void end_with(struct watch *w, enum vg_err_kind kind)
     struct vg_err err;
 
     (void)vg_err_set(&err, kind, NULL);
-    if (kind == VG_ERR_UNAVAILABLE)
+    if (kind == VG_ERR_UNAVAILABLE || kind == VG_ERR_OVERLOADED)
         err.retry_after_ms = 1000;
     end(w, &err);
 }
@@ -408,8 +408,8 @@ static void got_first(struct vg_task *task)
     w->sent.run = run_sent;
     w->cancel.run = run_cancel;
     vg_rpc_call_on_cancel(w->request.call, vg_loop_executor(hub->service->loop), &w->cancel);
-    if (hub->closed) {
-        end_with(w, VG_ERR_UNAVAILABLE);
+    if (hub->closed || atomic_load(&hub->watchers) >= hub->service->max_watchers) {
+        end_with(w, hub->closed ? VG_ERR_UNAVAILABLE : VG_ERR_OVERLOADED);
         return;
     }
     if (in->after_version == w->op.video.version)

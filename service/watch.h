@@ -4,7 +4,7 @@
  * Watchers of one video share a topic. While there are topics, one batched vg_video_versions every
  * 250 to 500 ms finds those that moved; a moved topic is read once and told to its watchers.
  * vg_watch_nudge saves the wait for changes made by this process. An idle watcher costs its memory
- * and a place in that statement. */
+ * and a place in that statement; it is no call in flight, and max_watchers bounds them. */
 #ifndef VG_SERVICE_WATCH_H
 #define VG_SERVICE_WATCH_H
 

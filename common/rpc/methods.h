@@ -16,6 +16,7 @@ struct vg_rpc_entry {
     vg_rpc_handler_f *handler;
     void *ctx;       /* borrowed; for the handler */
     bool builtin;    /* health, reflection, Batch: not counted as in flight */
+    bool idle;       /* nor is this one: options.idle_method */
     void *core_data; /* the C core's registration, server.c's */
 };
 

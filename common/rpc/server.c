@@ -63,7 +63,8 @@ static grpc_server *core_new(const struct vg_rpc_server_options *options, int ma
     size_t max_message = options->max_message ? options->max_message : DEFAULT_MESSAGE;
     grpc_arg args[] = {
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)max_message),
-        int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, max_in_flight + STREAMS_OVER_CAP),
+        int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                max_in_flight + options->max_idle + STREAMS_OVER_CAP),
         int_arg(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10),
         /* Two servers on one port would share its connections at random. */
         int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
@@ -118,6 +119,13 @@ static int add_methods(struct vg_rpc_server *server, const struct vg_rpc_server_
             return -1;
     }
     vg_rpc_methods_seal(&server->methods);
+    if (options->idle_method != NULL) {
+        struct vg_rpc_entry *idle = vg_rpc_methods_find(&server->methods, options->idle_method);
+
+        if (idle == NULL)
+            return vg_err_set(err, VG_ERR_INTERNAL, "no method %s", options->idle_method);
+        idle->idle = true;
+    }
     return 0;
 }
 

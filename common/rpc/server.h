@@ -52,8 +52,12 @@ struct vg_rpc_server_options {
     struct vg_rpc_tls tls;
     const struct vg_rpc_service *services;
     size_t service_count;
-    int threads;        /* pumps; 0: 1 */
-    int max_in_flight;  /* 0: 4096 */
+    int threads;       /* pumps; 0: 1 */
+    int max_in_flight; /* 0: 4096 */
+    /* "/package.Service/Method" whose streams are long and idle: not counted in max_in_flight, the
+     * handler bounds them by itself to max_idle. NULL: none. */
+    const char *idle_method;
+    int max_idle;
     size_t max_message; /* bytes received per message; 0: 4 MiB */
     bool edge_batch;
     struct vg_metrics *metrics; /* may be NULL */

@@ -256,7 +256,7 @@ static void dispatch(struct direct_call *call)
     const struct vg_rpc_entry *entry = base->entry;
     struct vg_err err = {0};
 
-    if (!entry->builtin) {
+    if (!entry->builtin && !entry->idle) {
         if (!vg_rpc_load_enter(&call->server->load, &err)) {
             vg_rpc_call_fail(base, &err);
             return;

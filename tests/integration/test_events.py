@@ -6,14 +6,16 @@ import signal
 import subprocess
 import time
 
+import grpc
 import pytest
 from browser import Site
 from many import Many
 from sse import Events
+from test_grpc import Client
 from vg import PATIENCE, TERMINAL, wait_for
 
 STACK_ENV = {"VIDEOGATE_SSE_HEARTBEAT": "500ms", "VIDEOGATE_SANDBOX_SLOW": "2s", "VIDEOGATE_MAX_WATCHERS": "400",
-             "VIDEOGATE_SSE_RECHECK": "3s"}
+             "VIDEOGATE_SSE_RECHECK": "3s", "VIDEOGATE_MAX_IN_FLIGHT": "64"}
 
 
 def path_of(video):
@@ -289,6 +291,14 @@ def test_too_many_watchers(own_stack):
         assert {one.status for one in open_ones} == {200}
         with Events(own_stack, path_of(made)) as extra:
             assert extra.status == 503 and "retry-after" in extra.headers
+        # The service has the same bound for callers of its own; other calls are not theirs to take.
+        wait_for(lambda: service_watchers(own_stack) == 400, "the service to count them")
+        client = Client(own_stack.env["VIDEOGATE_GRPC"], own_stack.key, "v1")
+        client.learn("videogate.v1.VideoService")
+        with pytest.raises(grpc.RpcError) as refused:
+            next(client.method("videogate.v1.VideoService", "WatchVideo")(id=made["id"]))
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len({own_stack.create(model="sandbox-never")["id"] for _ in range(20)}) == 20
         own_stack.http("POST", f"/v1/videos/{made['id']}/cancel")
         for one in open_ones:
             assert list(one.events())[-1][1] == "video.canceled"
