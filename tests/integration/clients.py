@@ -36,6 +36,10 @@ ROWS = (
     "callback", "callback, whsec_ secret", "webhook endpoints", "webhook endpoint delivery", "webhook endpoint test, rotate, delete",
 )
 
+# What of the API may still answer 501 or UNIMPLEMENTED: the tests take that for these methods alone, and call it so.
+NOT_YET = "not offered: not built yet"
+LATER = ("download, thumbnail", "download, spritesheet", "edit", "edit, file", "extend", "models", "error 429")
+
 # Of this session: {module: {client: {row: "ok" | "not offered: why" | "failed: why"}}}
 results = {}
 
@@ -63,7 +67,7 @@ def run_node(node_folder, folder, script: str, config: dict, node22: bool) -> di
     """Runs a script of steps; returns {step: result}."""
     here = beside_packages(node_folder, folder)
     node = str(here / "node_modules/node22/bin/node") if node22 else "node"
-    done = subprocess.run([node, script, json.dumps(config)], cwd=here, text=True, capture_output=True, timeout=900)
+    done = subprocess.run([node, script, json.dumps({**config, "later": LATER})], cwd=here, text=True, capture_output=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 
@@ -114,12 +118,26 @@ def render(all_results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def keep_not_yet(found: dict, text: str) -> None:
+    """What README.md calls not built yet may have been built since."""
+    lines = BLOCK.search(text)[2].splitlines()
+    notes = {line.split("]")[0].strip("["): line.split("] ")[1].strip() for line in lines if line.startswith("[")}
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    for row in table[2:]:
+        for client, cell in zip(table[0][1:], row[1:]):
+            note = re.search(r"\[(\d+)\]", cell)
+            if note and "not offered: " + notes.get(note[1], "") == NOT_YET and row[0] in found.get(client, {}):
+                found[client][row[0]] = NOT_YET
+
+
 def main() -> None:
     readme, found = ROOT / "README.md", load(pathlib.Path(sys.argv[1]))
     missing = [client for client in COLUMNS if client not in found]
     if missing:
         sys.exit(f"no results of {', '.join(missing)}: run tests/run.sh integration first")
     text = readme.read_text(encoding="utf-8")
+    if "--write" not in sys.argv:
+        keep_not_yet(found, text)
     new = BLOCK.sub(lambda m: m[1] + render(found) + m[3], text)
     if "--write" in sys.argv:
         readme.write_text(new, encoding="utf-8")

@@ -35,7 +35,8 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     for mark in item.iter_markers("client") if report.when == "call" else ():
         for method in mark.args[1:]:
-            clients.record(item.module.__name__, mark.args[0], method, "ok" if report.passed else "failed: " + item.name)
+            result = "ok" if report.passed else clients.NOT_YET if report.skipped else "failed: " + item.name
+            clients.record(item.module.__name__, mark.args[0], method, result)
 
 
 def pytest_sessionfinish(session):

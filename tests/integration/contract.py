@@ -11,11 +11,16 @@ from vg import NODE
 OURS = re.compile(r"^(x-(?!content-type-options)|openai-|ratelimit|retry-after)")
 
 
+# Operations that may still answer 501, in part or in whole.
+LATER = {"editVideo", "extendVideo", "getUsage", "downloadContent"}
+
+
 class Contract:
     def __init__(self, stack, folder):
         self.stack = stack
         self.document = stack.http("GET", "/openapi.json", key=False).json
         self.seen = set()  # (operationId, status)
+        self.unbuilt = set()  # operationIds that answered 501
         copy = folder / "openapi.json"
         copy.write_text(json.dumps(self.document))
         here = clients.beside_packages(NODE, folder)
@@ -83,5 +88,9 @@ class Contract:
     def call(self, method, path, ids=None, query="", expect=None, **kw):
         """One request to the stack, checked; `ids` stands for {id}."""
         answer = self.check(method, path, self.stack.http(method, path.replace("{id}", ids or "") + query, **kw))
+        name = self.document["paths"][path][method.lower()]["operationId"]
+        if answer.status == 501 and name in LATER:
+            self.unbuilt.add(name)
+            return answer
         assert expect is None or answer.status == expect, (method, path, answer.status, answer.body)
         return answer

@@ -166,7 +166,16 @@ def test_curl_watch(own_stack, curled):
     assert data[-1]["status"] == "completed"
 
 
-@pytest.mark.client("curl", "download", "download, range", "download, thumbnail", "download, spritesheet")
+@pytest.mark.client("curl", "download, thumbnail", "download, spritesheet")
+def test_curl_variants(own_stack, curled):
+    url = f"{own_stack.env['VIDEOGATE_URL']}/v1/videos/{curled['id']}/content?variant="
+    if b"This is not implemented." in own_stack.curl(url + "thumbnail"):
+        pytest.skip(clients.NOT_YET)
+    assert own_stack.curl(url + "thumbnail")[8:12] == b"WEBP"
+    assert own_stack.curl(url + "spritesheet")[:2] == b"\xff\xd8"
+
+
+@pytest.mark.client("curl", "download", "download, range")
 def test_curl_download(own_stack, curled, tmp_path):
     url = f"{own_stack.env['VIDEOGATE_URL']}/v1/videos/{curled['id']}/content"
     whole = own_stack.curl(url)
@@ -175,17 +184,22 @@ def test_curl_download(own_stack, curled, tmp_path):
     (tmp_path / "part").write_bytes(whole[:1000])
     own_stack.curl("-C", "-", "-o", str(tmp_path / "part"), url)
     assert (tmp_path / "part").read_bytes() == whole
-    assert own_stack.curl(url + "?variant=thumbnail")[8:12] == b"WEBP"
-    assert own_stack.curl(url + "?variant=spritesheet")[:2] == b"\xff\xd8"
 
 
-@pytest.mark.client("curl", "remix", "edit", "extend")
+@pytest.mark.client("curl", "remix")
+def test_curl_remix(own_stack, curled):
+    made = curl_json(own_stack, f"/v1/videos/{curled['id']}/remix", "--json", '{"prompt": "again"}')
+    assert own_stack.wait(made["id"])["status"] == "completed"
+
+
+@pytest.mark.client("curl", "edit", "extend")
 def test_curl_derive(own_stack, curled):
     source = {"video": {"id": curled["id"]}, "prompt": "derived"}
-    remixed = curl_json(own_stack, f"/v1/videos/{curled['id']}/remix", "--json", '{"prompt": "again"}')
     edited = curl_json(own_stack, "/v1/videos/edits", "--json", json.dumps(source))
     longer = curl_json(own_stack, "/v1/videos/extensions", "--json", json.dumps({**source, "seconds": 1}))
-    for made in (remixed, edited, longer):
+    if edited.get("error", {}).get("message") == "This is not implemented.":
+        pytest.skip(clients.NOT_YET)
+    for made in (edited, longer):
         assert own_stack.wait(made["id"])["status"] == "completed"
 
 

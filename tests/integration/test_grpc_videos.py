@@ -24,6 +24,17 @@ def call(client, name, **fields):
     return client.method(SERVICE, name)(**fields)
 
 
+def later(client, name, **fields):
+    """A call that may not be built yet."""
+    try:
+        answer = call(client, name, **fields)
+        return list(answer) if hasattr(answer, "__iter__") else answer
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            pytest.skip(clients.NOT_YET)
+        raise
+
+
 def finish(client, video_id):
     return list(call(client, "WatchVideo", id=video_id))[-1].video
 
@@ -66,25 +77,30 @@ def test_list(client, source):
 @pytest.mark.client("grpcio", "download, thumbnail", "download, spritesheet")
 def test_variants(client, source):
     for variant, kind in ((2, "image/webp"), (3, "image/jpeg")):
-        parts = list(call(client, "DownloadVideo", id=source.id, variant=variant))
+        parts = later(client, "DownloadVideo", id=source.id, variant=variant)
         assert parts[0].info.mime_type == kind
         assert sum(len(p.data) for p in parts[1:]) == parts[0].info.total_bytes > 0
 
 
-@pytest.mark.client("grpcio", "remix", "edit", "extend")
-def test_derive(client, source):
+@pytest.mark.client("grpcio", "remix")
+def test_remix(client, source):
     remixed = call(client, "RemixVideo", id=source.id, prompt="again").video
-    edited = call(client, "EditVideo", video={"id": source.id}, prompt="at night").video
-    longer = call(client, "ExtendVideo", video={"id": source.id}, prompt="and on", seconds=1).video
-    assert remixed.remixed_from_video_id == source.id and longer.seconds == 2
-    for made in (remixed, edited, longer):
+    assert remixed.remixed_from_video_id == source.id and finish(client, remixed.id).status == 3
+
+
+@pytest.mark.client("grpcio", "edit", "extend")
+def test_derive(client, source):
+    edited = later(client, "EditVideo", video={"id": source.id}, prompt="at night").video
+    longer = later(client, "ExtendVideo", video={"id": source.id}, prompt="and on", seconds=1).video
+    assert longer.seconds == 2
+    for made in (edited, longer):
         assert finish(client, made.id).status == 3
 
 
 @pytest.mark.client("grpcio", "models")
 def test_models(client):
     names = [m.id for m in call(client, "ListModels").data]
-    assert "sandbox" in names and call(client, "GetModel", id="sandbox").model.default_seconds >= 1
+    assert "sandbox" in names and later(client, "GetModel", id="sandbox").model.default_seconds >= 1
     assert failure(client.method(SERVICE, "GetModel"), id="none").code() == grpc.StatusCode.NOT_FOUND
 
 
@@ -115,4 +131,5 @@ def test_grpc_js(stack, key, tmp_path):
     done = clients.run_node(NODE, tmp_path, "grpc_videos.mjs", {"address": stack.env["VIDEOGATE_GRPC"], "key": key}, False)
     for row, result in done.items():
         clients.record(__name__, "grpc-js", row, result)
-    assert set(done.values()) == {"ok"}, "\n\n".join(f"{row}: {result}" for row, result in done.items() if result != "ok")
+    bad = {row: result for row, result in done.items() if result not in ("ok", clients.NOT_YET)}
+    assert done and not bad, "\n\n".join(f"{row}: {result}" for row, result in bad.items())
