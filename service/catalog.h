@@ -16,7 +16,8 @@
 #define VG_CATALOG_MAX_SIZES 64 /* per route */
 #define VG_CATALOG_MAX_PRICES 16
 #define VG_MAX_SECONDS 64
-#define VG_MAX_REFERENCES 3
+#define VG_MAX_REFERENCES 9 /* pictures; a route's own limit may be lower */
+#define VG_MAX_LINKS 3      /* reference videos; as many sounds */
 
 /* Lengths as a set: bit s-1 stands for s seconds, 1 to 64. */
 typedef uint64_t vg_seconds_set;
@@ -49,6 +50,7 @@ struct vg_route {
     bool last_frame;
     int32_t references_min, references_max; /* when references are given; max 0: none accepted */
     bool references_required;
+    int32_t reference_videos_max, reference_audios_max; /* 0: none accepted */
     struct vg_price *prices;
     size_t price_count;
     int64_t deadline_s; /* a job older than this is given up */

@@ -122,11 +122,32 @@ static int route_references(struct vg_catalog_reader *r, const struct vg_json *v
                : 0;
 }
 
+static int route_reference_videos(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    int64_t n = 0;
+    int rc = vg_catalog_read_int(r, v, 1, VG_MAX_LINKS, &n);
+
+    ((struct vg_route *)t)->reference_videos_max = (int32_t)n;
+    return rc;
+}
+
+static int route_reference_audios(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    int64_t n = 0;
+    int rc = vg_catalog_read_int(r, v, 1, VG_MAX_LINKS, &n);
+
+    ((struct vg_route *)t)->reference_audios_max = (int32_t)n;
+    return rc;
+}
+
 static int route_inputs(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
 {
-    static const struct vg_catalog_member members[] = {{"image", route_image, false},
-                                                       {"last_frame", route_last_frame, false},
-                                                       {"references", route_references, false}};
+    static const struct vg_catalog_member members[] = {
+        {"image", route_image, false},
+        {"last_frame", route_last_frame, false},
+        {"references", route_references, false},
+        {"reference_videos", route_reference_videos, false},
+        {"reference_audios", route_reference_audios, false}};
     return vg_catalog_read_object(r, v, members, VG_COUNT(members), t);
 }
 

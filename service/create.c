@@ -33,6 +33,10 @@ static void insert_job(struct vg_create *c)
         references[i] = &refs[next++];
     spec.references = references;
     spec.n_references = job->reference_count;
+    spec.reference_videos = job->reference_videos;
+    spec.n_reference_videos = job->reference_video_count;
+    spec.reference_audios = job->reference_audios;
+    spec.n_reference_audios = job->reference_audio_count;
     for (size_t i = 0; i < job->route_count; i++) {
         videogate__store__v1__route__init(&routes[i]);
         routes[i].provider = vg_pb_text(job->routes[i].provider);

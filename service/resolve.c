@@ -19,7 +19,9 @@ static vg_seconds_set lengths_for(const struct vg_route *route, const struct vg_
 {
     if (ask->image)
         return route->seconds_with_image;
-    return ask->references > 0 ? route->seconds_with_references : route->seconds;
+    return ask->references + ask->reference_videos + ask->reference_audios > 0
+               ? route->seconds_with_references
+               : route->seconds;
 }
 
 static int32_t shortest(vg_seconds_set set)
@@ -166,11 +168,29 @@ static bool judge_references(const struct vg_ask *ask, const struct vg_route *ro
     if (route->references_min == route->references_max)
         (void)snprintf(text, sizeof(text), "exactly %d reference image%s supported",
                        (int)route->references_max, route->references_max == 1 ? " is" : "s are");
+    else if (route->references_min == 1)
+        (void)snprintf(text, sizeof(text), "at most %d reference images are supported",
+                       (int)route->references_max);
     else
         (void)snprintf(text, sizeof(text),
                        "at least %d and at most %d reference images are supported",
                        (int)route->references_min, (int)route->references_max);
     reason(r, "reference_images", text);
+    return false;
+}
+
+static bool judge_links(int32_t count, int32_t max, const char *param, const char *what,
+                        struct reasons *r)
+{
+    char text[80];
+
+    if (count <= max)
+        return true;
+    if (max == 0)
+        (void)snprintf(text, sizeof(text), "%s inputs are unsupported", what);
+    else
+        (void)snprintf(text, sizeof(text), "at most %d %ss are supported", (int)max, what);
+    reason(r, param, text);
     return false;
 }
 
@@ -183,6 +203,12 @@ static void judge(const struct vg_ask *ask, struct verdict *v, struct reasons *r
     ok = judge_audio(ask, v, r) && ok;
     ok = judge_frames(ask, v->route, r) && ok;
     ok = judge_references(ask, v->route, r) && ok;
+    ok = judge_links(ask->reference_videos, v->route->reference_videos_max, "reference_videos",
+                     "reference video", r) &&
+         ok;
+    ok = judge_links(ask->reference_audios, v->route->reference_audios_max, "reference_audios",
+                     "reference audio", r) &&
+         ok;
     v->fits = ok;
 }
 

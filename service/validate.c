@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/crypto.h"
 #include "common/str.h"
@@ -11,6 +12,7 @@
 #include "service/validate_priv.h"
 
 #define MODEL_CHARS 128
+#define MAX_LINK 8192
 
 /* --- texts --- */
 
@@ -143,6 +145,39 @@ static int take_references(const Videogate__V1__CreateVideoRequest *request, str
     return 0;
 }
 
+/* Reference videos or sounds: the provider reads them, so only their form is ours to check. */
+static int take_links(Videogate__V1__MediaLink *const *list, size_t count, const char *param,
+                      struct vg_arena *arena, char ***out, struct vg_err *err)
+{
+    if (count > VG_MAX_LINKS)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, param, "%s: must hold 1 to %d addresses",
+                            param, VG_MAX_LINKS);
+    *out = vg_arena_alloc(arena, (count + 1) * sizeof(char *));
+    for (size_t i = 0; i < count; i++) {
+        const char *url = list[i]->url;
+        size_t len = strlen(url);
+        if (len > MAX_LINK || strncasecmp(url, "https://", 8) != 0 || len == 8 ||
+            strcspn(url, " \t\r\n\"<>\\^`{|}") != len)
+            return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,
+                                "%s: must be HTTPS URLs of at most %d characters", param, MAX_LINK);
+        (*out)[i] = list[i]->url;
+    }
+    return 0;
+}
+
+static int take_media(const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
+                      struct vg_job *out, struct vg_err *err)
+{
+    out->reference_video_count = request->n_reference_videos;
+    out->reference_audio_count = request->n_reference_audios;
+    return take_links(request->reference_videos, request->n_reference_videos, "reference_videos",
+                      arena, &out->reference_videos, err) < 0 ||
+                   take_links(request->reference_audios, request->n_reference_audios,
+                              "reference_audios", arena, &out->reference_audios, err) < 0
+               ? -1
+               : 0;
+}
+
 static int take_pictures(const Videogate__V1__CreateVideoRequest *request, struct vg_job *out,
                          struct vg_err *err)
 {
@@ -153,10 +188,11 @@ static int take_pictures(const Videogate__V1__CreateVideoRequest *request, struc
     if (out->last_frame && !out->image)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "last_frame",
                             "last_frame: needs image, the first frame");
-    if (out->image && out->reference_count > 0)
+    if (out->image &&
+        out->reference_count + out->reference_video_count + out->reference_audio_count > 0)
         return vg_err_param(
             err, VG_ERR_INVALID_REQUEST, "image",
-            "Frame inputs (image, last_frame) cannot be combined with reference pictures");
+            "Frame inputs (image, last_frame) cannot be combined with reference inputs");
     if (out->image && check_picture(out->image, "image", err) < 0)
         return -1;
     if (out->last_frame && check_picture(out->last_frame, "last_frame", err) < 0)
@@ -249,14 +285,16 @@ int vg_validate_create(const struct vg_validate_env *env,
     struct vg_ask ask = {.model = NULL};
 
     if (take_texts(request, &job, err) < 0 || take_model(env, request, arena, &ask, err) < 0 ||
-        take_numbers(request, &ask, &job, err) < 0 || take_pictures(request, &job, err) < 0 ||
-        take_callback(env, request, arena, &job, err) < 0)
+        take_numbers(request, &ask, &job, err) < 0 || take_media(request, arena, &job, err) < 0 ||
+        take_pictures(request, &job, err) < 0 || take_callback(env, request, arena, &job, err) < 0)
         return -1;
     job.model = ask.model->name;
     job.pin = ask.pin;
     ask.image = job.image != NULL;
     ask.last_frame = job.last_frame != NULL;
     ask.references = (int32_t)job.reference_count;
+    ask.reference_videos = (int32_t)job.reference_video_count;
+    ask.reference_audios = (int32_t)job.reference_audio_count;
     if (vg_resolve_routes(env, &ask, &job, err) < 0)
         return -1;
     *out = job;
@@ -264,6 +302,17 @@ int vg_validate_create(const struct vg_validate_env *env,
 }
 
 /* --- fingerprint --- */
+
+static void normal_links(Videogate__V1__MediaLink links[VG_MAX_LINKS],
+                         Videogate__V1__MediaLink *list[VG_MAX_LINKS], char *const *urls,
+                         size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        videogate__v1__media_link__init(&links[i]);
+        links[i].url = urls[i];
+        list[i] = &links[i];
+    }
+}
 
 /* Replaces the picture's bytes by their hash; an address stands for itself. */
 static void normal_picture(const Videogate__V1__MediaInput *in, Videogate__V1__MediaInput *out,
@@ -330,6 +379,14 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
     }
     normal.reference_images = references;
     normal.n_reference_images = job->reference_count;
+    Videogate__V1__MediaLink videos[VG_MAX_LINKS], audios[VG_MAX_LINKS];
+    Videogate__V1__MediaLink *video_list[VG_MAX_LINKS], *audio_list[VG_MAX_LINKS];
+    normal_links(videos, video_list, job->reference_videos, job->reference_video_count);
+    normal_links(audios, audio_list, job->reference_audios, job->reference_audio_count);
+    normal.reference_videos = video_list;
+    normal.n_reference_videos = job->reference_video_count;
+    normal.reference_audios = audio_list;
+    normal.n_reference_audios = job->reference_audio_count;
     size_t packed_size = protobuf_c_message_get_packed_size(&normal.base);
     uint8_t *packed = vg_xalloc(packed_size);
     (void)protobuf_c_message_pack(&normal.base, packed);

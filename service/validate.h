@@ -60,6 +60,10 @@ struct vg_job {
     const Videogate__V1__MediaInput *last_frame;
     const Videogate__V1__MediaInput *references[VG_MAX_REFERENCES];
     size_t reference_count;
+    char **reference_videos; /* addresses; VG_MAX_LINKS at most */
+    size_t reference_video_count;
+    char **reference_audios;
+    size_t reference_audio_count;
     const char *callback_url;    /* normalised; NULL: none */
     const char *callback_secret; /* with the above */
     const char *request_id;      /* NULL: none */

@@ -17,6 +17,8 @@ struct vg_ask {
     bool image;
     bool last_frame;
     int32_t references;
+    int32_t reference_videos;
+    int32_t reference_audios;
 };
 
 /* Fills routes, size, seconds, audio, deadline and price of `job`. */

@@ -10,7 +10,7 @@
 #include "service/jobs/generation_fsm.h"
 #include "videogate/store/v1/job.pb-c.h"
 
-#define VG_SPEC_MAX_PICTURES 8
+#define VG_SPEC_MAX_PICTURES 11 /* two frames, nine references */
 #define VG_TOKEN_SIZE 48
 
 struct vg_spec {

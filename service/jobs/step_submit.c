@@ -76,6 +76,10 @@ static void send(struct vg_job *job, struct vg_inputs *in)
     request.seconds = spec->seconds;
     request.audio = spec->audio;
     request.index = job->row.index;
+    request.reference_videos = spec->reference_videos;
+    request.n_reference_videos = spec->n_reference_videos;
+    request.reference_audios = spec->reference_audios;
+    request.n_reference_audios = spec->n_reference_audios;
 
     Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_PICTURES];
     Videogate__V1__MediaBlob *references[VG_SPEC_MAX_PICTURES];

@@ -25,6 +25,13 @@ static const struct vg_sandbox_script scripts[] = {
 };
 static const struct vg_sandbox_script plain = {.model = "sandbox", .renders = true};
 
+const char *vg_sandbox_script_model(const char *model, int32_t index)
+{
+    if (strcmp(model, "sandbox-partial") != 0)
+        return model;
+    return index % 2 == 0 ? "sandbox-instant" : "sandbox-fail";
+}
+
 const struct vg_sandbox_script *vg_sandbox_script_of(const char *model)
 {
     for (size_t i = 0; i < VG_COUNT(scripts); i++) {

@@ -212,7 +212,7 @@ static struct vg_sandbox_job *job_of(const Videogate__V1__SubmitRequest *request
     struct vg_sandbox_job *job = vg_sandbox_job_new();
     vg_id_new(job->id, "sbx");
     job->token = vg_xstrdup(request->token);
-    job->model = vg_xstrdup(request->model);
+    job->model = vg_xstrdup(vg_sandbox_script_model(request->model, request->index));
     job->prompt = vg_xstrdup(request->prompt);
     job->created_ms = vg_wall_ms();
     job->width = request->width;
@@ -270,7 +270,7 @@ void vg_sandbox_submit(void *ctx, const Videogate__V1__SubmitRequest *request, s
     struct submission *s = new_submission(self, request->token);
     s->op = op;
     s->request = request;
-    s->script = vg_sandbox_script_of(request->model);
+    s->script = vg_sandbox_script_of(vg_sandbox_script_model(request->model, request->index));
     s->job = job_of(request, s->script);
     if (check_submission(s, &err)) {
         vg_sandbox_error_invalid(&error, &err);

@@ -150,7 +150,7 @@ static void catalog__names_place_and_rule_of_a_mistake(void **state)
         {"\"image\":\"optional\"", "\"image\":\"none\"", "last_frame needs image"},
         {"\"last_frame\":true", "\"last_frame\":1", "must be true or false"},
         {"{\"min\":1,\"max\":3}", "{\"min\":3,\"max\":1}", "min is larger than max"},
-        {"{\"min\":1,\"max\":3}", "{\"min\":1,\"max\":4}", "from 1 to 3"},
+        {"{\"min\":1,\"max\":3}", "{\"min\":1,\"max\":10}", "from 1 to 9"},
         {"\"default_audio\":0.4", "\"default_loud\":0.4", "unknown price key \"default_loud\""},
         {"\"default_audio\":0.4", "\"default_audio\":-1", "USD per second"},
         {"\"default_audio\":0.4", "\"default_audio\":\"1\"", "USD per second"},

@@ -21,6 +21,11 @@ static Videogate__V1__MediaInput empty = VIDEOGATE__V1__MEDIA_INPUT__INIT;
 static Videogate__V1__MediaInput huge = VIDEOGATE__V1__MEDIA_INPUT__INIT;
 static Videogate__V1__MediaInput by_url = VIDEOGATE__V1__MEDIA_INPUT__INIT;
 static Videogate__V1__MediaInput *four[4] = {&picture, &picture, &picture, &picture};
+static Videogate__V1__MediaInput *ten[10] = {&picture, &picture, &picture, &picture, &picture,
+                                             &picture, &picture, &picture, &picture, &picture};
+static Videogate__V1__MediaLink a_link, plain_link, broken_link; /* set up with the rest */
+static Videogate__V1__MediaLink *links[4] = {&a_link, &a_link, &a_link, &a_link};
+static Videogate__V1__MediaLink *plain_links[1] = {&plain_link}, *broken_links[1] = {&broken_link};
 static char long_prompt[VG_MAX_PROMPT_CHARS + 2];
 static char long_id[VG_MAX_REQUEST_ID_CHARS + 2];
 static char long_secret[VG_MAX_CALLBACK_SECRET + 2];
@@ -92,6 +97,15 @@ EDIT(last_frame_alone, r->last_frame = &picture)
 EDIT(references_three, r->reference_images = four; r->n_reference_images = 3)
 EDIT(references_four, r->reference_images = four; r->n_reference_images = 4)
 EDIT(input_reference_four, r->input_reference = four; r->n_input_reference = 4)
+EDIT(references_ten, r->reference_images = ten; r->n_reference_images = 10)
+EDIT(videos_four, r->reference_videos = links; r->n_reference_videos = 4)
+EDIT(video_plain, r->reference_videos = plain_links; r->n_reference_videos = 1)
+EDIT(audio_broken, r->reference_audios = broken_links; r->n_reference_audios = 1)
+EDIT(video_to_veo, r->reference_videos = links; r->n_reference_videos = 1)
+EDIT(video_and_frame, video_to_veo(r); r->image = &picture)
+EDIT(seedance_all, SET(model, MODEL, text("seedance-2-5")); r->reference_images = ten;
+     r->n_reference_images = 9; r->reference_videos = links; r->n_reference_videos = 3;
+     r->reference_audios = links; r->n_reference_audios = 3)
 EDIT(both_references, references_three(r); r->input_reference = four; r->n_input_reference = 1)
 EDIT(frames_and_references, references_three(r); r->image = &picture)
 EDIT(references_four_seconds, references_three(r); SET(seconds, SECONDS, 4))
@@ -123,6 +137,11 @@ static int set_up(void **state)
     huge.data = (ProtobufCBinaryData){sizeof(bytes), bytes};
     by_url.source_case = VIDEOGATE__V1__MEDIA_INPUT__SOURCE_URL;
     by_url.url = text("https://example.com/a.png");
+    videogate__v1__media_link__init(&a_link);
+    a_link.url = text("https://example.com/a.mp4");
+    plain_link = broken_link = a_link;
+    plain_link.url = text("http://example.com/a.mp4");
+    broken_link.url = text("https://example.com/a b");
     memset(long_prompt, 'p', sizeof(long_prompt) - 1);
     memset(long_id, 'i', sizeof(long_id) - 1);
     memset(long_secret, 's', sizeof(long_secret) - 1);
@@ -205,9 +224,17 @@ static void validate__refuses_with_field_and_reason(void **state)
         {"huge image", image_huge, VG_ERR_INVALID_REQUEST, "image",
          "(20.0MB) exceeds the 20MB limit"},
         {"last frame alone", last_frame_alone, VG_ERR_INVALID_REQUEST, "last_frame", "needs image"},
-        {"four references", references_four, VG_ERR_INVALID_REQUEST, "reference_images", "1 to 3"},
-        {"four input references", input_reference_four, VG_ERR_INVALID_REQUEST, "input_reference",
-         "1 to 3"},
+        {"four references", references_four, VG_ERR_UNSUPPORTED, "reference_images",
+         "at most 3 reference images"},
+        {"four input references", input_reference_four, VG_ERR_UNSUPPORTED, "reference_images",
+         "at most 3 reference images"},
+        {"ten references", references_ten, VG_ERR_INVALID_REQUEST, "reference_images", "1 to 9"},
+        {"four links", videos_four, VG_ERR_INVALID_REQUEST, "reference_videos", "1 to 3"},
+        {"plain link", video_plain, VG_ERR_INVALID_REQUEST, "reference_videos", "HTTPS"},
+        {"broken link", audio_broken, VG_ERR_INVALID_REQUEST, "reference_audios", "HTTPS"},
+        {"links to Veo", video_to_veo, VG_ERR_UNSUPPORTED, "reference_videos",
+         "google: reference video inputs are unsupported"},
+        {"frames and links", video_and_frame, VG_ERR_INVALID_REQUEST, "image", "Frame inputs"},
         {"both kinds of references", both_references, VG_ERR_INVALID_REQUEST, "reference_images",
          "input_reference"},
         {"frames and references", frames_and_references, VG_ERR_INVALID_REQUEST, "image",
@@ -308,6 +335,10 @@ static void validate__takes_pictures(void **state)
     assert_int_equal(job.seconds, 8);
     accepts(*state, n_ten, &job);
     assert_int_equal(job.n, 10);
+    accepts(*state, seedance_all, &job);
+    assert_int_equal(job.reference_count, 9);
+    assert_int_equal(job.reference_video_count, 3);
+    assert_string_equal(job.reference_audios[2], "https://example.com/a.mp4");
 }
 
 static void validate__takes_a_callback_or_the_default_one(void **state)
@@ -406,10 +437,10 @@ static void fingerprint__sees_meaning_not_spelling(void **state)
 
 static void fingerprint__differs_with_each_parameter(void **state)
 {
-    static edit_f *const edits[] = {nothing,     full_hd,  seconds_ten,   n_ten,
-                                    audio_false, callback, with_image,    with_frames,
-                                    image_url,   hailuo,   pin_avalanche, references_three,
-                                    fallback_off};
+    static edit_f *const edits[] = {nothing,      full_hd,     seconds_ten,   n_ten,
+                                    audio_false,  callback,    with_image,    with_frames,
+                                    image_url,    hailuo,      pin_avalanche, references_three,
+                                    seedance_all, fallback_off};
     uint8_t prints[VG_COUNT(edits)][32];
     for (size_t i = 0; i < VG_COUNT(edits); i++) {
         fingerprint_of(*state, edits[i], prints[i]);
