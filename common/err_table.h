@@ -22,6 +22,7 @@
     X(UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", VG_GRPC_INVALID_ARGUMENT, 415, "invalid_request_error", "unsupported_media_type", false, "This content type is not supported.") \
     X(RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", VG_GRPC_OUT_OF_RANGE, 416, "invalid_request_error", "range_not_satisfiable", false, "The range cannot be served.") \
     X(IDEMPOTENCY_MISMATCH, "IDEMPOTENCY_MISMATCH", VG_GRPC_INVALID_ARGUMENT, 422, "invalid_request_error", "idempotency_mismatch", false, "The idempotency key was used with other parameters.") \
+    X(NO_VARIANT, "NO_VARIANT", VG_GRPC_FAILED_PRECONDITION, 422, "invalid_request_error", "no_variant", false, "This picture cannot be made of the video.") \
     X(RATE_LIMITED, "RATE_LIMITED", VG_GRPC_RESOURCE_EXHAUSTED, 429, "rate_limit_error", "rate_limit_exceeded", true, "Too many requests.") \
     X(HEADERS_TOO_LARGE, "HEADERS_TOO_LARGE", VG_GRPC_INVALID_ARGUMENT, 431, "invalid_request_error", "headers_too_large", false, "The request headers are too large.") \
     X(CANCELLED, "CANCELLED", VG_GRPC_CANCELLED, 499, "api_error", "request_cancelled", false, "The caller went away.") \

@@ -40,6 +40,7 @@ struct vg_app {
     struct vg_loop *loop;
     bool loop_runs;
     struct vg_work_pool *pool;
+    struct vg_variants *variants;
     struct vg_jobs *jobs;
     struct vg_db *db;
     struct vg_auth *auth;
@@ -142,7 +143,15 @@ static int start_threads(struct vg_app *app, struct vg_err *err)
     if (vg_loop_start(app->loop, "service", err) < 0)
         return -1;
     app->loop_runs = true;
-    return vg_work_pool_start(&app->pool, "files", (int)app->config.pool_threads, err);
+    if (vg_work_pool_start(&app->pool, "files", (int)app->config.pool_threads, err) < 0)
+        return -1;
+    const struct vg_variants_options variants = {
+        .blobs = app->blobs,
+        .threads = (int)app->config.variant_threads,
+        .timeout_ms = app->config.variant_timeout_ms,
+        .metrics = app->metrics,
+    };
+    return vg_variants_start(&app->variants, &variants, err);
 }
 
 /* An empty text is a file not given. */
@@ -247,6 +256,7 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     s->pool = vg_work_pool_executor(app->pool);
     s->loop = app->loop;
     s->media = app->media;
+    s->variants = app->variants;
     s->jobs = app->jobs;
     s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
     s->links = app->setup.links;
@@ -365,6 +375,7 @@ static void stop_parts(struct vg_app *app)
 {
     if (app->server)
         app->server = vg_rpc_server_stop(app->server);
+    vg_variants_cancel(app->variants);
     if (app->janitor)
         wait_idle(app);
     if (app->monitor)
@@ -372,6 +383,7 @@ static void stop_parts(struct vg_app *app)
     if (app->db)
         app->db = vg_db_stop(app->db, vg_deadline_in_ms(2000));
     app->jobs = vg_jobs_free(app->jobs);
+    app->variants = vg_variants_stop(app->variants);
     if (app->pool)
         app->pool = vg_work_pool_stop(app->pool);
     if (app->loop_runs)

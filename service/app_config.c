@@ -268,6 +268,20 @@ static const struct vg_config_key keys[] = {
      .min = 1,
      .max = 64,
      .help = "threads that read and write files"},
+    {.name = "variant-threads",
+     .type = VG_CONFIG_INT,
+     .offset = AT(variant_threads),
+     .fallback = "1",
+     .min = 1,
+     .max = 16,
+     .help = "threads that make thumbnails and spritesheets"},
+    {.name = "variant-timeout",
+     .type = VG_CONFIG_DURATION,
+     .offset = AT(variant_timeout_ms),
+     .fallback = "30s",
+     .min = 100,
+     .max = 3600000,
+     .help = "time for making one of them"},
 };
 
 const struct vg_config_key *vg_app_config_keys(size_t *out_count)

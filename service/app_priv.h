@@ -39,6 +39,7 @@ struct vg_app_config {
     bool image_allow_http, image_allow_any_port;
     char *image_allow_nets;
     int64_t rpc_threads, max_in_flight, max_watchers, max_message, pool_threads;
+    int64_t variant_threads, variant_timeout_ms;
 };
 
 /* What the configuration comes to, checked; texts owned. */

@@ -4,10 +4,14 @@
  * reader holds one piece and no thread.
  *
  *   row --loop--> open --pool--> info -sent-> read, send -sent-> read, send ... -sent-> end
+ *                  |  ^
+ *                  v  |  a variant that is not there yet
+ *                  make (variant.h)
  */
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/log.h"
 #include "service/range.h"
 #include "service/service_priv.h"
@@ -24,6 +28,11 @@ struct download {
     int64_t total;
     int64_t first, at, end;  /* bytes of the file */
     int64_t link_expires_at; /* 0: the caller has a key */
+    const char *mime_type, *etag;
+    struct vg_variant_wait making;
+    bool made; /* asked for once */
+    char variant_key[VG_BLOB_KEY_SIZE];
+    char variant_etag[VG_SHA256_HEX_SIZE];
     struct vg_err err;
 };
 
@@ -88,8 +97,8 @@ static void send_info(struct download *d)
     info.total_bytes = d->total;
     info.first = d->first;
     info.length = d->end - d->first;
-    info.mime_type = vg_pb_text(d->output->mime_type);
-    info.etag = vg_pb_text(d->output->sha256);
+    info.mime_type = vg_pb_text(d->mime_type);
+    info.etag = vg_pb_text(d->etag);
     info.last_modified = d->output->stored_at;
     info.link_expires_at = d->link_expires_at;
     message.part_case = VIDEOGATE__V1__DOWNLOAD_VIDEO_RESPONSE__PART_INFO;
@@ -118,22 +127,37 @@ static int resolve(struct download *d)
     return 0;
 }
 
+static void begin(struct download *d)
+{
+    if (resolve(d) < 0)
+        fail(d);
+    else
+        send_info(d);
+}
+
+static void fail_open(struct download *d)
+{
+    bool gone = d->err.kind == VG_ERR_NOT_FOUND;
+
+    vg_log(gone ? VG_LOG_WARN : VG_LOG_ERROR, "stored file cannot be opened",
+           VG_S("video", d->op.id), VG_S("why", vg_err_text(&d->err)));
+    if (gone)
+        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "id", "The content of this video is gone.");
+    fail(d);
+}
+
 /* On the pool. */
 static void run_open(struct vg_task *task)
 {
     struct download *d = VG_CONTAINER(task, struct download, task);
 
     if (vg_blob_open(d->request.service->blobs, d->output->blob, &d->reader, &d->err) < 0) {
-        bool gone = d->err.kind == VG_ERR_NOT_FOUND;
-        vg_log(gone ? VG_LOG_WARN : VG_LOG_ERROR, "stored file cannot be opened",
-               VG_S("video", d->op.id), VG_S("why", vg_err_text(&d->err)));
-        if (gone)
-            (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "id",
-                               "The content of this video is gone.");
-        fail(d);
+        fail_open(d);
         return;
     }
     d->total = vg_blob_size(d->reader);
+    d->mime_type = d->output->mime_type;
+    d->etag = d->output->sha256;
     if (d->total != d->output->bytes) {
         vg_log(VG_LOG_ERROR, "stored file has the wrong size", VG_S("video", d->op.id),
                VG_I("bytes", d->total), VG_I("expected", d->output->bytes));
@@ -141,12 +165,80 @@ static void run_open(struct vg_task *task)
         fail(d);
         return;
     }
-    if (resolve(d) < 0) {
-        fail(d);
+    begin(d);
+}
+
+/* --- variants --- */
+
+/* No row knows the hash of a variant, and the file is small. */
+static int hash_variant(struct download *d)
+{
+    uint8_t piece[16384];
+    struct vg_sha256 *sha = vg_sha256_new();
+    size_t len = sizeof(piece);
+    int rc = 0;
+
+    for (int64_t at = 0; rc == 0 && len == sizeof(piece); at += (int64_t)len) {
+        rc = vg_blob_read(d->reader, at, piece, sizeof(piece), &len, &d->err);
+        if (rc == 0)
+            vg_sha256_update(sha, piece, len);
+    }
+    vg_sha256_hex(sha, d->variant_etag);
+    (void)vg_sha256_free(sha);
+    return rc;
+}
+
+static void run_open_variant(struct vg_task *task);
+
+/* On the pool. */
+static void variant_made(struct vg_task *task)
+{
+    struct download *d = VG_CONTAINER(task, struct download, making.done);
+
+    if (d->making.ok) {
+        run_open_variant(&d->task);
         return;
     }
-    send_info(d);
+    d->err = d->making.err;
+    if (d->err.kind == VG_ERR_NOT_FOUND)
+        fail_open(d);
+    else
+        fail(d);
 }
+
+static void make_variant(struct download *d)
+{
+    d->made = true;
+    d->making.video_id = d->op.id;
+    d->making.output = d->output->blob;
+    d->making.executor = d->request.service->pool;
+    d->making.done.run = variant_made;
+    vg_variants_make(d->request.service->variants, &d->making);
+}
+
+/* On the pool. */
+static void run_open_variant(struct vg_task *task)
+{
+    struct download *d = VG_CONTAINER(task, struct download, task);
+
+    vg_variant_key(d->variant_key, d->output->blob, d->making.variant);
+    if (vg_blob_open(d->request.service->blobs, d->variant_key, &d->reader, &d->err) < 0) {
+        if (d->err.kind == VG_ERR_NOT_FOUND && !d->made)
+            make_variant(d);
+        else
+            fail_open(d);
+        return;
+    }
+    d->total = vg_blob_size(d->reader);
+    d->mime_type = vg_variant_mime_type(d->making.variant);
+    d->etag = d->variant_etag;
+    if (hash_variant(d) < 0)
+        fail(d);
+    else
+        begin(d);
+}
+
+/* --- the row --- */
 
 static const struct vg_output *find_output(const struct vg_video *video, int32_t index)
 {
@@ -172,6 +264,15 @@ static int judge_video(const struct vg_video *video, struct vg_err *err)
     return 0;
 }
 
+/* Whether something else than the video is asked for. */
+static bool asks_variant(const Videogate__V1__DownloadVideoRequest *in, enum vg_variant *out)
+{
+    bool sheet = in->variant == VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_SPRITESHEET;
+
+    *out = sheet ? VG_VARIANT_SPRITESHEET : VG_VARIANT_THUMBNAIL;
+    return sheet || in->variant == VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_THUMBNAIL;
+}
+
 static void got_row(struct vg_task *task)
 {
     struct download *d = VG_CONTAINER(task, struct download, op.op.done);
@@ -192,7 +293,7 @@ static void got_row(struct vg_task *task)
         vg_request_fail(&d->request, &d->err);
         return;
     }
-    d->task.run = run_open;
+    d->task.run = asks_variant(asked(d), &d->making.variant) ? run_open_variant : run_open;
     vg_post(d->request.service->pool, &d->task);
 }
 
@@ -206,8 +307,9 @@ static void download_run(struct vg_request *request)
         vg_request_fail(request, &d->err);
         return;
     }
-    if (in->variant > VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_VIDEO) {
-        (void)vg_err_param(&d->err, VG_ERR_UNIMPLEMENTED, "variant", NULL);
+    if ((unsigned)in->variant > VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_SPRITESHEET) {
+        (void)vg_err_param(&d->err, VG_ERR_INVALID_REQUEST, "variant",
+                           "variant: there is no such variant");
         vg_request_fail(request, &d->err);
         return;
     }

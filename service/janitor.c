@@ -102,13 +102,16 @@ static void orphans_removed(struct vg_task *task)
 static void remove_orphans(struct vg_task *task)
 {
     struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, disk);
+    struct vg_blob_store *blobs = j->options.service->blobs;
     struct vg_err err;
     int64_t removed = 0;
 
-    for (size_t i = 0; i < j->suspect_count; i++)
-        if (j->versions.versions[i] == 0 &&
-            vg_blob_remove(j->options.service->blobs, j->suspects[i].key, &err) == 0)
+    for (size_t i = 0; i < j->suspect_count; i++) {
+        const char *key = j->suspects[i].key;
+        bool known = j->versions.versions[i] != 0 && !vg_variant_stray(blobs, key);
+        if (!known && vg_blob_remove(blobs, key, &err) == 0)
             removed++;
+    }
     if (removed > 0) {
         vg_metric_add(j->options.service->metrics, VG_SM_PURGED, 0, removed);
         vg_log(VG_LOG_INFO, "files without a video removed", VG_I("count", removed));
@@ -205,7 +208,7 @@ static bool remove_video(struct vg_janitor *j, const struct vg_purge *p, int64_t
     bool all = true;
 
     for (size_t b = 0; b < p->blob_count; b++) {
-        bool gone = vg_blob_remove(j->options.service->blobs, p->blobs[b], &err) == 0;
+        bool gone = vg_variant_remove(j->options.service->blobs, p->blobs[b], &err) == 0;
         *removed += gone;
         all = all && gone;
     }

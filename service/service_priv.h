@@ -24,6 +24,7 @@
 #include "service/scope.h"
 #include "service/translate.h"
 #include "service/validate.h"
+#include "service/variant.h"
 
 enum vg_service_metric { VG_SM_CREATES, VG_SM_DOWNLOAD_BYTES, VG_SM_WATCHERS, VG_SM_PURGED };
 enum vg_create_series {
@@ -48,6 +49,7 @@ struct vg_service {
     struct vg_executor *pool; /* for what blocks on the disk */
     struct vg_loop *loop;     /* where database operations end */
     struct vg_media *media;
+    struct vg_variants *variants;
     struct vg_binding *binding; /* until it holds, callers are sent away */
     struct vg_hub *hub;
     struct vg_jobs *jobs;

@@ -160,7 +160,7 @@ static void delete_files(struct vg_task *task)
     bool all = true;
 
     for (size_t i = 0; i < d->op.blob_count; i++)
-        if (vg_blob_remove(d->request.service->blobs, d->op.blobs[i], &err) < 0) {
+        if (vg_variant_remove(d->request.service->blobs, d->op.blobs[i], &err) < 0) {
             vg_log(VG_LOG_WARN, "file not removed, the janitor tries again",
                    VG_S("video", d->op.id), VG_S("why", vg_err_text(&err)));
             all = false;
