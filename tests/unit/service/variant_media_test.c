@@ -59,7 +59,7 @@ static struct vg_variant_source source_of(struct file *f)
 static unsigned le24(const char *p)
 {
     const unsigned char *u = (const unsigned char *)p;
-    return u[0] | u[1] << 8 | (unsigned)u[2] << 16;
+    return (unsigned)u[0] | (unsigned)u[1] << 8 | (unsigned)u[2] << 16;
 }
 
 /* A lossy WebP: RIFF, then a VP8 frame whose head has the size. */
