@@ -16,7 +16,6 @@
     X(CONFLICT, "CONFLICT", VG_GRPC_ABORTED, 409, "invalid_request_error", "conflict", true, "Another request with the same idempotency key is in flight.") \
     X(NOT_READY, "NOT_READY", VG_GRPC_FAILED_PRECONDITION, 409, "invalid_request_error", "not_ready", false, "The video is not ready yet.") \
     X(GONE, "GONE", VG_GRPC_FAILED_PRECONDITION, 410, "invalid_request_error", "gone", false, "This is gone.") \
-    X(LENGTH_REQUIRED, "LENGTH_REQUIRED", VG_GRPC_INVALID_ARGUMENT, 411, "invalid_request_error", "length_required", false, "A length is required.") \
     X(TOO_LARGE, "TOO_LARGE", VG_GRPC_RESOURCE_EXHAUSTED, 413, "invalid_request_error", "request_too_large", false, "The request body is too large.") \
     X(URI_TOO_LONG, "URI_TOO_LONG", VG_GRPC_INVALID_ARGUMENT, 414, "invalid_request_error", "uri_too_long", false, "The address is too long.") \
     X(UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", VG_GRPC_INVALID_ARGUMENT, 415, "invalid_request_error", "unsupported_media_type", false, "This content type is not supported.") \

@@ -267,7 +267,7 @@ class Cutter:
 
 
 @pytest.mark.parametrize("package", ["openai6", "openai7"])
-@pytest.mark.parametrize("form", ["json"])
+@pytest.mark.parametrize("form", ["json", "multipart"])
 def test_sdk_retries_make_one_video(own_stack, package, form):
     tag = word()
     node = NODE / "node_modules/node22/bin/node" if package == "openai7" else "node"
