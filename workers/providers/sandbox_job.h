@@ -18,7 +18,7 @@
 #define VG_SANDBOX_MAX_PROMPT ((size_t)128 << 10)
 #define VG_SANDBOX_MAX_SIDE 4096
 #define VG_SANDBOX_MIN_SIDE 64
-#define VG_SANDBOX_MAX_SECONDS 60
+#define VG_SANDBOX_MAX_SECONDS 120
 
 enum vg_sandbox_state {
     VG_SANDBOX_ACCEPTED, /* -> finished, failed, canceled */

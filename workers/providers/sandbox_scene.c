@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "workers/providers/sandbox_background.h"
 #include "workers/providers/sandbox_overlay.h"
+#include "workers/providers/sandbox_source.h"
 #include "workers/providers/sandbox_text.h"
 
 #define FADE_FRAMES 12 /* half a second */
@@ -21,6 +22,9 @@ struct vg_scene {
     struct vg_overlay *prompt, *label;          /* owned */
     struct vg_picture *first, *last;            /* owned; NULL: none */
     struct vg_picture *insets[VG_SCENE_INSETS]; /* owned; with their frames */
+    struct vg_source *source;                   /* owned; NULL: none */
+    bool extend;
+    int turn; /* extension: the first frame behind the source; -1: not there yet */
 };
 
 /* FNV-1a: colours follow from the prompt. */
@@ -103,6 +107,9 @@ static int load_pictures(struct vg_scene *self, const struct vg_scene_desc *desc
                               VG_PICTURE_LETTERBOX, frames[i].param, err))
             return -1;
     }
+    if (desc->source.len &&
+        vg_source_open(&self->source, desc->source, self->width, self->height, err))
+        return -1;
     return load_insets(self, desc, err);
 }
 
@@ -114,6 +121,8 @@ int vg_scene_new(struct vg_scene **out, const struct vg_scene_desc *desc, struct
     self->unit = desc->width < desc->height ? desc->width : desc->height;
     self->seconds = desc->seconds;
     self->still = desc->still;
+    self->extend = desc->extend;
+    self->turn = -1;
     uint64_t seed = hash_text(desc->prompt, (uint64_t)(uint32_t)desc->seed << 32);
     if (vg_text_open(&self->text, desc->font_file, err) || load_pictures(self, desc, err) ||
         vg_background_new(&self->background, desc->width, desc->height, seed, err)) {
@@ -133,6 +142,7 @@ struct vg_scene *vg_scene_free(struct vg_scene *scene)
     vg_background_free(scene->background);
     vg_overlay_free(scene->prompt);
     vg_overlay_free(scene->label);
+    vg_source_free(scene->source);
     vg_picture_free(scene->first);
     vg_picture_free(scene->last);
     for (int i = 0; i < VG_SCENE_INSETS; i++)
@@ -179,11 +189,9 @@ static void lay_timecode(struct vg_scene *self, struct vg_picture *picture, int 
     vg_overlay_free(overlay);
 }
 
-static void draw_animation(struct vg_scene *self, int number, struct vg_picture *picture)
+static void draw_panels(struct vg_scene *self, int number, struct vg_picture *picture)
 {
     int margin = at_least(self->unit / 30, 2);
-    double time = self->still ? 0 : (double)number / VG_SCENE_FPS;
-    vg_background_draw(self->background, time, picture);
     lay_insets(self, picture, margin);
     vg_overlay_lay(self->label, picture, margin, margin);
     if (!self->still)
@@ -191,6 +199,13 @@ static void draw_animation(struct vg_scene *self, int number, struct vg_picture 
                      margin + vg_overlay_height(self->label) + margin / 4);
     vg_overlay_lay(self->prompt, picture, (self->width - vg_overlay_width(self->prompt)) / 2,
                    self->height - vg_overlay_height(self->prompt) - margin);
+}
+
+static void draw_animation(struct vg_scene *self, int number, struct vg_picture *picture)
+{
+    double time = self->still ? 0 : (double)number / VG_SCENE_FPS;
+    vg_background_draw(self->background, time, picture);
+    draw_panels(self, number, picture);
 }
 
 /* 256 at distance 0, 0 at FADE_FRAMES, smooth at both ends. */
@@ -202,8 +217,44 @@ static int fade_weight(int distance)
     return (int)(256 * t * t * (3 - 2 * t) + 0.5);
 }
 
+/* Blue for red and red for blue: plain to see, and every shape stays. */
+static void recolour(struct vg_picture *picture, const struct vg_picture *source)
+{
+    size_t chroma = (size_t)(picture->width / 2) * (size_t)(picture->height / 2);
+    vg_picture_paste(picture, source, 0, 0);
+    memcpy(picture->u, source->v, chroma);
+    memcpy(picture->v, source->u, chroma);
+}
+
+/* An edit shows the source throughout (its last frame, should it be too short); an extension goes
+ * on from its last frame. */
+static void draw_source(struct vg_scene *self, int number, struct vg_picture *picture)
+{
+    const struct vg_picture *frame;
+    bool runs = vg_source_at(self->source, (double)number / VG_SCENE_FPS, &frame);
+    if (!self->extend) {
+        recolour(picture, frame);
+        draw_panels(self, number, picture);
+        return;
+    }
+    if (runs && self->turn < 0) {
+        vg_picture_paste(picture, frame, 0, 0);
+        return;
+    }
+    if (self->turn < 0)
+        self->turn = number;
+    draw_animation(self, number, picture);
+    int weight = fade_weight(number - self->turn);
+    if (weight)
+        vg_picture_mix(picture, frame, picture, weight);
+}
+
 void vg_scene_draw(struct vg_scene *scene, int number, struct vg_picture *picture)
 {
+    if (scene->source) {
+        draw_source(scene, number, picture);
+        return;
+    }
     draw_animation(scene, number, picture);
     int first = scene->first ? fade_weight(number) : 0;
     int last = scene->last ? fade_weight(vg_scene_frames(scene) - 1 - number) : 0;

@@ -25,11 +25,13 @@ static const struct vg_sandbox_script scripts[] = {
 };
 static const struct vg_sandbox_script plain = {.model = "sandbox", .renders = true};
 
-const char *vg_sandbox_script_model(const char *model, int32_t index)
+const char *vg_sandbox_script_model(const Videogate__V1__SubmitRequest *request)
 {
-    if (strcmp(model, "sandbox-partial") != 0)
-        return model;
-    return index % 2 == 0 ? "sandbox-instant" : "sandbox-fail";
+    const char *model = request->model;
+
+    if (strcmp(model, "sandbox-partial") == 0)
+        model = request->index % 2 == 0 ? "sandbox-instant" : "sandbox-fail";
+    return request->source && strcmp(model, "sandbox-instant") == 0 ? plain.model : model;
 }
 
 const struct vg_sandbox_script *vg_sandbox_script_of(const char *model)

@@ -20,8 +20,9 @@ struct vg_sandbox_script {
     const char *code, *text; /* of the failure */
 };
 
-/* The model id that one output of a video is made as: sandbox-partial stands for two others. */
-const char *vg_sandbox_script_model(const char *model, int32_t index);
+/* The model id that one output is made as: sandbox-partial stands for two others, and what starts
+ * from a video cannot be a shared clip. */
+const char *vg_sandbox_script_model(const Videogate__V1__SubmitRequest *request);
 /* The script of a model id; any unknown id is rendered. Never NULL. */
 const struct vg_sandbox_script *vg_sandbox_script_of(const char *model);
 

@@ -7,6 +7,7 @@
 #include "workers/providers/sandbox_picture.h"
 #include "workers/providers/sandbox_priv.h"
 #include "workers/providers/sandbox_reply.h"
+#include "workers/providers/sandbox_source.h"
 
 #define FIRST_POLL_MS 500
 #define FLAKY_RETRY_MS 200
@@ -148,11 +149,30 @@ static int check_picture(const struct submission *s, const Videogate__V1__MediaB
     return 0;
 }
 
+static int check_source(const struct submission *s, const Videogate__V1__SourceVideo *source,
+                        struct vg_err *err)
+{
+    struct vg_source *opened;
+    if (source->operation != VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EDIT &&
+        source->operation != VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "video",
+                            "video: the sandbox edits and extends, nothing else.");
+    struct vg_view bytes = {0};
+    if (source->video)
+        bytes = (struct vg_view){(const char *)source->video->data.data, source->video->data.len};
+    if (vg_source_open(&opened, bytes, s->job->width, s->job->height, err))
+        return -1;
+    vg_source_free(opened);
+    return 0;
+}
+
 static int check_pictures(const struct submission *s, struct vg_err *err)
 {
     const Videogate__V1__SubmitRequest *r = s->request;
     if (check_picture(s, r->first_frame, VG_PICTURE_LETTERBOX, "first_frame", err) ||
         check_picture(s, r->last_frame, VG_PICTURE_LETTERBOX, "last_frame", err))
+        return -1;
+    if (r->source && check_source(s, r->source, err))
         return -1;
     for (size_t i = 0; i < r->n_reference_images; i++) {
         if (check_picture(s, r->reference_images[i], VG_PICTURE_INSET, "reference_images", err))
@@ -212,7 +232,7 @@ static struct vg_sandbox_job *job_of(const Videogate__V1__SubmitRequest *request
     struct vg_sandbox_job *job = vg_sandbox_job_new();
     vg_id_new(job->id, "sbx");
     job->token = vg_xstrdup(request->token);
-    job->model = vg_xstrdup(vg_sandbox_script_model(request->model, request->index));
+    job->model = vg_xstrdup(vg_sandbox_script_model(request));
     job->prompt = vg_xstrdup(request->prompt);
     job->created_ms = vg_wall_ms();
     job->width = request->width;
@@ -221,7 +241,7 @@ static struct vg_sandbox_job *job_of(const Videogate__V1__SubmitRequest *request
     job->index = request->index;
     job->audio = request->audio;
     job->has_inputs = script->renders && (request->first_frame || request->last_frame ||
-                                          request->n_reference_images > 0);
+                                          request->n_reference_images > 0 || request->source);
     return job;
 }
 
@@ -270,7 +290,7 @@ void vg_sandbox_submit(void *ctx, const Videogate__V1__SubmitRequest *request, s
     struct submission *s = new_submission(self, request->token);
     s->op = op;
     s->request = request;
-    s->script = vg_sandbox_script_of(vg_sandbox_script_model(request->model, request->index));
+    s->script = vg_sandbox_script_of(vg_sandbox_script_model(request));
     s->job = job_of(request, s->script);
     if (check_submission(s, &err)) {
         vg_sandbox_error_invalid(&error, &err);

@@ -28,15 +28,16 @@ int vg_sandbox_save_inputs(struct vg_sandbox *self, const struct vg_sandbox_job 
     const char *dir = vg_sandbox_store_dir(self->store);
     vg_sandbox_path(temp, dir, "tmp", job->id);
     vg_sandbox_path(path, dir, "inputs", job->id);
-    /* The pictures alone, in the request's own form. */
+    /* The pictures and the source alone, in the request's own form. */
     Videogate__V1__SubmitRequest pictures = VIDEOGATE__V1__SUBMIT_REQUEST__INIT;
     pictures.first_frame = request->first_frame;
     pictures.last_frame = request->last_frame;
     pictures.n_reference_images = request->n_reference_images;
     pictures.reference_images = request->reference_images;
+    pictures.source = request->source;
     size_t size = videogate__v1__submit_request__get_packed_size(&pictures);
     if (size > MAX_INPUTS)
-        return vg_err_set(err, VG_ERR_INVALID_REQUEST, "The pictures are too large together.");
+        return vg_err_set(err, VG_ERR_INVALID_REQUEST, "The inputs are too large together.");
     uint8_t *packed = vg_xalloc(size);
     (void)videogate__v1__submit_request__pack(&pictures, packed); /* returns the same size */
     int rc = vg_sandbox_write_file(temp, path, (struct vg_view){(char *)packed, size}, err);
@@ -62,7 +63,7 @@ static int load_inputs(struct vg_sandbox *self, const struct vg_sandbox_job *job
     if (!rc) {
         *out = videogate__v1__submit_request__unpack(NULL, bytes.len, (const uint8_t *)bytes.data);
         if (!*out)
-            rc = vg_err_set(err, VG_ERR_INTERNAL, "The stored pictures cannot be read.");
+            rc = vg_err_set(err, VG_ERR_INTERNAL, "The stored inputs cannot be read.");
     }
     vg_buf_fini(&bytes);
     return rc;
@@ -78,6 +79,11 @@ static void use_inputs(struct vg_scene_desc *scene, const Videogate__V1__SubmitR
 {
     scene->first_frame = view_of(inputs->first_frame);
     scene->last_frame = view_of(inputs->last_frame);
+    if (inputs->source) {
+        scene->source = view_of(inputs->source->video);
+        scene->extend =
+            inputs->source->operation == VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND;
+    }
     for (size_t i = 0; i < inputs->n_reference_images && i < VG_SCENE_INSETS; i++)
         scene->insets[i] = view_of(inputs->reference_images[i]);
 }
