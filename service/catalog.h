@@ -40,6 +40,7 @@ struct vg_route {
     const char *provider;
     const char *model; /* the provider's id */
     bool closed;       /* the provider no longer serves it */
+    bool stealth;      /* its provider's name and texts are not for callers */
     struct vg_size *sizes;
     size_t size_count;
     vg_seconds_set seconds;

@@ -165,6 +165,11 @@ static bool price_key_valid(const char *key)
     return false;
 }
 
+static int route_stealth(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_bool(r, v, &((struct vg_route *)t)->stealth);
+}
+
 static int route_prices(struct vg_catalog_reader *r, const struct vg_json *value, void *t)
 {
     struct vg_route *route = t;
@@ -208,6 +213,7 @@ int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *val
         {"provider", route_provider, true},
         {"model", route_model, true},
         {"status", route_status, false},
+        {"stealth", route_stealth, false},
         {"sizes", route_sizes, true},
         {"seconds", route_seconds, true},
         {"seconds_with_image", route_seconds_image, false},

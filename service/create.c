@@ -42,6 +42,7 @@ static void insert_job(struct vg_create *c)
         routes[i].provider = vg_pb_text(job->routes[i].provider);
         routes[i].model = vg_pb_text(job->routes[i].model);
         routes[i].max_attempts = job->routes[i].max_attempts;
+        routes[i].stealth = job->routes[i].stealth;
         route_list[i] = &routes[i];
     }
     spec.routes = route_list;

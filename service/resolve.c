@@ -242,6 +242,12 @@ bool vg_model_offered(const struct vg_validate_env *env, const struct vg_model *
     return false;
 }
 
+/* The name for a message; NULL: only a caller who said it may read it. */
+static const char *shown_name(const struct vg_ask *ask, const struct vg_route *route)
+{
+    return route->stealth && !ask->pin ? NULL : route->provider;
+}
+
 static int refuse(const struct vg_validate_env *env, const struct vg_ask *ask, struct vg_err *err)
 {
     struct reasons all = {.param = NULL};
@@ -257,9 +263,9 @@ static int refuse(const struct vg_validate_env *env, const struct vg_ask *ask, s
         vg_buf_init(&one.text, 2048);
         judge(ask, &v, &one);
         /* Two routes of one provider are told apart by the reader through their reasons alone. */
-        (void)vg_buf_addf(&all.text, "%s%s: %s", asked ? ". " : "", v.route->provider,
-                          one.text.data ? one.text.data : "");
-        named = v.route->provider;
+        named = shown_name(ask, v.route);
+        (void)vg_buf_addf(&all.text, "%s%s: %s", asked ? ". " : "",
+                          named ? named : "another provider", one.text.data ? one.text.data : "");
         asked++;
         if (!all.param)
             all.param = one.param;
@@ -268,7 +274,8 @@ static int refuse(const struct vg_validate_env *env, const struct vg_ask *ask, s
     const char *text = all.text.data ? all.text.data : "";
     int rc = vg_err_param(err, VG_ERR_UNSUPPORTED, all.param ? all.param : "model",
                           "Requested parameters are not supported for %s%s%s. %s",
-                          asked == 1 ? named : "", asked == 1 ? "/" : "", ask->model->name, text);
+                          asked == 1 && named ? named : "", asked == 1 && named ? "/" : "",
+                          ask->model->name, text);
     vg_buf_fini(&all.text);
     return rc;
 }
@@ -290,11 +297,12 @@ static bool same_product(const struct verdict *a, const struct verdict *b)
 static void add_route(const struct vg_validate_env *env, const struct vg_route *route,
                       struct vg_job *job)
 {
-    struct vg_job_route r = {route->provider, route->model, route->max_attempts};
+    struct vg_job_route r = {route->provider, route->model, route->max_attempts, route->stealth};
 
     if (env->route_all_provider && strcmp(route->provider, env->route_all_provider) != 0) {
         r.provider = env->route_all_provider;
         r.model = env->route_all_model;
+        r.stealth = false;
     }
     for (size_t i = 0; i < job->route_count; i++)
         if (strcmp(job->routes[i].provider, r.provider) == 0 &&

@@ -42,6 +42,7 @@ struct vg_job_route {
     const char *provider;
     const char *model;
     int32_t max_attempts;
+    bool stealth;
 };
 
 /* The job as it will be recorded. Points into request, catalog, environment and arena. */

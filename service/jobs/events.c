@@ -41,8 +41,55 @@ const char *vg_clean_text(struct vg_arena *arena, const char *text, size_t max)
     return out;
 }
 
+static const char *http_phrase(int32_t status)
+{
+    static const struct {
+        int32_t status;
+        const char *phrase;
+    } phrases[] = {
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {413, "Payload Too Large"},
+        {415, "Unsupported Media Type"},
+        {422, "Unprocessable Entity"},
+        {429, "Too Many Requests"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+
+    for (size_t i = 0; i < VG_COUNT(phrases); i++) {
+        if (phrases[i].status == status) {
+            return phrases[i].phrase;
+        }
+    }
+    return "";
+}
+
+/* What a caller reads of a provider that must not be known: its status at most. "" leaves it to the
+ * error's class, as with refusals by content, which are no secret. */
+static const char *stealth_message(const Videogate__V1__ProviderError *error,
+                                   struct vg_arena *arena)
+{
+    const char *phrase = http_phrase(error->http_status);
+
+    if (error->class_ == VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONTENT_FILTERED ||
+        error->http_status < 400 || error->http_status > 599) {
+        return "";
+    }
+    return vg_arena_printf(arena, "Upstream provider error (%d%s%s)", (int)error->http_status,
+                           phrase[0] ? " " : "", phrase);
+}
+
 void vg_event_from_error(struct vg_fsm_event *event, const Videogate__V1__ProviderError *error,
-                         struct vg_arena *arena)
+                         bool stealth, struct vg_arena *arena)
 {
     event->kind = VG_EV_ERROR;
     event->wait_ms = error->retry_after_ms > 0 ? error->retry_after_ms : 0;
@@ -52,7 +99,8 @@ void vg_event_from_error(struct vg_fsm_event *event, const Videogate__V1__Provid
         .fallback_ok = error->fallback_ok,
         .maybe_submitted = error->maybe_submitted,
         .charged = error->charged,
-        .public_message = vg_clean_text(arena, error->public_message, VG_PUBLIC_SIZE - 1),
+        .public_message = stealth ? stealth_message(error, arena)
+                                  : vg_clean_text(arena, error->public_message, VG_PUBLIC_SIZE - 1),
     };
     char raw[2 * VG_REASON_SIZE];
     (void)snprintf(raw, sizeof(raw), "%s http=%d code=%.80s: %.800s",

@@ -165,6 +165,14 @@ static const char *route_provider(const struct vg_job *job, int32_t route)
     return job->row.provider;
 }
 
+bool vg_job_stealth(const struct vg_job *job)
+{
+    int32_t route = job->row.route;
+
+    return job->spec_ok && route >= 0 && (size_t)route < job->spec.route_count &&
+           job->spec.message->routes[route]->stealth;
+}
+
 static void fill_change(struct vg_job *job)
 {
     const struct vg_fsm_decision *d = &job->decision;

@@ -173,6 +173,8 @@ void vg_job_event(struct vg_job *job, struct vg_fsm_event *event);
 void vg_job_simple(struct vg_job *job, enum vg_fsm_event_kind kind, int64_t wait_ms);
 /* Lets go without recording anything. */
 void vg_job_end(struct vg_job *job);
+/* Whether the provider of the row's route must not be known to callers. */
+bool vg_job_stealth(const struct vg_job *job);
 /* After an operation came back: frees an ended job once nothing is in flight. */
 void vg_job_settle(struct vg_job *job);
 void vg_job_run_step(struct vg_job *job, enum vg_step step);
@@ -194,8 +196,9 @@ bool vg_heartbeat_fresh(struct vg_job *job, enum vg_step step);
 
 /* ---- events.c: answers of workers -> events; strings are cleaned and bounded, from `arena` */
 const char *vg_clean_text(struct vg_arena *arena, const char *text, size_t max);
+/* With `stealth` the provider's own words stay in the log. */
 void vg_event_from_error(struct vg_fsm_event *event, const Videogate__V1__ProviderError *error,
-                         struct vg_arena *arena);
+                         bool stealth, struct vg_arena *arena);
 /* Bounds what a worker said about the upstream job, borrowed from the answer; what cannot be used
  * becomes an error. */
 void vg_event_from_accepted(struct vg_fsm_event *event, const Videogate__V1__Accepted *accepted);

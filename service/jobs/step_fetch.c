@@ -264,7 +264,7 @@ static void take_part(struct vg_fetch *f, ProtobufCMessage *message)
     } else if (part->part_case == VIDEOGATE__V1__FETCH_RESPONSE__PART_INFO && !f->informed) {
         take_info(f, part->info);
     } else if (part->part_case == VIDEOGATE__V1__FETCH_RESPONSE__PART_ERROR) {
-        vg_event_from_error(&f->event, part->error, f->job->arena);
+        vg_event_from_error(&f->event, part->error, vg_job_stealth(f->job), f->job->arena);
         decide(f, VG_EV_ERROR, f->event.reason);
     } else {
         decide(f, VG_EV_BAD_BODY, "a message out of order");

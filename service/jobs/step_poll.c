@@ -35,7 +35,7 @@ static void poll_answered(struct vg_job *job, const struct vg_rpc_unary *call)
         vg_event_from_finished(&event, r->finished);
         break;
     case VIDEOGATE__V1__POLL_RESPONSE__STATE_ERROR:
-        vg_event_from_error(&event, r->error, job->arena);
+        vg_event_from_error(&event, r->error, vg_job_stealth(job), job->arena);
         break;
     case VIDEOGATE__V1__POLL_RESPONSE__STATE_CANCELED:
         event.kind = VG_EV_UP_CANCELED;

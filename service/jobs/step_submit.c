@@ -56,7 +56,7 @@ static void submit_answered(struct vg_job *job, const struct vg_rpc_unary *call)
     } else if (r->outcome_case == VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_FINISHED) {
         vg_event_from_finished(&event, r->finished);
     } else if (r->outcome_case == VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_ERROR) {
-        vg_event_from_error(&event, r->error, job->arena);
+        vg_event_from_error(&event, r->error, vg_job_stealth(job), job->arena);
     }
     vg_job_event(job, &event);
 }

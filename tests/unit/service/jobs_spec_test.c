@@ -170,12 +170,42 @@ static void events__errors_keep_upstream_text_private(void **state)
     error.public_message = (char *)"Shown.";
     error.retry_after_ms = -7;
     struct vg_fsm_event event = {.kind = VG_EV_LOST};
-    vg_event_from_error(&event, &error, arena);
+    vg_event_from_error(&event, &error, false, arena);
     assert_int_equal(event.kind, VG_EV_ERROR);
     assert_int_equal(event.wait_ms, 0);
     assert_string_equal(event.error.public_message, "Shown.");
     assert_string_equal(event.reason, "rate_limited http=429 code=quota: hidden");
     assert_string_equal(vg_error_class_word((Videogate__V1__ErrorClass)999), "unspecified");
+    vg_arena_free(arena);
+}
+
+static void events__a_stealth_provider_shows_its_status_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        Videogate__V1__ErrorClass class;
+        int32_t status;
+        const char *shown;
+    } cases[] = {
+        {VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_UPSTREAM_INTERNAL, 500,
+         "Upstream provider error (500 Internal Server Error)"},
+        {VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_INVALID_REQUEST, 455,
+         "Upstream provider error (455)"},
+        {VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_NETWORK, 0, ""},
+        {VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONTENT_FILTERED, 400, ""},
+    };
+    struct vg_arena *arena = vg_arena_new();
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        Videogate__V1__ProviderError error = VIDEOGATE__V1__PROVIDER_ERROR__INIT;
+        struct vg_fsm_event event = {.kind = VG_EV_LOST};
+        error.class_ = cases[i].class;
+        error.http_status = cases[i].status;
+        error.upstream_message = (char *)"cannot reach api.avalanche.example";
+        error.public_message = (char *)"Avalanche is down.";
+        vg_event_from_error(&event, &error, true, arena);
+        assert_string_equal(event.error.public_message, cases[i].shown);
+        assert_non_null(strstr(event.reason, "avalanche")); /* operators read it */
+    }
     vg_arena_free(arena);
 }
 
@@ -209,6 +239,7 @@ int main(void)
         cmocka_unit_test(media_head__judges_split_bodies),
         cmocka_unit_test(events__clean_text_bounds_and_repairs),
         cmocka_unit_test(events__errors_keep_upstream_text_private),
+        cmocka_unit_test(events__a_stealth_provider_shows_its_status_alone),
         cmocka_unit_test(events__unusable_answers_become_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,6 +241,8 @@ static void validate__refuses_with_field_and_reason(void **state)
          "Frame inputs"},
         {"references at 4 s", references_four_seconds, VG_ERR_UNSUPPORTED, "seconds",
          "supported durations: 8s)"},
+        {"a stealth provider", references_four_seconds, VG_ERR_UNSUPPORTED, "seconds",
+         "another provider: "},
         {"empty request id", request_id_empty, VG_ERR_INVALID_REQUEST, "request_id", "1 to 255"},
         {"request id with newline", request_id_control, VG_ERR_INVALID_REQUEST, "request_id",
          "control"},
@@ -257,6 +259,8 @@ static void validate__refuses_with_field_and_reason(void **state)
             !strstr(vg_err_text(&err), cases[i].says))
             fail_msg("%s: %s, param %s, \"%s\"", cases[i].name, vg_err_info(err.kind)->reason,
                      err.param, vg_err_text(&err));
+        if (strcmp(cases[i].name, "pinned size") != 0 && strstr(vg_err_text(&err), "avalanche"))
+            fail_msg("%s: names a stealth provider: %s", cases[i].name, vg_err_text(&err));
     }
 }
 
