@@ -130,6 +130,52 @@ static void model_sizes(const struct vg_model *model, struct vg_arena *arena,
         }
 }
 
+static int32_t most(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Over all routes: something that one of them takes can be asked of the model. */
+static void model_capabilities(const struct vg_model *model, struct vg_arena *arena,
+                               Videogate__V1__Model *out)
+{
+    Videogate__V1__ModelCapabilities *can = vg_arena_alloc(arena, sizeof(*can));
+
+    videogate__v1__model_capabilities__init(can);
+    can->image_required = true;
+    for (size_t i = 0; i < model->route_count; i++) {
+        const struct vg_route *route = &model->routes[i];
+        can->audio |= route->audio != VG_AUDIO_OFF;
+        can->silent |= route->audio != VG_AUDIO_ON;
+        can->image |= route->image != VG_NEED_NONE;
+        can->image_required &= route->image == VG_NEED_REQUIRED;
+        can->last_frame |= route->last_frame;
+        can->reference_images = most(can->reference_images, route->references_max);
+        can->reference_videos = most(can->reference_videos, route->reference_videos_max);
+        can->reference_audios = most(can->reference_audios, route->reference_audios_max);
+    }
+    out->capabilities = can;
+}
+
+/* Of the first route that its provider still serves. */
+static void model_pricing(const struct vg_model *model, struct vg_arena *arena,
+                          Videogate__V1__Model *out)
+{
+    const struct vg_route *route = &model->routes[0];
+
+    for (size_t i = model->route_count; i-- > 0;)
+        if (!model->routes[i].closed)
+            route = &model->routes[i];
+    out->pricing = vg_arena_alloc(arena, route->price_count * sizeof(*out->pricing));
+    for (size_t i = 0; i < route->price_count; i++) {
+        Videogate__V1__ModelPrice *price = vg_arena_alloc(arena, sizeof(*price));
+        videogate__v1__model_price__init(price);
+        price->key = vg_pb_text(route->prices[i].key);
+        price->usd_per_second = route->prices[i].usd;
+        out->pricing[out->n_pricing++] = price;
+    }
+}
+
 void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
                         Videogate__V1__Model *out)
 {
@@ -150,6 +196,8 @@ void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
     out->default_seconds = model->default_seconds;
     out->default_size = vg_arena_printf(arena, "%dx%d", (int)model->default_size.width,
                                         (int)model->default_size.height);
+    model_capabilities(model, arena, out);
+    model_pricing(model, arena, out);
 }
 
 static void translate_scopes(const char *text, struct vg_arena *arena, Videogate__V1__ApiKey *out)

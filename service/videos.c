@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* VideoService: the method table and the small handlers. */
+#include <string.h>
+
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/log.h"
@@ -251,7 +253,7 @@ static void handle_cancel(void *ctx, struct vg_rpc_call *call)
     vg_request_begin(ctx, call, sizeof(struct cancel), VG_SCOPE_VIDEOS_WRITE, cancel_run);
 }
 
-/* --- ListModels --- */
+/* --- ListModels, GetModel --- */
 
 static void models_run(struct vg_request *request)
 {
@@ -277,14 +279,65 @@ static void handle_models(void *ctx, struct vg_rpc_call *call)
     vg_request_begin(ctx, call, sizeof(struct vg_request), VG_SCOPE_VIDEOS_READ, models_run);
 }
 
+/* The one route of a model that "provider/model" names; false: there is none. */
+static bool pinned_model(const struct vg_catalog *catalog, const char *id, const char *slash,
+                         struct vg_model *out)
+{
+    const struct vg_model *found = vg_catalog_find(catalog, slash + 1, strlen(slash + 1));
+    size_t len = (size_t)(slash - id);
+
+    for (size_t i = 0; found && i < found->route_count; i++) {
+        struct vg_route *route = &found->routes[i];
+        if (strncmp(route->provider, id, len) != 0 || route->provider[len] != '\0')
+            continue;
+        *out = *found;
+        out->routes = route;
+        out->route_count = 1;
+        return true;
+    }
+    return false;
+}
+
+static void model_run(struct vg_request *request)
+{
+    const struct vg_validate_env *env = vg_request_env(request);
+    const Videogate__V1__GetModelRequest *in =
+        (const Videogate__V1__GetModelRequest *)vg_rpc_call_request(request->call);
+    Videogate__V1__GetModelResponse response = VIDEOGATE__V1__GET_MODEL_RESPONSE__INIT;
+    const char *slash = strchr(in->id, '/');
+    struct vg_model pinned;
+    struct vg_err err;
+    const struct vg_model *model = &pinned;
+
+    if (!slash)
+        model = vg_catalog_find(env->catalog, in->id, strlen(in->id));
+    else if (!pinned_model(env->catalog, in->id, slash, &pinned))
+        model = NULL;
+    if (!model || !vg_model_offered(env, model)) {
+        (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "model", "There is no such model.");
+        vg_request_fail(request, &err);
+        return;
+    }
+    response.model = vg_arena_alloc(vg_request_arena(request), sizeof(*response.model));
+    vg_translate_model(model, vg_request_arena(request), response.model);
+    if (slash)
+        response.model->id = in->id;
+    vg_request_reply(request, &response.base);
+}
+
+static void handle_model(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin(ctx, call, sizeof(struct vg_request), VG_SCOPE_VIDEOS_READ, model_run);
+}
+
 struct vg_rpc_service vg_video_service(struct vg_service *service)
 {
     static const struct vg_rpc_method methods[] = {
-        {"CancelVideo", handle_cancel, false}, {"CreateVideo", vg_handle_create, false},
-        {"DeleteVideo", handle_delete, false}, {"DownloadVideo", vg_handle_download, true},
-        {"GetVideo", handle_get, false},       {"ListModels", handle_models, false},
-        {"ListVideos", handle_list, false},    {"RemixVideo", vg_handle_remix, false},
-        {"WatchVideo", vg_handle_watch, true},
+        {"CancelVideo", handle_cancel, false},  {"CreateVideo", vg_handle_create, false},
+        {"DeleteVideo", handle_delete, false},  {"DownloadVideo", vg_handle_download, true},
+        {"GetModel", handle_model, false},      {"GetVideo", handle_get, false},
+        {"ListModels", handle_models, false},   {"ListVideos", handle_list, false},
+        {"RemixVideo", vg_handle_remix, false}, {"WatchVideo", vg_handle_watch, true},
     };
 
     return (struct vg_rpc_service){.descriptor = &videogate__v1__video_service__descriptor,

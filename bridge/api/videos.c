@@ -255,39 +255,32 @@ static void reply_models(struct vg_exchange *ex, const ProtobufCMessage *respons
     send_tagged(ex, &body);
 }
 
-/* The catalog is small: one model is found in the list. */
-static void reply_model(struct vg_exchange *ex, const ProtobufCMessage *response)
-{
-    const Videogate__V1__ListModelsResponse *models = (const void *)response;
-    struct vg_buf body;
-    struct vg_json_writer w;
-    struct vg_err err;
-    for (size_t i = 0; i < models->n_data; i++) {
-        if (strcmp(models->data[i]->id, ex->param) != 0)
-            continue;
-        vg_buf_init(&body, MAX_ANSWER);
-        vg_json_begin(&w, &body);
-        vg_pb_to_json(&models->data[i]->base, vg_api_shape(), &w);
-        send_tagged(ex, &body);
-        return;
-    }
-    (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "model", "There is no such model.");
-    vg_respond_error(ex, &err);
-}
-
-static void call_models(struct vg_exchange *ex, vg_reply_f *reply)
+void vg_handle_models(struct vg_exchange *ex)
 {
     Videogate__V1__ListModelsRequest request = VIDEOGATE__V1__LIST_MODELS_REQUEST__INIT;
     vg_exchange_call(ex, "/videogate.v1.VideoService/ListModels", &request.base,
-                     &videogate__v1__list_models_response__descriptor, reply);
+                     &videogate__v1__list_models_response__descriptor, reply_models);
 }
 
-void vg_handle_models(struct vg_exchange *ex)
+static void reply_model(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
-    call_models(ex, reply_models);
+    const Videogate__V1__GetModelResponse *found = (const void *)response;
+    struct vg_buf body;
+    struct vg_json_writer w;
+    if (!found->model) {
+        bad_answer(ex);
+        return;
+    }
+    vg_buf_init(&body, MAX_ANSWER);
+    vg_json_begin(&w, &body);
+    vg_pb_to_json(&found->model->base, vg_api_shape(), &w);
+    send_tagged(ex, &body);
 }
 
 void vg_handle_model(struct vg_exchange *ex)
 {
-    call_models(ex, reply_model);
+    Videogate__V1__GetModelRequest request = VIDEOGATE__V1__GET_MODEL_REQUEST__INIT;
+    request.id = ex->param;
+    vg_exchange_call(ex, "/videogate.v1.VideoService/GetModel", &request.base,
+                     &videogate__v1__get_model_response__descriptor, reply_model);
 }

@@ -11,8 +11,8 @@ from vg import NODE
 OURS = re.compile(r"^(x-(?!content-type-options)|openai-|ratelimit|retry-after)")
 
 
-# Operations that may still answer 501, in part or in whole.
-LATER = {"editVideo", "extendVideo", "getUsage", "downloadContent"}
+# Operations that may still answer 501.
+LATER = {"editVideo", "extendVideo", "getUsage"}
 
 
 class Contract:

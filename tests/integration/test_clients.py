@@ -169,8 +169,6 @@ def test_curl_watch(own_stack, curled):
 @pytest.mark.client("curl", "download, thumbnail", "download, spritesheet")
 def test_curl_variants(own_stack, curled):
     url = f"{own_stack.env['VIDEOGATE_URL']}/v1/videos/{curled['id']}/content?variant="
-    if b"This is not implemented." in own_stack.curl(url + "thumbnail"):
-        pytest.skip(clients.NOT_YET)
     assert own_stack.curl(url + "thumbnail")[8:12] == b"WEBP"
     assert own_stack.curl(url + "spritesheet")[:2] == b"\xff\xd8"
 

@@ -154,7 +154,7 @@ def test_models(contract):
     names = [model["id"] for model in contract.call("GET", "/v1/models", expect=200).json["data"]]
     for name in names:
         contract.call("GET", "/v1/models/{id}", name, expect=200)
-    assert contract.call("GET", "/v1/models/{id}", "sandbox/sandbox").status in (200, 404)  # later 200
+    contract.call("GET", "/v1/models/{id}", "sandbox/sandbox", expect=200)
     contract.call("GET", "/v1/models/{id}", "none", expect=404)
     contract.call("GET", "/v1/models", expect=401, key=False)
 

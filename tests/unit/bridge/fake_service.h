@@ -145,6 +145,23 @@ static inline void fake_models(void *ctx, struct vg_rpc_call *call)
     vg_rpc_call_reply(call, &response.base);
 }
 
+static inline void fake_model(void *ctx, struct vg_rpc_call *call)
+{
+    (void)ctx;
+    const Videogate__V1__GetModelRequest *in = (const void *)vg_rpc_call_request(call);
+    Videogate__V1__Model model = VIDEOGATE__V1__MODEL__INIT;
+    Videogate__V1__GetModelResponse response = VIDEOGATE__V1__GET_MODEL_RESPONSE__INIT;
+    struct vg_err err;
+    if (strcmp(in->id, "openai/sora-2") != 0) {
+        (void)vg_err_set(&err, VG_ERR_NOT_FOUND, NULL);
+        vg_rpc_call_fail(call, &err);
+        return;
+    }
+    model.id = in->id;
+    response.model = &model;
+    vg_rpc_call_reply(call, &response.base);
+}
+
 struct fake_download {
     struct fake *f;
     struct vg_rpc_call *call;
@@ -240,9 +257,10 @@ static inline void fake_download(void *ctx, struct vg_rpc_call *call)
 static inline int fake_start(struct fake *f, const char *listen)
 {
     static const struct vg_rpc_method methods[] = {
-        {"CreateVideo", fake_create, false}, {"GetVideo", fake_get, false},
-        {"ListVideos", fake_list, false},    {"DeleteVideo", fake_delete, false},
-        {"ListModels", fake_models, false},  {"DownloadVideo", fake_download, true},
+        {"CreateVideo", fake_create, false},    {"GetVideo", fake_get, false},
+        {"ListVideos", fake_list, false},       {"DeleteVideo", fake_delete, false},
+        {"ListModels", fake_models, false},     {"GetModel", fake_model, false},
+        {"DownloadVideo", fake_download, true},
     };
     struct vg_rpc_service service = {&videogate__v1__video_service__descriptor, methods,
                                      VG_COUNT(methods), f};

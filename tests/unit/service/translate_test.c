@@ -143,6 +143,11 @@ static void translate__a_model_shows_the_union_of_its_routes(void **state)
     assert_int_equal(out.seconds[2], 10);
     assert_string_equal(out.default_size, "1280x720");
     assert_int_equal(out.default_seconds, 8);
+    assert_true(out.capabilities->audio && !out.capabilities->silent && !out.capabilities->image);
+    assert_int_equal(out.capabilities->reference_images, 1);
+    assert_int_equal(out.n_pricing, 3);
+    assert_string_equal(out.pricing[0]->key, "720p");
+    assert_true(out.pricing[0]->usd_per_second > 0.29 && out.pricing[0]->usd_per_second < 0.31);
     (void)vg_catalog_free(catalog);
     (void)vg_arena_free(arena);
 }
