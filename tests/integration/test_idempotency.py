@@ -158,11 +158,12 @@ def test_first_attempt_never_arrived(own_stack):
 
 
 def test_repeats_stay_with_their_caller(own_stack):
+    """Another key is another caller, in the same project and elsewhere."""
     prompt = f"callers {word()}"
-    first = attempt(own_stack, prompt, 0)
-    same_project = own_stack.ctl("keys", "create", "--project", "default", admin=True, check=False)
-    other = own_stack.create(prompt=prompt, headers={"x-stainless-retry-count": "1"}, key=own_stack.new_key("elsewhere")["secret"])["id"]
-    assert other != first and same_project is not None
+    own, other, stranger = (own_stack.new_key(name)["secret"] for name in ("callers", "callers", "elsewhere"))
+    first = attempt(own_stack, prompt, 0, key=own)
+    assert len({first, attempt(own_stack, prompt, 1, key=other), attempt(own_stack, prompt, 1, key=stranger)}) == 3
+    assert attempt(own_stack, prompt, 1, key=own) == first
 
 
 def test_promised_video_is_made(own_stack):
