@@ -166,7 +166,7 @@ static void model_pricing(const struct vg_model *model, struct vg_arena *arena,
     for (size_t i = model->route_count; i-- > 0;)
         if (!model->routes[i].closed)
             route = &model->routes[i];
-    out->pricing = vg_arena_alloc(arena, route->price_count * sizeof(*out->pricing));
+    out->pricing = vg_arena_alloc(arena, route->price_count * sizeof(Videogate__V1__ModelPrice *));
     for (size_t i = 0; i < route->price_count; i++) {
         Videogate__V1__ModelPrice *price = vg_arena_alloc(arena, sizeof(*price));
         videogate__v1__model_price__init(price);
