@@ -15,9 +15,10 @@
 #define VG_CATALOG_MAX_ROUTES 8 /* per model */
 #define VG_CATALOG_MAX_SIZES 64 /* per route */
 #define VG_CATALOG_MAX_PRICES 16
-#define VG_MAX_SECONDS 64
-#define VG_MAX_REFERENCES 9 /* pictures; a route's own limit may be lower */
-#define VG_MAX_LINKS 3      /* reference videos; as many sounds */
+#define VG_MAX_SECONDS 64           /* of one making */
+#define VG_MAX_EXTENDED_SECONDS 120 /* with what it goes on from */
+#define VG_MAX_REFERENCES 9         /* pictures; a route's own limit may be lower */
+#define VG_MAX_LINKS 3              /* reference videos; as many sounds */
 
 /* Lengths as a set: bit s-1 stands for s seconds, 1 to 64. */
 typedef uint64_t vg_seconds_set;
@@ -34,6 +35,9 @@ struct vg_price {
     const char *key;
     double usd;
 };
+
+/* What else than make a video of nothing: bits of vg_route.operations. */
+enum vg_operation { VG_OPERATION_NONE = 0, VG_OPERATION_EDIT = 1, VG_OPERATION_EXTEND = 2 };
 
 /* One provider that can make the model's videos. */
 struct vg_route {
@@ -52,6 +56,7 @@ struct vg_route {
     int32_t references_min, references_max; /* when references are given; max 0: none accepted */
     bool references_required;
     int32_t reference_videos_max, reference_audios_max; /* 0: none accepted */
+    unsigned operations;                                /* enum vg_operation */
     struct vg_price *prices;
     size_t price_count;
     int64_t deadline_s; /* a job older than this is given up */

@@ -192,6 +192,24 @@ static int route_prices(struct vg_catalog_reader *r, const struct vg_json *value
     return 0;
 }
 
+static int route_operations(struct vg_catalog_reader *r, const struct vg_json *value, void *t)
+{
+    static const char *const words[] = {"edit", "extend"}; /* as the bits of enum vg_operation */
+    unsigned *operations = &((struct vg_route *)t)->operations;
+    int word = 0;
+
+    if (vg_json_type(value) != VG_JSON_ARRAY)
+        return vg_catalog_fail(r, "must be a list of \"edit\", \"extend\"");
+    for (const struct vg_json *v = vg_json_first(value); v; v = vg_json_next(v)) {
+        if (vg_catalog_read_word(r, v, words, VG_COUNT(words), &word) < 0)
+            return -1;
+        if (*operations & (1U << word))
+            return vg_catalog_fail(r, "\"%s\" stands twice", words[word]);
+        *operations |= 1U << word;
+    }
+    return 0;
+}
+
 static int route_deadline(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
 {
     return vg_catalog_read_int(r, v, 10, MAX_DEADLINE_S, &((struct vg_route *)t)->deadline_s);
@@ -220,6 +238,7 @@ int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *val
         {"seconds_with_references", route_seconds_references, false},
         {"audio", route_audio, true},
         {"inputs", route_inputs, false},
+        {"operations", route_operations, false},
         {"price_per_second", route_prices, true},
         {"deadline_s", route_deadline, true},
         {"max_attempts", route_attempts, true},

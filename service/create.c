@@ -11,8 +11,6 @@ static void insert_job(struct vg_create *c)
     Videogate__Store__V1__JobSpec spec = VIDEOGATE__STORE__V1__JOB_SPEC__INIT;
     Videogate__Store__V1__MediaRef refs[VG_CREATE_MAX_PICTURES];
     Videogate__Store__V1__MediaRef *references[VG_MAX_REFERENCES];
-    Videogate__Store__V1__Route routes[VG_CATALOG_MAX_ROUTES];
-    Videogate__Store__V1__Route *route_list[VG_CATALOG_MAX_ROUTES];
     size_t next = 0;
 
     for (size_t i = 0; i < c->key_count; i++) {
@@ -37,16 +35,7 @@ static void insert_job(struct vg_create *c)
     spec.n_reference_videos = job->reference_video_count;
     spec.reference_audios = job->reference_audios;
     spec.n_reference_audios = job->reference_audio_count;
-    for (size_t i = 0; i < job->route_count; i++) {
-        videogate__store__v1__route__init(&routes[i]);
-        routes[i].provider = vg_pb_text(job->routes[i].provider);
-        routes[i].model = vg_pb_text(job->routes[i].model);
-        routes[i].max_attempts = job->routes[i].max_attempts;
-        routes[i].stealth = job->routes[i].stealth;
-        route_list[i] = &routes[i];
-    }
-    spec.routes = route_list;
-    spec.n_routes = job->route_count;
+    vg_create_put_routes(c, &spec);
     c->op.model = job->model;
     c->op.prompt = job->prompt;
     c->op.width = job->width;

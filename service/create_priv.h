@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What CreateVideo (create.c) and RemixVideo (remix.c) share: one call's state, whose video it is
- * (create_gate.c) and the recording of a new one (create_record.c). Private to them. */
+/* What CreateVideo (create.c), RemixVideo (remix.c), EditVideo and ExtendVideo (derive.c) share:
+ * one call's state, whose video it is (create_gate.c) and the recording of a new one
+ * (create_record.c). Private to them. */
 #ifndef VG_SERVICE_CREATE_PRIV_H
 #define VG_SERVICE_CREATE_PRIV_H
 
@@ -10,6 +11,7 @@
 #include "videogate/store/v1/job.pb-c.h"
 
 #define VG_CREATE_MAX_PICTURES (2 + VG_MAX_REFERENCES)
+#define VG_CREATE_MAX_FILES (VG_CREATE_MAX_PICTURES + 1) /* and a source video */
 
 struct vg_create;
 typedef void vg_create_f(struct vg_create *c);
@@ -22,9 +24,12 @@ enum vg_create_gate {
     VG_GATE_REPEAT /* a later attempt: looks for it */
 };
 
-/* One call of either kind. */
+enum vg_create_kind { VG_CREATE_PLAIN, VG_CREATE_REMIX, VG_CREATE_EDIT, VG_CREATE_EXTEND };
+
+/* One call of any kind. */
 struct vg_create {
     struct vg_request request;
+    enum vg_create_kind kind;
     char id[VG_ID_SIZE];
     enum vg_create_gate gate;
     int32_t attempt; /* as the SDK counts */
@@ -36,14 +41,14 @@ struct vg_create {
     struct vg_picture pictures[VG_CREATE_MAX_PICTURES];
     size_t picture_count;
     struct vg_media_group group;
-    char keys[VG_CREATE_MAX_PICTURES][VG_BLOB_KEY_SIZE]; /* files of this video */
-    const char *sources[VG_CREATE_MAX_PICTURES];         /* remix: files they are copied from */
-    const char *inputs[VG_CREATE_MAX_PICTURES];
+    char keys[VG_CREATE_MAX_FILES][VG_BLOB_KEY_SIZE]; /* files of this video */
+    const char *sources[VG_CREATE_MAX_FILES];         /* files they are copied from */
+    const char *inputs[VG_CREATE_MAX_FILES];
     size_t key_count;
     size_t written;
     struct vg_task disk;
     struct vg_err err;
-    struct vg_video_get source;          /* remix */
+    struct vg_video_get source;          /* all but plain creates */
     Videogate__Store__V1__JobSpec *spec; /* owned (protobuf-c); remix, the source's */
     union {                              /* one after the other */
         struct vg_video_replay replay;
@@ -69,6 +74,10 @@ void vg_create_unless_overtaken(struct vg_create *c, vg_create_f *insert);
 /* Writes the row and answers. On the pool when files were written. */
 void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *spec,
                       const char *callback_url, const char *callback_secret);
+/* Copies sources[] to keys[]. On the pool; -1: c->err, which calls a file that is gone `gone`. */
+VG_MUSTCHECK int vg_create_copy_files(struct vg_create *c, const char *gone);
+/* A JobSpec's routes out of the job, in the call's arena. */
+void vg_create_put_routes(struct vg_create *c, Videogate__Store__V1__JobSpec *spec);
 /* Removes the files written so far. On the pool. */
 void vg_create_remove_files(struct vg_create *c);
 /* The call has its video (c->op.outcome, c->op.video): answers; files that are not its own go. */

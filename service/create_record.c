@@ -46,26 +46,30 @@ void vg_create_refuse(struct vg_create *c, const struct vg_err *err)
 
 static void reply(struct vg_create *c)
 {
+    static const char *const done[] = {[VG_CREATE_PLAIN] = "video created",
+                                       [VG_CREATE_REMIX] = "video remixed",
+                                       [VG_CREATE_EDIT] = "video edited",
+                                       [VG_CREATE_EXTEND] = "video extended"};
     bool replayed = c->op.outcome == VG_CREATE_REPLAYED;
-    bool remix = c->op.remixed_from != NULL;
     Videogate__V1__Video *video = vg_request_video(&c->request, &c->op.video);
 
     count(c, replayed ? VG_CREATES_REPLAYED : VG_CREATES_NEW);
-    vg_log(VG_LOG_INFO, remix ? "video remixed" : "video created", VG_S("video", c->op.video.id),
+    vg_log(VG_LOG_INFO, done[c->kind], VG_S("video", c->op.video.id),
            VG_S("req", vg_request_metadata(&c->request, "x-request-id")),
            VG_I("project", c->request.who.project_id), VG_S("key", c->request.who.key_id),
            VG_S("model", c->op.video.model), VG_I("n", c->op.video.n), VG_I("replayed", replayed));
     release(c);
-    if (remix) {
-        Videogate__V1__RemixVideoResponse response = VIDEOGATE__V1__REMIX_VIDEO_RESPONSE__INIT;
-        response.video = video;
-        vg_request_reply(&c->request, &response.base);
-    } else {
-        Videogate__V1__CreateVideoResponse response = VIDEOGATE__V1__CREATE_VIDEO_RESPONSE__INIT;
-        response.video = video;
-        response.replayed = replayed;
-        vg_request_reply(&c->request, &response.base);
-    }
+    Videogate__V1__CreateVideoResponse plain = VIDEOGATE__V1__CREATE_VIDEO_RESPONSE__INIT;
+    Videogate__V1__RemixVideoResponse remix = VIDEOGATE__V1__REMIX_VIDEO_RESPONSE__INIT;
+    Videogate__V1__EditVideoResponse edit = VIDEOGATE__V1__EDIT_VIDEO_RESPONSE__INIT;
+    Videogate__V1__ExtendVideoResponse extend = VIDEOGATE__V1__EXTEND_VIDEO_RESPONSE__INIT;
+    const ProtobufCMessage *const answers[] = {[VG_CREATE_PLAIN] = &plain.base,
+                                               [VG_CREATE_REMIX] = &remix.base,
+                                               [VG_CREATE_EDIT] = &edit.base,
+                                               [VG_CREATE_EXTEND] = &extend.base};
+    plain.video = remix.video = edit.video = extend.video = video;
+    plain.replayed = replayed;
+    vg_request_reply(&c->request, answers[c->kind]);
 }
 
 static void finish(struct vg_create *c)
@@ -123,6 +127,37 @@ static void inserted(struct vg_task *task)
     if (c->op.outcome == VG_CREATE_REPLAYED && strcmp(c->op.video.id, c->id) == 0)
         c->op.outcome = VG_CREATE_NEW;
     vg_create_settle(c);
+}
+
+int vg_create_copy_files(struct vg_create *c, const char *gone)
+{
+    for (size_t i = 0; i < c->key_count; i++) {
+        if (vg_blob_link(c->request.service->blobs, c->sources[i], c->keys[i], &c->err) < 0) {
+            if (c->err.kind == VG_ERR_NOT_FOUND)
+                (void)vg_err_set(&c->err, VG_ERR_GONE, "%s", gone);
+            return -1;
+        }
+        c->written++;
+    }
+    return 0;
+}
+
+void vg_create_put_routes(struct vg_create *c, Videogate__Store__V1__JobSpec *spec)
+{
+    struct vg_arena *arena = vg_request_arena(&c->request);
+    size_t count = c->job.route_count;
+
+    spec->routes = vg_arena_alloc(arena, count * sizeof(Videogate__Store__V1__Route *));
+    for (size_t i = 0; i < count; i++) {
+        Videogate__Store__V1__Route *route = vg_arena_alloc(arena, sizeof(*route));
+        videogate__store__v1__route__init(route);
+        route->provider = vg_pb_text(c->job.routes[i].provider);
+        route->model = vg_pb_text(c->job.routes[i].model);
+        route->max_attempts = c->job.routes[i].max_attempts;
+        route->stealth = c->job.routes[i].stealth;
+        spec->routes[i] = route;
+    }
+    spec->n_routes = count;
 }
 
 static void record(struct vg_create *c)

@@ -16,7 +16,7 @@ static const char *remix_prompt(const struct vg_create *c)
 static void insert_remix(struct vg_create *c)
 {
     Videogate__Store__V1__JobSpec spec = *c->spec; /* shallow: the source's routes and lists */
-    Videogate__Store__V1__MediaRef refs[VG_CREATE_MAX_PICTURES];
+    Videogate__Store__V1__MediaRef refs[VG_CREATE_MAX_FILES];
     Videogate__Store__V1__MediaRef *references[VG_MAX_REFERENCES];
     size_t next = 0;
 
@@ -34,6 +34,13 @@ static void insert_remix(struct vg_create *c)
         references[i] = &refs[next++];
     }
     spec.references = references;
+    Videogate__Store__V1__Source source;
+    if (spec.source) { /* a remix of an edit or an extension starts from the same video */
+        source = *spec.source;
+        refs[next] = *source.video;
+        source.video = &refs[next++];
+        spec.source = &source;
+    }
     for (size_t i = 0; i < c->key_count; i++)
         refs[i].blob = c->keys[i];
     vg_create_insert(c, &spec, c->job.callback_url, c->job.callback_secret);
@@ -43,23 +50,17 @@ static void run_copy(struct vg_task *task)
 {
     struct vg_create *c = VG_CONTAINER(task, struct vg_create, disk);
 
-    for (size_t i = 0; i < c->key_count; i++) {
-        if (vg_blob_link(c->request.service->blobs, c->sources[i], c->keys[i], &c->err) < 0) {
-            if (c->err.kind == VG_ERR_NOT_FOUND)
-                (void)vg_err_set(&c->err, VG_ERR_GONE,
-                                 "The input pictures of this video are gone.");
-            vg_create_remove_files(c);
-            vg_create_refuse(c, &c->err);
-            return;
-        }
-        c->written++;
+    if (vg_create_copy_files(c, "The inputs of this video are gone.") < 0) {
+        vg_create_remove_files(c);
+        vg_create_refuse(c, &c->err);
+        return;
     }
     insert_remix(c);
 }
 
 static void add_source(struct vg_create *c, const Videogate__Store__V1__MediaRef *ref)
 {
-    if (!ref || c->key_count == VG_CREATE_MAX_PICTURES)
+    if (!ref || c->key_count == VG_CREATE_MAX_FILES)
         return;
     vg_blob_input_key(c->keys[c->key_count], c->id, (int32_t)c->key_count);
     c->sources[c->key_count++] = ref->blob;
@@ -88,6 +89,8 @@ static void take_source(struct vg_create *c, const struct vg_video *source)
     add_source(c, c->spec->last_frame);
     for (size_t i = 0; i < c->spec->n_references; i++)
         add_source(c, c->spec->references[i]);
+    if (c->spec->source)
+        add_source(c, c->spec->source->video);
 }
 
 static void remix_source(struct vg_task *task)
@@ -177,6 +180,7 @@ static void remix_run(struct vg_request *request)
         return;
     }
     vg_id_new(c->id, "video");
+    c->kind = VG_CREATE_REMIX;
     if (vg_create_needs_fingerprint(c))
         remix_fingerprint(c, in);
     c->op.remixed_from = in->id;

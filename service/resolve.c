@@ -99,8 +99,32 @@ static bool judge_size(const struct vg_ask *ask, struct verdict *v, struct reaso
     return false;
 }
 
+/* `seconds` of a verdict is what the route makes anew: of an extension what is added. */
+static int32_t whole_length(const struct vg_ask *ask, const struct verdict *v)
+{
+    return ask->operation == VG_OPERATION_EXTEND ? ask->source_seconds + v->seconds : v->seconds;
+}
+
+static bool judge_operation(const struct vg_ask *ask, const struct verdict *v, struct reasons *r)
+{
+    static const char *const names[] = {
+        [VG_OPERATION_EDIT] = "edits are not supported",
+        [VG_OPERATION_EXTEND] = "extensions are not supported",
+    };
+
+    if (v->route->operations & ask->operation)
+        return true;
+    if (ask->operation != VG_OPERATION_NONE)
+        reason(r, "model", names[ask->operation]);
+    return ask->operation == VG_OPERATION_NONE;
+}
+
 static bool judge_seconds(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
 {
+    if (ask->operation == VG_OPERATION_EDIT) { /* as long as its source */
+        v->seconds = ask->source_seconds;
+        return true;
+    }
     vg_seconds_set set = lengths_for(v->route, ask);
     int32_t wanted = ask->seconds ? ask->seconds : ask->model->default_seconds;
 
@@ -197,8 +221,9 @@ static bool judge_links(int32_t count, int32_t max, const char *param, const cha
 /* All reasons are gathered, so every rule is asked. */
 static void judge(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
 {
-    bool ok = judge_size(ask, v, r);
+    bool ok = judge_operation(ask, v, r);
 
+    ok = judge_size(ask, v, r) && ok;
     ok = judge_seconds(ask, v, r) && ok;
     ok = judge_audio(ask, v, r) && ok;
     ok = judge_frames(ask, v->route, r) && ok;
@@ -209,6 +234,10 @@ static void judge(const struct vg_ask *ask, struct verdict *v, struct reasons *r
     ok = judge_links(ask->reference_audios, v->route->reference_audios_max, "reference_audios",
                      "reference audio", r) &&
          ok;
+    if (whole_length(ask, v) > VG_MAX_EXTENDED_SECONDS) {
+        reason(r, "seconds", "the whole would be longer than 120s");
+        ok = false;
+    }
     v->fits = ok;
 }
 
@@ -313,13 +342,13 @@ static void add_route(const struct vg_validate_env *env, const struct vg_route *
         job->deadline_s = route->deadline_s;
 }
 
-static void settle(const struct verdict *v, struct vg_job *job)
+static void settle(const struct vg_ask *ask, const struct verdict *v, struct vg_job *job)
 {
     job->width = v->size.width;
     job->height = v->size.height;
-    job->seconds = v->seconds;
+    job->seconds = whole_length(ask, v);
     job->audio = v->audio;
-    double one = vg_route_price(v->route, v->size, v->seconds, v->audio);
+    double one = vg_route_price(v->route, v->size, job->seconds, v->audio);
     job->price_usd = one < 0 ? -1 : one * job->n;
 }
 
@@ -350,7 +379,7 @@ int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *as
             fixed.size = v.size;
             fixed.seconds = v.seconds;
             fixed.audio = v.audio;
-            settle(&v, job);
+            settle(ask, &v, job);
         }
         if (same_product(&first, &v) && (job->route_count == 0 || !job->no_fallback))
             add_route(env, v.route, job);

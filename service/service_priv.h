@@ -113,6 +113,8 @@ bool vg_video_id_ok(const char *id);
 
 /* Handlers; `ctx` is the struct vg_service. */
 vg_rpc_handler_f vg_handle_create;
+vg_rpc_handler_f vg_handle_edit;
+vg_rpc_handler_f vg_handle_extend;
 vg_rpc_handler_f vg_handle_remix;
 vg_rpc_handler_f vg_handle_download;
 vg_rpc_handler_f vg_handle_watch;

@@ -153,6 +153,8 @@ static void model_capabilities(const struct vg_model *model, struct vg_arena *ar
         can->reference_images = most(can->reference_images, route->references_max);
         can->reference_videos = most(can->reference_videos, route->reference_videos_max);
         can->reference_audios = most(can->reference_audios, route->reference_audios_max);
+        can->edit |= (route->operations & VG_OPERATION_EDIT) != 0;
+        can->extend |= (route->operations & VG_OPERATION_EXTEND) != 0;
     }
     out->capabilities = can;
 }

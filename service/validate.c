@@ -219,12 +219,9 @@ static bool model_has_provider(const struct vg_model *model, const char *provide
     return false;
 }
 
-static int take_model(const struct vg_validate_env *env,
-                      const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
+static int take_model(const struct vg_validate_env *env, const char *text, struct vg_arena *arena,
                       struct vg_ask *ask, struct vg_err *err)
 {
-    const char *text = request->opt_model_case ? request->model : NULL;
-
     if (!text) {
         ask->model = vg_catalog_default(env->catalog);
         return 0;
@@ -284,7 +281,8 @@ int vg_validate_create(const struct vg_validate_env *env,
     struct vg_job job = {.no_fallback = request->no_fallback != 0};
     struct vg_ask ask = {.model = NULL};
 
-    if (take_texts(request, &job, err) < 0 || take_model(env, request, arena, &ask, err) < 0 ||
+    if (take_texts(request, &job, err) < 0 ||
+        take_model(env, request->opt_model_case ? request->model : NULL, arena, &ask, err) < 0 ||
         take_numbers(request, &ask, &job, err) < 0 || take_media(request, arena, &job, err) < 0 ||
         take_pictures(request, &job, err) < 0 || take_callback(env, request, arena, &job, err) < 0)
         return -1;
@@ -299,6 +297,31 @@ int vg_validate_create(const struct vg_validate_env *env,
         return -1;
     *out = job;
     return 0;
+}
+
+int vg_validate_derive(const struct vg_validate_env *env, enum vg_operation operation,
+                       const char *model, int32_t seconds, const struct vg_derive_source *source,
+                       struct vg_arena *arena, struct vg_job *job, struct vg_err *err)
+{
+    struct vg_ask ask = {
+        .operation = operation,
+        .has_size = true,
+        .size = source->size,
+        .seconds = seconds,
+        .has_audio = source->has_audio,
+        .audio = source->audio,
+        .source_seconds = source->seconds,
+    };
+
+    if (seconds < 0)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "seconds",
+                            "seconds: must be a whole number of at least 1");
+    if (take_model(env, model ? model : source->model, arena, &ask, err) < 0)
+        return -1;
+    job->model = ask.model->name;
+    job->pin = ask.pin;
+    job->n = 1;
+    return vg_resolve_routes(env, &ask, job, err);
 }
 
 /* --- fingerprint --- */

@@ -84,6 +84,22 @@ VG_MUSTCHECK int vg_validate_callback(const struct vg_validate_env *env, const c
                                       const char *secret, struct vg_arena *arena,
                                       struct vg_job *out, struct vg_err *err);
 
+/* What an edit or an extension starts from. */
+struct vg_derive_source {
+    const char *model; /* of the source; NULL: unknown */
+    struct vg_size size;
+    int32_t seconds;
+    bool has_audio; /* else as the route likes */
+    bool audio;
+};
+/* An edit or an extension of a source by `model` ("provider/model", or NULL: the source's own, else
+ * the default one), `seconds` to be added (0: the model's default; edits: 0). Fills what of the job
+ * follows from it. Fails as vg_validate_create. */
+VG_MUSTCHECK int vg_validate_derive(const struct vg_validate_env *env, enum vg_operation operation,
+                                    const char *model, int32_t seconds,
+                                    const struct vg_derive_source *source, struct vg_arena *arena,
+                                    struct vg_job *job, struct vg_err *err);
+
 /* Whether any route of the model could be taken in this set-up (open, with a worker): what
  * ListModels shows. */
 bool vg_model_offered(const struct vg_validate_env *env, const struct vg_model *model);

@@ -19,6 +19,8 @@ struct vg_ask {
     int32_t references;
     int32_t reference_videos;
     int32_t reference_audios;
+    enum vg_operation operation; /* with a source, whose size and sound are asked for */
+    int32_t source_seconds;
 };
 
 /* Fills routes, size, seconds, audio, deadline and price of `job`. */

@@ -335,6 +335,7 @@ struct vg_rpc_service vg_video_service(struct vg_service *service)
     static const struct vg_rpc_method methods[] = {
         {"CancelVideo", handle_cancel, false},  {"CreateVideo", vg_handle_create, false},
         {"DeleteVideo", handle_delete, false},  {"DownloadVideo", vg_handle_download, true},
+        {"EditVideo", vg_handle_edit, false},   {"ExtendVideo", vg_handle_extend, false},
         {"GetModel", handle_model, false},      {"GetVideo", handle_get, false},
         {"ListModels", handle_models, false},   {"ListVideos", handle_list, false},
         {"RemixVideo", vg_handle_remix, false}, {"WatchVideo", vg_handle_watch, true},

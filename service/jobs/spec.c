@@ -14,19 +14,20 @@ static int32_t clamp_attempts(int32_t n)
     return n < MAX_ATTEMPTS ? n : MAX_ATTEMPTS;
 }
 
-static bool picture_ok(const Videogate__Store__V1__MediaRef *ref)
+static bool file_ok(const Videogate__Store__V1__MediaRef *ref)
 {
     return !ref || (ref->blob && ref->blob[0]);
 }
 
 static bool usable(const Videogate__Store__V1__JobSpec *m)
 {
-    if (m->n_routes < 1 || m->n_routes > MAX_ROUTES || m->n_references > VG_SPEC_MAX_PICTURES - 2 ||
-        !picture_ok(m->image) || !picture_ok(m->last_frame)) {
+    if (m->n_routes < 1 || m->n_routes > MAX_ROUTES || m->n_references > VG_SPEC_MAX_FILES - 3 ||
+        !file_ok(m->image) || !file_ok(m->last_frame) ||
+        (m->source && (!m->source->video || !file_ok(m->source->video)))) {
         return false;
     }
     for (size_t i = 0; i < m->n_references; i++) {
-        if (!picture_ok(m->references[i])) {
+        if (!file_ok(m->references[i])) {
             return false;
         }
     }
@@ -71,8 +72,8 @@ bool vg_spec_has_last(const struct vg_spec *spec)
     return spec->message->last_frame != NULL;
 }
 
-size_t vg_spec_pictures(const struct vg_spec *spec,
-                        const Videogate__Store__V1__MediaRef *out[VG_SPEC_MAX_PICTURES])
+size_t vg_spec_files(const struct vg_spec *spec,
+                     const Videogate__Store__V1__MediaRef *out[VG_SPEC_MAX_FILES])
 {
     size_t n = 0;
     if (vg_spec_has_first(spec)) {
@@ -83,6 +84,9 @@ size_t vg_spec_pictures(const struct vg_spec *spec,
     }
     for (size_t i = 0; i < spec->message->n_references; i++) {
         out[n++] = spec->message->references[i];
+    }
+    if (spec->message->source) {
+        out[n++] = spec->message->source->video;
     }
     return n;
 }

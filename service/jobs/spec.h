@@ -10,7 +10,7 @@
 #include "service/jobs/generation_fsm.h"
 #include "videogate/store/v1/job.pb-c.h"
 
-#define VG_SPEC_MAX_PICTURES 11 /* two frames, nine references */
+#define VG_SPEC_MAX_FILES 12 /* two frames, nine references, a source video */
 #define VG_TOKEN_SIZE 48
 
 struct vg_spec {
@@ -24,9 +24,10 @@ VG_MUSTCHECK int vg_spec_open(struct vg_spec *out, const void *data, size_t size
                               struct vg_arena *arena, struct vg_err *err);
 void vg_spec_close(struct vg_spec *spec);
 
-/* The input pictures in a fixed order: first frame, last frame, references. Returns how many. */
-size_t vg_spec_pictures(const struct vg_spec *spec,
-                        const Videogate__Store__V1__MediaRef *out[VG_SPEC_MAX_PICTURES]);
+/* The input files in a fixed order: first frame, last frame, references, source video. Returns how
+ * many. */
+size_t vg_spec_files(const struct vg_spec *spec,
+                     const Videogate__Store__V1__MediaRef *out[VG_SPEC_MAX_FILES]);
 bool vg_spec_has_first(const struct vg_spec *spec);
 bool vg_spec_has_last(const struct vg_spec *spec);
 

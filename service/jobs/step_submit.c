@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Submit: reads the input pictures from the blob store, then hands the generation to the worker.
+/* Submit: reads the input files from the blob store, then hands the generation to the worker.
  * The state `submitting` has been committed before. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,18 +8,18 @@
 #include "common/mem.h"
 #include "service/jobs/jobs_priv.h"
 
-enum { SUBMIT_MS = 120 * 1000, MAX_PICTURE = 24 * 1024 * 1024, STORE_RETRY_MS = 5000 };
+enum { SUBMIT_MS = 120 * 1000, MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000 };
 
-/* The pictures of one submission, read on a disk thread. */
+/* The input files of one submission, read on a disk thread. */
 struct vg_inputs {
     struct vg_task task;
     struct vg_job *job;
     struct vg_blob_store *blobs;
     struct vg_executor *back;
-    const Videogate__Store__V1__MediaRef *refs[VG_SPEC_MAX_PICTURES];
+    const Videogate__Store__V1__MediaRef *refs[VG_SPEC_MAX_FILES];
     size_t count;
-    void *data[VG_SPEC_MAX_PICTURES]; /* owned */
-    size_t size[VG_SPEC_MAX_PICTURES];
+    void *data[VG_SPEC_MAX_FILES]; /* owned */
+    size_t size[VG_SPEC_MAX_FILES];
     bool ok;
     struct vg_err err;
 };
@@ -61,7 +61,7 @@ static void submit_answered(struct vg_job *job, const struct vg_rpc_unary *call)
     vg_job_event(job, &event);
 }
 
-/* The pictures in `in` are only lent to the request. */
+/* The files in `in` are only lent to the request. */
 static void send(struct vg_job *job, struct vg_inputs *in)
 {
     const Videogate__Store__V1__JobSpec *spec = job->spec.message;
@@ -81,8 +81,8 @@ static void send(struct vg_job *job, struct vg_inputs *in)
     request.reference_audios = spec->reference_audios;
     request.n_reference_audios = spec->n_reference_audios;
 
-    Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_PICTURES];
-    Videogate__V1__MediaBlob *references[VG_SPEC_MAX_PICTURES];
+    Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_FILES];
+    Videogate__V1__MediaBlob *references[VG_SPEC_MAX_FILES];
     for (size_t i = 0; in && i < in->count; i++) {
         videogate__v1__media_blob__init(&blobs[i]);
         blobs[i].data.data = in->data[i];
@@ -93,7 +93,15 @@ static void send(struct vg_job *job, struct vg_inputs *in)
     size_t at = 0;
     request.first_frame = vg_spec_has_first(&job->spec) ? &blobs[at++] : NULL;
     request.last_frame = vg_spec_has_last(&job->spec) ? &blobs[at++] : NULL;
-    request.n_reference_images = in ? in->count - at : 0;
+    Videogate__V1__SourceVideo source = VIDEOGATE__V1__SOURCE_VIDEO__INIT;
+    if (in && spec->source) { /* stands last */
+        source.operation = (Videogate__V1__SourceOperation)spec->source->operation;
+        source.video = &blobs[in->count - 1];
+        if (strcmp(spec->source->provider, spec->routes[job->row.route]->provider) == 0)
+            source.upstream_id = spec->source->upstream_id;
+        request.source = &source;
+    }
+    request.n_reference_images = in ? in->count - at - (request.source ? 1 : 0) : 0;
     request.reference_images = in ? &references[at] : NULL;
     vg_job_call(job, "/videogate.v1.ProviderWorkerService/Submit", &request.base,
                 &videogate__v1__submit_response__descriptor, SUBMIT_MS, submit_answered);
@@ -113,8 +121,8 @@ static void inputs_back(struct vg_task *task)
         if (in->err.kind == VG_ERR_NOT_FOUND || in->err.kind == VG_ERR_INVALID_REQUEST ||
             in->err.kind == VG_ERR_TOO_LARGE) {
             event.kind = VG_EV_ERROR;
-            event.reason = "an input picture is not in the store";
-            event.error.public_message = "An input picture could not be read.";
+            event.reason = "an input file is not in the store";
+            event.error.public_message = "An input file could not be read.";
         }
         vg_job_event(job, &event);
     } else {
@@ -128,7 +136,7 @@ static void read_inputs(struct vg_task *task)
     struct vg_inputs *in = VG_CONTAINER(task, struct vg_inputs, task);
     in->ok = true;
     for (size_t i = 0; i < in->count && in->ok; i++) {
-        in->ok = vg_blob_get(in->blobs, in->refs[i]->blob, MAX_PICTURE, &in->data[i], &in->size[i],
+        in->ok = vg_blob_get(in->blobs, in->refs[i]->blob, MAX_FILE, &in->data[i], &in->size[i],
                              &in->err) == 0;
     }
     in->task.run = inputs_back;
@@ -147,15 +155,15 @@ static void with_pictures(struct vg_job *job)
     in->job = job;
     in->blobs = job->jobs->options.blobs;
     in->back = job->jobs->executor;
-    in->count = vg_spec_pictures(&job->spec, in->refs);
+    in->count = vg_spec_files(&job->spec, in->refs);
     job->inputs = in;
     vg_post(job->jobs->disk, &in->task);
 }
 
 void vg_step_submit(struct vg_job *job)
 {
-    const Videogate__Store__V1__MediaRef *refs[VG_SPEC_MAX_PICTURES];
-    if (vg_spec_pictures(&job->spec, refs) == 0) {
+    const Videogate__Store__V1__MediaRef *refs[VG_SPEC_MAX_FILES];
+    if (vg_spec_files(&job->spec, refs) == 0) {
         send(job, NULL);
     } else {
         vg_gate_enter(&job->worker->pictures, job, with_pictures);

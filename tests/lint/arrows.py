@@ -39,7 +39,8 @@ HOMES = {
     r"nghttp2/": ["bridge/http/"],
     r"llhttp\.h": ["bridge/http/", "common/monitor.c"],
     # The sandbox renders clips; the service makes pictures of what any provider made.
-    r"lib(av|sw)\w+/": ["workers/", "service/variant_media.c", "service/variant_reader.c"],
+    r"lib(av|sw)\w+/": ["workers/", "service/variant_media.c", "service/variant_probe.c",
+                         "service/variant_reader.c"],
     r"(ft2build\.h|freetype)": ["workers/"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)

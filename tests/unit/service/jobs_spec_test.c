@@ -68,8 +68,8 @@ static void spec__round_trip(void **state)
     assert_int_equal(got.routes[0].max_attempts, 3);
     assert_int_equal(got.routes[1].max_attempts, 1); /* at least one */
     assert_string_equal(got.message->prompt, "a cat");
-    const Videogate__Store__V1__MediaRef *pictures[VG_SPEC_MAX_PICTURES];
-    assert_int_equal(vg_spec_pictures(&got, pictures), 3);
+    const Videogate__Store__V1__MediaRef *pictures[VG_SPEC_MAX_FILES];
+    assert_int_equal(vg_spec_files(&got, pictures), 3);
     assert_string_equal(pictures[0]->blob, "inputs/1");
     assert_string_equal(pictures[1]->blob, "inputs/2");
     assert_string_equal(pictures[2]->blob, "inputs/3");
