@@ -126,7 +126,7 @@ static bool gather_pictures(struct vg_create *c)
 
     url = add_picture(c, c->job.last_frame, "last_frame") || url;
     for (size_t i = 0; i < c->job.reference_count; i++)
-        url = add_picture(c, c->job.references[i], "reference_images") || url;
+        url = add_picture(c, c->job.references[i], c->job.reference_param) || url;
     return url;
 }
 

@@ -184,7 +184,7 @@ static bool judge_references(const struct vg_ask *ask, const struct vg_route *ro
         return !route->references_required;
     }
     if (route->references_max == 0) {
-        reason(r, "reference_images", "reference inputs are unsupported");
+        reason(r, ask->reference_param, "reference inputs are unsupported");
         return false;
     }
     if (ask->references >= route->references_min && ask->references <= route->references_max)
@@ -199,7 +199,7 @@ static bool judge_references(const struct vg_ask *ask, const struct vg_route *ro
         (void)snprintf(text, sizeof(text),
                        "at least %d and at most %d reference images are supported",
                        (int)route->references_min, (int)route->references_max);
-    reason(r, "reference_images", text);
+    reason(r, ask->reference_param, text);
     return false;
 }
 

@@ -142,6 +142,7 @@ static int take_references(const Videogate__V1__CreateVideoRequest *request, str
         out->references[i] = list[i];
     }
     out->reference_count = count;
+    out->reference_param = param;
     return 0;
 }
 
@@ -291,6 +292,7 @@ int vg_validate_create(const struct vg_validate_env *env,
     ask.image = job.image != NULL;
     ask.last_frame = job.last_frame != NULL;
     ask.references = (int32_t)job.reference_count;
+    ask.reference_param = job.reference_param;
     ask.reference_videos = (int32_t)job.reference_video_count;
     ask.reference_audios = (int32_t)job.reference_audio_count;
     if (vg_resolve_routes(env, &ask, &job, err) < 0)

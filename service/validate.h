@@ -61,7 +61,8 @@ struct vg_job {
     const Videogate__V1__MediaInput *last_frame;
     const Videogate__V1__MediaInput *references[VG_MAX_REFERENCES];
     size_t reference_count;
-    char **reference_videos; /* addresses; VG_MAX_LINKS at most */
+    const char *reference_param; /* the name they came under */
+    char **reference_videos;     /* addresses; VG_MAX_LINKS at most */
     size_t reference_video_count;
     char **reference_audios;
     size_t reference_audio_count;

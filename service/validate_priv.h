@@ -17,6 +17,7 @@ struct vg_ask {
     bool image;
     bool last_frame;
     int32_t references;
+    const char *reference_param; /* the name they came under; NULL: none came */
     int32_t reference_videos;
     int32_t reference_audios;
     enum vg_operation operation; /* with a source, whose size and sound are asked for */

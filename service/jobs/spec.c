@@ -91,7 +91,9 @@ size_t vg_spec_files(const struct vg_spec *spec,
     return n;
 }
 
-void vg_spec_token(char out[VG_TOKEN_SIZE], int64_t generation, int32_t attempt)
+void vg_spec_token(char out[VG_TOKEN_SIZE], const char *video_id, int32_t index, int32_t attempt)
 {
-    (void)snprintf(out, VG_TOKEN_SIZE, "gen%" PRId64 "-%" PRId32, generation, attempt);
+    int len = snprintf(out, VG_TOKEN_SIZE, "%s.%" PRId32 "-%" PRId32, video_id, index, attempt);
+
+    VG_ASSERT(len > 0 && len < VG_TOKEN_SIZE);
 }

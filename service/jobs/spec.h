@@ -11,7 +11,7 @@
 #include "videogate/store/v1/job.pb-c.h"
 
 #define VG_SPEC_MAX_FILES 12 /* two frames, nine references, a source video */
-#define VG_TOKEN_SIZE 48
+#define VG_TOKEN_SIZE 80
 
 struct vg_spec {
     Videogate__Store__V1__JobSpec *message; /* owned */
@@ -31,8 +31,9 @@ size_t vg_spec_files(const struct vg_spec *spec,
 bool vg_spec_has_first(const struct vg_spec *spec);
 bool vg_spec_has_last(const struct vg_spec *spec);
 
-/* "gen<ID>-<attempt>": stable for one (generation, attempt), so that a provider with client tokens
- * makes one job of any number of requests. */
-void vg_spec_token(char out[VG_TOKEN_SIZE], int64_t generation, int32_t attempt);
+/* "<video id>.<index>-<attempt>": stable for one (generation, attempt), so that a provider with
+ * client tokens makes one job of any number of requests; and no other deployment's, though it may
+ * use the same account. */
+void vg_spec_token(char out[VG_TOKEN_SIZE], const char *video_id, int32_t index, int32_t attempt);
 
 #endif

@@ -42,7 +42,7 @@ void vg_step_lookup(struct vg_job *job)
         return;
     }
     char token[VG_TOKEN_SIZE];
-    vg_spec_token(token, job->row.id, job->row.attempts);
+    vg_spec_token(token, job->row.video_id, job->row.index, job->row.attempts);
     Videogate__V1__LookupRequest request = VIDEOGATE__V1__LOOKUP_REQUEST__INIT;
     request.token = token;
     vg_job_call(job, "/videogate.v1.ProviderWorkerService/Lookup", &request.base,

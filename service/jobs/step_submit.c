@@ -66,7 +66,7 @@ static void send(struct vg_job *job, struct vg_inputs *in)
 {
     const Videogate__Store__V1__JobSpec *spec = job->spec.message;
     char token[VG_TOKEN_SIZE];
-    vg_spec_token(token, job->row.id, job->row.attempts);
+    vg_spec_token(token, job->row.video_id, job->row.index, job->row.attempts);
     Videogate__V1__SubmitRequest request = VIDEOGATE__V1__SUBMIT_REQUEST__INIT;
     request.token = token;
     request.model = spec->routes[job->row.route]->model;

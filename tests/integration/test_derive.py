@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edits and extensions: from a video of one's own, or from a file."""
+"""Edits and extensions: from a video of one's own, or from a file. And videos that are canceled."""
 import json
 import pathlib
 import signal
 import subprocess
+import uuid
 
+import grpc
 import pytest
+from test_grpc import SERVICE, Client
+from test_lifecycle import aside  # noqa: F401
 from vg import wait_for
 
 SIZE = "160x90"
@@ -189,3 +193,76 @@ def test_files_go_with_the_video(own_stack):
     assert own_stack.http("DELETE", f"/v1/videos/{made}").status == 200
     wait_for(lambda: not files(), "its files to go")
     assert own_stack.http("GET", f"/v1/videos/{first}/content").status == 200
+
+
+def test_expired_source(aside):  # noqa: F811
+    first = aside.wait(aside.create(model="sandbox", size=SIZE, seconds=1)["id"])
+    made = aside.http("POST", "/v1/videos/edits", {"prompt": "x", "video": first["id"]})
+    assert made.status == 200 and aside.files(made.json["id"])
+    assert aside.wait(made.json["id"])["status"] == "completed"
+    wait_for(lambda: not aside.files(made.json["id"]), "the janitor to remove the copy too")
+    assert aside.http("POST", "/v1/videos/edits", {"prompt": "x", "video": first["id"]}).status == 410
+
+
+def test_grpc(stack, source):
+    client = Client(stack.env["VIDEOGATE_GRPC"], stack.key)
+    client.learn(SERVICE)
+    edited = client.method(SERVICE, "EditVideo")(video={"id": source[0]}, prompt="x", request_id=str(uuid.uuid4())).video
+    assert edited.remixed_from_video_id == source[0]
+    made = client.method(SERVICE, "ExtendVideo")(video={"data": source[1].read_bytes()}, prompt="x", seconds=1, model="sandbox").video
+    assert made.seconds == 3 and made.remixed_from_video_id == ""
+    with pytest.raises(grpc.RpcError) as refused:
+        client.method(SERVICE, "ExtendVideo")(video={"id": source[0]}, prompt="x", seconds=-1)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+# --- cancel ---
+
+
+def cancel(stack, video_id):
+    answer = stack.http("POST", f"/v1/videos/{video_id}/cancel")
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def test_cancel_of_several_reaches_the_provider(stack):
+    made = stack.create(model="sandbox-never", n=3)
+    wait_for(lambda: len(stack.sql("SELECT 1 FROM generations WHERE video_id = %s AND upstream_id IS NOT NULL", made["id"])) == 3, "all to run")
+    upstream = [row[0] for row in stack.sql("SELECT upstream_id FROM generations WHERE video_id = %s", made["id"])]
+    assert stack.http("DELETE", f"/v1/videos/{made['id']}").status == 409
+    cancel(stack, made["id"])
+    ended = stack.wait(made["id"])
+    assert ended["status"] == "canceled" and not ended.get("content")
+    assert cancel(stack, made["id"]) == ended  # nothing changes at the end
+
+    def canceled():
+        lines = (stack.folder / "sandbox" / "jobs.jsonl").read_text().splitlines()
+        return [u for u in upstream if any(u in line and "canceled" in line for line in lines)]
+
+    wait_for(lambda: len(canceled()) == 3, "the provider to hear of it")
+    assert stack.http("DELETE", f"/v1/videos/{made['id']}").status == 200
+    assert stack.http("GET", f"/v1/videos/{made['id']}").status == 404
+
+
+def test_cancel_of_a_completed_one(stack, source):
+    before = stack.get(source[0])
+    after = cancel(stack, source[0])
+    assert after["status"] == "completed" and {k: after[k] for k in after if k != "content"} == {k: before[k] for k in before if k != "content"}
+
+
+def test_a_queued_one_never_reaches_the_provider(own_stack):
+    own_stack.kill("worker")
+    before = own_stack.submissions()
+    made = own_stack.create(n=2)
+    cancel(own_stack, made["id"])
+    own_stack.up()
+    assert own_stack.wait(made["id"])["status"] == "canceled"
+    assert own_stack.submissions() == before
+
+
+def test_some_outputs_fail(stack):
+    made = stack.wait(stack.create(model="sandbox-partial", n=3)["id"])
+    assert made["status"] == "completed" and [c["index"] for c in made["content"]] == [0, 2]
+    assert made["error"]["code"] == "partial_failure" and made["error"]["message"].startswith("1 of 3")
+    assert stack.http("GET", f"/v1/videos/{made['id']}/content?index=1").status == 404
+    assert stack.http("GET", f"/v1/videos/{made['id']}/content?index=2").status == 200

@@ -115,10 +115,10 @@ static void spec__token_names_generation_and_attempt(void **state)
 {
     (void)state;
     char token[VG_TOKEN_SIZE];
-    vg_spec_token(token, 42, 3);
-    assert_string_equal(token, "gen42-3");
-    vg_spec_token(token, INT64_MAX, INT32_MAX);
-    assert_string_equal(token, "gen9223372036854775807-2147483647");
+    vg_spec_token(token, "video_01a220fa6965700099081c1932a6c906", 2, 3);
+    assert_string_equal(token, "video_01a220fa6965700099081c1932a6c906.2-3");
+    vg_spec_token(token, "video_01a220fa6965700099081c1932a6c906", 9, INT32_MAX);
+    assert_string_equal(token, "video_01a220fa6965700099081c1932a6c906.9-2147483647");
 }
 
 static void media_head__judges_split_bodies(void **state)

@@ -226,7 +226,7 @@ static void validate__refuses_with_field_and_reason(void **state)
         {"last frame alone", last_frame_alone, VG_ERR_INVALID_REQUEST, "last_frame", "needs image"},
         {"four references", references_four, VG_ERR_UNSUPPORTED, "reference_images",
          "at most 3 reference images"},
-        {"four input references", input_reference_four, VG_ERR_UNSUPPORTED, "reference_images",
+        {"four input references", input_reference_four, VG_ERR_UNSUPPORTED, "input_reference",
          "at most 3 reference images"},
         {"ten references", references_ten, VG_ERR_INVALID_REQUEST, "reference_images", "1 to 9"},
         {"four links", videos_four, VG_ERR_INVALID_REQUEST, "reference_videos", "1 to 3"},
