@@ -13,7 +13,12 @@
     X(KEY_CREATE, "key_create")                                                                    \
     X(KEY_LIST, "key_list")                                                                        \
     X(KEY_REVOKE, "key_revoke")                                                                    \
+    X(PROJECT_CREATE, "project_create")                                                            \
+    X(PROJECT_LIST, "project_list")                                                                \
+    X(PROJECT_UPDATE, "project_update")                                                            \
+    X(USAGE_REPORT, "usage_report")                                                                \
     X(VIDEO_CREATE, "video_create")                                                                \
+    X(VIDEO_CREATE_LIMITED, "video_create_limited")                                                \
     X(VIDEO_REPLAY, "video_replay")                                                                \
     X(VIDEO_MATCH, "video_match")                                                                  \
     X(VIDEO_GET, "video_get")                                                                      \

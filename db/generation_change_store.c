@@ -2,7 +2,8 @@
 /* The one writer of generation states. A batch is one transaction of four statements:
  *   1. lock the videos, in order of id (as every writer of videos does);
  *   2. compare-and-set the generations; record attempts and outputs;
- *   3. roll the videos up from all their generations; put callbacks into the outbox;
+ *   3. roll the videos up from all their generations; put callbacks into the outbox; count what
+ *      ended as usage, and settle it with the accounts that it was reserved from;
  *   4. read what became of each change.
  * 3 computes from rows alone and changes only what differs, so running a batch twice changes
  * nothing. 2 leaves the operation's token in the row, so that a second run after a lost COMMIT
@@ -71,6 +72,8 @@ static const struct vg_pg_statement move_statement = {
     "  FROM moved m WHERE m.to_state = 5 ON CONFLICT DO NOTHING)"
     " SELECT count(*) FROM moved"};
 
+#define MONTH "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
+
 /* A subscription to video.failed gets every end but completed; one that also names the very end
  * gets it under that name.
  *
@@ -106,6 +109,7 @@ static const struct vg_pg_statement roll_statement = {
     "  completed_at = CASE WHEN j.status >= 3 THEN now() END,"
     "  expires_at = CASE WHEN j.status = 3 THEN now() + (SELECT max(o.retention_s) FROM outputs o"
     "   WHERE o.video_id = v.id AND o.retention_s > 0) * interval '1 s' END,"
+    "  made = CASE WHEN j.status = 3 THEN j.stored ELSE 0 END,"
     "  error_code = CASE WHEN j.status = 3 AND j.stored < j.n THEN 'partial_failure'"
     "   WHEN j.status IN (4, 6) THEN coalesce(j.code, 'failed') END,"
     "  error_message = CASE WHEN j.status = 3 AND j.stored < j.n THEN (j.n - j.stored)::text"
@@ -113,7 +117,34 @@ static const struct vg_pg_statement roll_statement = {
     "   WHEN j.status IN (4, 6) THEN coalesce(j.message, 'The video could not be made.') END"
     "  FROM judged j WHERE v.id = j.video_id AND v.status < 3"
     "   AND (j.status >= 3 OR j.status > v.status OR least(j.progress, 99) > v.progress)"
-    "  RETURNING v.id, v.project_id, v.status, v.callback_url, v.secret_sealed),"
+    "  RETURNING v.id, v.project_id, v.status, v.callback_url, v.secret_sealed, v.model,"
+    "   coalesce(v.key_id, '') AS key_id, v.made, v.made * v.seconds::int8 AS seconds, v.charged,"
+    "   v.n * v.output_micros + v.input_micros AS reserved,"
+    "   CASE WHEN v.made > 0 THEN v.made * v.output_micros + v.input_micros ELSE 0 END AS cost),"
+    " used AS (INSERT INTO usage_days AS u (project_id, day, key_id, model, slot, videos, "
+    "completed,"
+    "   seconds, cost_micros)"
+    "  SELECT r.project_id, (now() AT TIME ZONE 'UTC')::date, r.key_id, r.model,"
+    "   pg_backend_pid() % 8, count(*), count(*) FILTER (WHERE r.status = 3), sum(r.seconds),"
+    "   sum(r.cost) FROM rolled r WHERE r.status >= 3 GROUP BY r.project_id, r.key_id, r.model"
+    "  ORDER BY r.project_id, r.key_id, r.model"
+    "  ON CONFLICT (project_id, day, key_id, model, slot) DO UPDATE SET"
+    "   videos = u.videos + excluded.videos, completed = u.completed + excluded.completed,"
+    "   seconds = u.seconds + excluded.seconds, cost_micros = u.cost_micros + "
+    "excluded.cost_micros),"
+    " settling AS MATERIALIZED (SELECT r.project_id, b.key_id,"
+    "   count(*) FILTER (WHERE r.charged & b.bit > 0) AS active,"
+    "   coalesce(sum(r.reserved) FILTER (WHERE r.charged & b.bit > 0), 0) AS reserved,"
+    "   sum(r.cost) AS cost"
+    "  FROM rolled r CROSS JOIN LATERAL (VALUES ('', 2), (r.key_id, 1)) AS b(key_id, bit)"
+    "  WHERE r.status >= 3 GROUP BY r.project_id, b.key_id),"
+    " held AS MATERIALIZED (SELECT a.project_id, a.key_id, s.active, s.reserved, s.cost"
+    "  FROM settling s JOIN accounts a ON a.project_id = s.project_id AND a.key_id = s.key_id"
+    "  ORDER BY a.project_id, a.key_id FOR UPDATE OF a),"
+    " settled AS (UPDATE accounts a SET active = a.active - h.active,"
+    "  reserved_micros = a.reserved_micros - h.reserved, month = greatest(a.month, " MONTH "),"
+    "  spent_micros = CASE WHEN a.month < " MONTH " THEN 0 ELSE a.spent_micros END + h.cost"
+    "  FROM held h WHERE a.project_id = h.project_id AND a.key_id = h.key_id),"
     " ended AS (SELECT r.*, CASE r.status WHEN 3 THEN 'video.completed' WHEN 4 THEN 'video.failed'"
     "   WHEN 5 THEN 'video.canceled' ELSE 'video.expired' END AS type,"
     "   CASE r.status WHEN 3 THEN 'video.completed' ELSE 'video.failed' END AS plain_type"

@@ -2,25 +2,17 @@
 #include "db/video_rows.h"
 
 static const struct vg_pg_field video_fields[VG_VIDEO_COLUMN_COUNT] = {
-    VG_PG_FIELD(TEXT, vg_video, id),
-    VG_PG_FIELD(I64, vg_video, project_id),
-    VG_PG_FIELD(TEXT, vg_video, model),
-    VG_PG_FIELD(I32, vg_video, status),
-    VG_PG_FIELD(I32, vg_video, progress),
-    VG_PG_FIELD(TIME, vg_video, created_at),
-    VG_PG_FIELD(TIME, vg_video, completed_at),
-    VG_PG_FIELD(TIME, vg_video, expires_at),
-    VG_PG_FIELD(TEXT, vg_video, error_code),
-    VG_PG_FIELD(TEXT, vg_video, error_message),
-    VG_PG_FIELD(TEXT, vg_video, prompt),
-    VG_PG_FIELD(I32, vg_video, width),
-    VG_PG_FIELD(I32, vg_video, height),
-    VG_PG_FIELD(I32, vg_video, seconds),
-    VG_PG_FIELD(BOOL, vg_video, audio),
-    VG_PG_FIELD(I32, vg_video, n),
-    VG_PG_FIELD(TEXT, vg_video, remixed_from),
-    VG_PG_FIELD(I64, vg_video, version),
-    VG_PG_FIELD_BYTES(vg_video, spec, spec_size),
+    VG_PG_FIELD(TEXT, vg_video, id),           VG_PG_FIELD(I64, vg_video, project_id),
+    VG_PG_FIELD(TEXT, vg_video, model),        VG_PG_FIELD(I32, vg_video, status),
+    VG_PG_FIELD(I32, vg_video, progress),      VG_PG_FIELD(TIME, vg_video, created_at),
+    VG_PG_FIELD(TIME, vg_video, completed_at), VG_PG_FIELD(TIME, vg_video, expires_at),
+    VG_PG_FIELD(TEXT, vg_video, error_code),   VG_PG_FIELD(TEXT, vg_video, error_message),
+    VG_PG_FIELD(TEXT, vg_video, prompt),       VG_PG_FIELD(I32, vg_video, width),
+    VG_PG_FIELD(I32, vg_video, height),        VG_PG_FIELD(I32, vg_video, seconds),
+    VG_PG_FIELD(BOOL, vg_video, audio),        VG_PG_FIELD(I32, vg_video, n),
+    VG_PG_FIELD(TEXT, vg_video, remixed_from), VG_PG_FIELD(I64, vg_video, version),
+    VG_PG_FIELD(I64, vg_video, output_micros), VG_PG_FIELD(I64, vg_video, input_micros),
+    VG_PG_FIELD(I32, vg_video, made),          VG_PG_FIELD_BYTES(vg_video, spec, spec_size),
 };
 
 static const struct vg_pg_field output_fields[] = {

@@ -11,8 +11,8 @@
 #define VG_VIDEO_COLUMNS                                                                           \
     "v.id, v.project_id, v.model, v.status, v.progress, v.created_at, v.completed_at, "            \
     "v.expires_at, v.error_code, v.error_message, v.prompt, v.width, v.height, v.seconds, "        \
-    "v.audio, v.n, v.remixed_from, v.version, v.spec"
-#define VG_VIDEO_COLUMN_COUNT 19
+    "v.audio, v.n, v.remixed_from, v.version, v.output_micros, v.input_micros, v.made, v.spec"
+#define VG_VIDEO_COLUMN_COUNT 22
 
 void vg_video_row_read(const struct vg_pg_rows *rows, int row, int first_column,
                        struct vg_arena *arena, struct vg_video *out);

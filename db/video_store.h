@@ -44,7 +44,10 @@ struct vg_video {
     int32_t n;
     const char *remixed_from; /* NULL: none */
     int64_t version;
-    const void *spec; /* packed videogate.store.v1.JobSpec */
+    int64_t output_micros; /* price of one output, millionths of a US dollar */
+    int64_t input_micros;  /* price of the pictures given */
+    int32_t made;          /* outputs stored when it ended; they may be gone by now */
+    const void *spec;      /* packed videogate.store.v1.JobSpec */
     size_t spec_size;
     struct vg_output *outputs; /* stored ones, by index */
     size_t output_count;
@@ -57,7 +60,8 @@ enum vg_create_outcome {
 };
 
 /* The video of a new create borrows its strings from the operation's parameters; a replayed one has
- * its own. VG_ERR_GONE: the key's video was deleted.
+ * its own. VG_ERR_GONE: the key's video was deleted. VG_ERR_CONCURRENCY_LIMITED, VG_ERR_BILLING: a
+ * limit of the key or the project is reached; nothing was recorded.
  *
  * One transaction: video, n generations (state pending, due now), idempotency record. Running it
  * twice with the same id changes nothing (a lost COMMIT answer is retried). Concurrent creates with
@@ -86,6 +90,9 @@ struct vg_video_create {
     const char *idempotency_key; /* NULL: none */
     uint8_t fingerprint[32];     /* of the parsed parameters */
     int64_t match_lock;          /* vg_match_lock of a key made by vg_match_key; 0: none */
+    int64_t output_micros;       /* price of one output, millionths of a US dollar */
+    int64_t input_micros;        /* price of the pictures given */
+    bool limited; /* key or project has a limit of active videos or spend: decided here, exactly */
     /* results */
     enum vg_create_outcome outcome;
     struct vg_video video;

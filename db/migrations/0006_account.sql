@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Projects and keys with limits, what a video costs, and what was used.
 
-ALTER TABLE projects ADD archived_at timestamptz; -- since then its keys are refused
+ALTER TABLE projects
+    ADD archived_at timestamptz, -- since then its keys are refused
+    ADD token bigint;            -- of the operation that made it: recognises its own retry
 ALTER TABLE api_keys
     ADD expires_at timestamptz,          -- refused from then on
     ADD scopes text NOT NULL DEFAULT ''; -- names with a space between; empty: all

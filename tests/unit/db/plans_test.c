@@ -4,6 +4,8 @@
 #include "db/video_match_store.h"
 #include "tests/unit/db/fixture.h"
 
+#include "db/usage_store.h"
+
 /* 100,000 pending rows over 40 projects and two providers, 3,000 running ones, 100,000 that ended,
  * and 20,000 pending deliveries over 50 hosts. Sessions of the fixture prepared their plans while
  * all was empty. */
@@ -25,7 +27,12 @@ static const char fill_sql[] =
     "INSERT INTO deliveries (id, video_id, host_id, url) "
     "SELECT 'evt_' || id, id, i % 50, 'https://x' FROM "
     "(SELECT id, row_number() OVER (ORDER BY id DESC) AS i FROM videos WHERE id < 'video_01') v "
-    "WHERE i <= 20000";
+    "WHERE i <= 20000; "
+    "INSERT INTO accounts (project_id, key_id, max_active) SELECT i % 1000, 'key_' || i, 1000000 "
+    "FROM generate_series(1, 50000) i; "
+    "INSERT INTO usage_days SELECT i % 40, '2020-01-01'::date + i / 40, 'key_1', 'm', 0, 1, 1, 1, "
+    "1 "
+    "FROM generate_series(1, 50000) i";
 
 /* Counters reach the server's tables when a session ends. */
 static void restart_db(struct fixture *f)
@@ -50,6 +57,17 @@ static void expect_rows(struct fixture *f, const char *what, int64_t most)
     (void)sql(f, "SELECT pg_stat_reset()");
 }
 
+/* A create that has limits. */
+static void create_limited(struct fixture *f)
+{
+    struct vg_video_create *op = new_create(f, 3, 1);
+
+    op->key_id = "key_3";
+    op->limited = true;
+    op->idempotency_key = op->id;
+    RUN_OK(f, vg_video_create, op);
+}
+
 /* One of each operation; returns what the claim gave. */
 static size_t use_all(struct fixture *f)
 {
@@ -58,6 +76,10 @@ static size_t use_all(struct fixture *f)
     ids[0] = create(f, 3, 2);
     ids[1] = create(f, 3, 1);
     (void)get(f, ids[0], 3);
+    create_limited(f);
+    struct vg_usage_report report = {
+        .project_id = 3, .start_time = 1577836800, .end_time = 1578441600}; /* seven days */
+    RUN_OK(f, vg_usage_report, &report);
     struct vg_video_list list = {.project_id = 3, .limit = 20, .after = ids[1]};
     struct vg_video_replay replay = {.project_id = 3, .idempotency_key = "none"};
     struct vg_video_match match = {.project_id = 3,
