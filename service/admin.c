@@ -9,6 +9,7 @@
 #include "db/generation_store.h"
 #include "service/limits.h"
 #include "service/names.h"
+#include "service/projects.h"
 #include "service/service_priv.h"
 
 static const ProtobufCMessage *request_of(const struct vg_request *request)
@@ -270,18 +271,22 @@ struct vg_rpc_service vg_admin_service(struct vg_service *service)
 {
     static const struct vg_rpc_method methods[] = {
         {"CreateApiKey", handle_create_key, false},
+        {"CreateProject", vg_handle_create_project, false},
         {"CreateWebhookEndpoint", vg_handle_webhook_create, false},
         {"DeleteWebhookEndpoint", vg_handle_webhook_delete, false},
         {"GetQueueStats", handle_stats, false},
+        {"GetUsage", vg_handle_usage, false},
         {"GetWebhookEndpoint", vg_handle_webhook_get, false},
         {"ListApiKeys", handle_list_keys, false},
         {"ListDeliveries", vg_handle_delivery_list, false},
+        {"ListProjects", vg_handle_list_projects, false},
         {"ListWebhookEndpoints", vg_handle_webhook_list, false},
         {"ListWebhookEventTypes", vg_handle_webhook_types, false},
         {"RedeliverWebhook", vg_handle_redeliver, false},
         {"RevokeApiKey", handle_revoke_key, false},
         {"RotateWebhookSecret", vg_handle_webhook_rotate, false},
         {"TestWebhookEndpoint", vg_handle_webhook_test, false},
+        {"UpdateProject", vg_handle_update_project, false},
         {"UpdateWebhookEndpoint", vg_handle_webhook_update, false},
     };
 

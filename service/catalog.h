@@ -59,7 +59,8 @@ struct vg_route {
     unsigned operations;                                /* enum vg_operation */
     struct vg_price *prices;
     size_t price_count;
-    int64_t deadline_s; /* a job older than this is given up */
+    double price_per_image; /* USD for each picture given */
+    int64_t deadline_s;     /* a job older than this is given up */
     int32_t max_attempts;
 };
 

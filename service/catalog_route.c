@@ -210,6 +210,16 @@ static int route_operations(struct vg_catalog_reader *r, const struct vg_json *v
     return 0;
 }
 
+static int route_image_price(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    double usd = vg_json_number(v);
+
+    if (vg_json_type(v) != VG_JSON_NUMBER || usd < 0 || usd > 1000)
+        return vg_catalog_fail(r, "must be a number from 0 to 1000 (USD per picture)");
+    ((struct vg_route *)t)->price_per_image = usd;
+    return 0;
+}
+
 static int route_deadline(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
 {
     return vg_catalog_read_int(r, v, 10, MAX_DEADLINE_S, &((struct vg_route *)t)->deadline_s);
@@ -240,6 +250,7 @@ int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *val
         {"inputs", route_inputs, false},
         {"operations", route_operations, false},
         {"price_per_second", route_prices, true},
+        {"price_per_image_input", route_image_price, false},
         {"deadline_s", route_deadline, true},
         {"max_attempts", route_attempts, true},
     };

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "service/create_priv.h"
+#include "service/price.h"
 
 /* An SDK repeats what hangs; a first attempt that the database has not taken by then gives up, so
  * that it is not overtaken by its own repeat through another process. */
@@ -198,6 +199,11 @@ void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *
     c->op.project_id = c->request.who.project_id;
     c->op.key_id = c->request.who.key_id;
     c->op.provider = spec->routes[0]->provider;
+    const struct vg_price_quote quote =
+        vg_price_of(vg_request_env(&c->request)->catalog, c->op.model, spec, c->op.seconds);
+    c->op.output_micros = quote.output;
+    c->op.input_micros = quote.input;
+    c->op.limited = c->request.who.limited;
     for (size_t i = 0; i < c->key_count; i++)
         c->inputs[i] = c->keys[i];
     c->op.inputs = c->inputs;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/limits.h"
+#include "service/price.h"
 
 static const struct {
     const char *word;
@@ -110,6 +111,7 @@ void vg_translate_video(const struct vg_video *video, const struct vg_links *lin
         out->remixed_from_video_id = vg_pb_text(video->remixed_from);
     }
     out->version = video->version;
+    out->usage = vg_price_usage(video, arena);
     out->poll_after_ms = poll_after_ms(video, now_s);
 }
 

@@ -9,6 +9,7 @@
 /* The command at this place as --help lists them; NULL behind the last. */
 const struct vg_ctl_command *vg_ctl_command(size_t at);
 /* The same for one file's commands. */
+const struct vg_ctl_command *vg_ctl_account_command(size_t at);
 const struct vg_ctl_command *vg_ctl_admin_command(size_t at);
 const struct vg_ctl_command *vg_ctl_create_command(size_t at);
 const struct vg_ctl_command *vg_ctl_download_command(size_t at);

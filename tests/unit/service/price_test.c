@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/price.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char text[] =
+    "{\"version\": 1, \"default_model\": \"m\", \"models\": [{\"name\": \"m\", \"owned_by\": "
+    "\"o\", "
+    "\"created\": 1, \"default_size\": \"1280x720\", \"default_seconds\": 4, \"routes\": ["
+    "{\"provider\": \"a\", \"model\": \"a\", \"sizes\": [\"1280x720\"], \"seconds\": [4, 8], "
+    "\"audio\": \"both\", \"inputs\": {\"image\": \"optional\"}, "
+    "\"price_per_second\": {\"720p_audio\": 0.4, \"720p_video\": 0.2, \"default\": 9}, "
+    "\"price_per_image_input\": 0.01, \"deadline_s\": 60, \"max_attempts\": 1},"
+    "{\"provider\": \"b\", \"model\": \"b\", \"sizes\": [\"1280x720\", \"1920x1080\"], "
+    "\"seconds\": [4, 8], \"audio\": \"both\", \"price_per_second\": {\"1080p\": 0.05184}, "
+    "\"deadline_s\": 60, \"max_attempts\": 1}]}]}";
+
+static struct vg_price_quote quote(const char *model, const char *provider, int32_t width,
+                                   int32_t height, bool audio, bool pictures)
+{
+    struct vg_catalog *catalog = NULL;
+    struct vg_err err;
+    Videogate__Store__V1__JobSpec spec = VIDEOGATE__STORE__V1__JOB_SPEC__INIT;
+    Videogate__Store__V1__Route route = VIDEOGATE__STORE__V1__ROUTE__INIT;
+    Videogate__Store__V1__Route *routes[] = {&route};
+    Videogate__Store__V1__MediaRef ref = VIDEOGATE__STORE__V1__MEDIA_REF__INIT;
+    Videogate__Store__V1__MediaRef *refs[] = {&ref, &ref};
+
+    if (vg_catalog_parse(&catalog, text, strlen(text), &err) < 0)
+        fail_msg("%s", vg_err_text(&err));
+    route.provider = vg_pb_text(provider);
+    spec.routes = routes;
+    spec.n_routes = 1;
+    spec.width = width;
+    spec.height = height;
+    spec.seconds = 8;
+    spec.audio = audio;
+    if (pictures) {
+        spec.image = &ref;
+        spec.references = refs;
+        spec.n_references = 2;
+    }
+    struct vg_price_quote out = vg_price_of(catalog, model, &spec, 8);
+    (void)vg_catalog_unref(catalog);
+    return out;
+}
+
+static void price__is_seconds_times_the_routes_price(void **state)
+{
+    (void)state;
+    assert_int_equal(quote("m", "a", 1280, 720, true, false).output, 3200000);
+    assert_int_equal(quote("m", "a", 1280, 720, false, false).output, 1600000);
+    assert_int_equal(quote("m", "b", 1920, 1080, false, false).output, 414720);
+    assert_int_equal(quote("m", "a", 1280, 720, true, false).input, 0);
+    assert_int_equal(quote("m", "a", 1280, 720, true, true).input, 30000);
+    assert_int_equal(quote("m", "b", 1920, 1080, true, true).input, 0);
+}
+
+static void price__a_rerouted_job_costs_what_the_model_says(void **state)
+{
+    (void)state;
+    assert_int_equal(quote("m", "elsewhere", 1280, 720, true, false).output, 3200000);
+    assert_int_equal(quote("m", "a", 1920, 1080, true, false).output, 414720);
+}
+
+static void price__what_has_none_costs_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(quote("m", "b", 1280, 720, true, true).output, 0);
+    assert_int_equal(quote("m", "a", 64, 64, true, true).output, 0);
+    assert_int_equal(quote("gone", "a", 1280, 720, true, true).output, 0);
+    assert_int_equal(quote("gone", "a", 1280, 720, true, true).input, 0);
+}
+
+static void price__usage_comes_with_the_end_and_pays_for_what_was_made(void **state)
+{
+    struct vg_arena *arena = vg_arena_new();
+    struct vg_video video = {
+        .status = VG_VIDEO_IN_PROGRESS, .output_micros = 3200000, .input_micros = 30000, .n = 3};
+
+    (void)state;
+    assert_null(vg_price_usage(&video, arena));
+    video.status = VG_VIDEO_FAILED;
+    Videogate__V1__VideoUsage *usage = vg_price_usage(&video, arena);
+    assert_true(usage->cost == 0 && usage->cost_details->video_output_cost == 0 &&
+                usage->cost_details->image_input_cost == 0);
+    video.status = VG_VIDEO_COMPLETED;
+    video.made = 2;
+    usage = vg_price_usage(&video, arena);
+    assert_true(usage->cost == 6.43 && usage->cost_details->video_output_cost == 6.4 &&
+                usage->cost_details->image_input_cost == 0.03);
+    (void)vg_arena_free(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(price__is_seconds_times_the_routes_price),
+        cmocka_unit_test(price__a_rerouted_job_costs_what_the_model_says),
+        cmocka_unit_test(price__what_has_none_costs_nothing),
+        cmocka_unit_test(price__usage_comes_with_the_end_and_pays_for_what_was_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
