@@ -38,7 +38,7 @@ struct vg_price_quote vg_price_of(const struct vg_catalog *catalog, const char *
     const struct vg_size size = {spec->width, spec->height};
     const struct vg_route *route =
         m && spec->n_routes > 0 ? route_of(m, spec->routes[0]->provider, size) : NULL;
-    size_t pictures = (spec->image != NULL) + (spec->last_frame != NULL) + spec->n_references;
+    size_t pictures = (spec->image ? 1U : 0U) + (spec->last_frame ? 1U : 0U) + spec->n_references;
 
     if (!route)
         return (struct vg_price_quote){0, 0};

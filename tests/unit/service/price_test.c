@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "service/translate.h"
+
 static const char text[] =
     "{\"version\": 1, \"default_model\": \"m\", \"models\": [{\"name\": \"m\", \"owned_by\": "
     "\"o\", "
@@ -32,7 +34,7 @@ static struct vg_price_quote quote(const char *model, const char *provider, int3
     Videogate__Store__V1__MediaRef ref = VIDEOGATE__STORE__V1__MEDIA_REF__INIT;
     Videogate__Store__V1__MediaRef *refs[] = {&ref, &ref};
 
-    if (vg_catalog_parse(&catalog, text, strlen(text), &err) < 0)
+    if (vg_catalog_parse(&catalog, "test", vg_view_of(text), &err) < 0)
         fail_msg("%s", vg_err_text(&err));
     route.provider = vg_pb_text(provider);
     spec.routes = routes;
