@@ -28,6 +28,13 @@ struct member {
     const Videogate__V1__BatchCall *source; /* borrowed from the outer request */
     Videogate__V1__BatchResult result;      /* its bytes are owned, and the message when `failed` */
     bool failed;
+    struct member_trailing *trailing; /* owned; what result.metadata points at */
+};
+
+struct member_trailing {
+    struct vg_rpc_trailing *pairs; /* owned */
+    Videogate__V1__BatchMetadata rows[VG_RPC_TRAILING_MAX];
+    Videogate__V1__BatchMetadata *row_ptrs[VG_RPC_TRAILING_MAX];
 };
 
 struct batch {
@@ -55,6 +62,9 @@ static void batch_unref(struct batch *batch)
 static void result_fini(struct member *member)
 {
     free(member->result.payload.data);
+    if (member->trailing != NULL)
+        free(member->trailing->pairs);
+    free(member->trailing);
     if (member->failed) {
         free(member->result.message);
         free(member->result.details.data);
@@ -125,6 +135,27 @@ static void result_pack(struct member *member, const ProtobufCMessage *response)
     member->result.payload.len = protobuf_c_message_pack(response, member->result.payload.data);
 }
 
+static void result_take_trailing(struct member *member)
+{
+    struct vg_rpc_trailing *pairs = member->base.trailing;
+
+    if (pairs == NULL)
+        return;
+    member->base.trailing = NULL;
+    member->trailing = vg_xalloc(sizeof(*member->trailing));
+    member->trailing->pairs = pairs;
+    for (size_t i = 0; i < pairs->count; i++) {
+        Videogate__V1__BatchMetadata *row = &member->trailing->rows[i];
+
+        videogate__v1__batch_metadata__init(row);
+        row->key = pairs->pairs[i].key;
+        row->value = pairs->pairs[i].value;
+        member->trailing->row_ptrs[i] = row;
+    }
+    member->result.metadata = member->trailing->row_ptrs;
+    member->result.n_metadata = pairs->count;
+}
+
 static void member_end(struct vg_rpc_call *base, const ProtobufCMessage *response,
                        const struct vg_err *err)
 {
@@ -134,6 +165,7 @@ static void member_end(struct vg_rpc_call *base, const ProtobufCMessage *respons
         result_fail(member, err);
     else if (response != NULL)
         result_pack(member, response);
+    result_take_trailing(member);
     vg_rpc_call_fini(base); /* a canceller may still touch the flags, which stay */
     batch_left(member->batch);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/rpc/call.h"
 
+#include <stdlib.h>
+
 #include "common/clock.h"
 #include "common/rpc/methods.h"
 
@@ -71,6 +73,7 @@ void vg_rpc_call_init(struct vg_rpc_call *call, const struct vg_rpc_transport *t
     call->load = NULL;
     call->request = NULL;
     call->arena = NULL;
+    call->trailing = NULL;
     call->deadline_ns = VG_NO_DEADLINE;
     call->started_ns = 0;
     atomic_init(&call->cancelled, false);
@@ -84,6 +87,8 @@ void vg_rpc_call_fini(struct vg_rpc_call *call)
         protobuf_c_message_free_unpacked(call->request, NULL);
     call->request = NULL;
     call->arena = vg_arena_free(call->arena);
+    free(call->trailing);
+    call->trailing = NULL;
 }
 
 void vg_rpc_call_cancel(struct vg_rpc_call *call)
@@ -109,6 +114,13 @@ struct vg_arena *vg_rpc_call_arena(struct vg_rpc_call *call)
 struct vg_view vg_rpc_call_metadata(const struct vg_rpc_call *call, const char *key)
 {
     return call->transport->metadata(call, key);
+}
+
+void vg_rpc_call_set_trailing(struct vg_rpc_call *call, const char *key, const char *value)
+{
+    if (call->trailing == NULL)
+        call->trailing = vg_xalloc(sizeof(*call->trailing));
+    vg_rpc_trailing_add(call->trailing, vg_view_of(key), vg_view_of(value));
 }
 
 const char *vg_rpc_call_method(const struct vg_rpc_call *call)

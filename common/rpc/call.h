@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "common/rpc/server.h"
+#include "common/rpc/trailing.h"
 
 struct vg_rpc_entry;
 struct vg_rpc_load;
@@ -31,6 +32,7 @@ struct vg_rpc_call {
     struct vg_rpc_load *load;         /* counted there until the end; NULL: not counted */
     ProtobufCMessage *request;        /* owned */
     struct vg_arena *arena;           /* owned; NULL until asked for */
+    struct vg_rpc_trailing *trailing; /* owned; NULL: none */
     int64_t deadline_ns;
     int64_t started_ns;
     atomic_bool cancelled;

@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
+#include "common/rpc/trailing.h"
 #include "common/task.h"
 
 struct vg_rpc_channel;
@@ -65,6 +66,9 @@ struct vg_rpc_unary {
 
     /* Results, valid in done.run. */
     bool ok;
+    struct vg_rpc_trailing
+        *trailing; /* the caller's, set before the start and valid until done, to get the trailing
+                      metadata of an answer that came; NULL: not wanted */
     ProtobufCMessage
         *response; /* owned by the caller: protobuf_c_message_free_unpacked; NULL on error */
     struct vg_err err;

@@ -98,6 +98,10 @@ void vg_rpc_call_on_cancel(struct vg_rpc_call *call, struct vg_executor *executo
                            struct vg_task *task);
 bool vg_rpc_call_clear_cancel(struct vg_rpc_call *call);
 
+/* Adds a pair of trailing metadata: a lower-case key of at most 39 bytes, printable ASCII of at
+ * most 87; at most 8. Before the call's end. */
+void vg_rpc_call_set_trailing(struct vg_rpc_call *call, const char *key, const char *value);
+
 /* Unary: ends the call. `response` is packed before return. */
 void vg_rpc_call_reply(struct vg_rpc_call *call, const ProtobufCMessage *response);
 /* Unary or stream: ends the call with status, text and details (ErrorInfo, BadRequest, RetryInfo)

@@ -14,40 +14,55 @@
 
 /* What a SEND_STATUS op points at. */
 struct status_out {
-    grpc_slice text;       /* owned */
-    grpc_metadata details; /* value owned */
+    grpc_slice text; /* owned */
+    /* Keys and values owned. */
+    grpc_metadata metadata[1 + VG_RPC_TRAILING_MAX];
+    size_t count;
 };
 
 static void status_init(struct status_out *status)
 {
     status->text = grpc_empty_slice();
-    status->details.key = grpc_slice_from_static_string("grpc-status-details-bin");
-    status->details.value = grpc_empty_slice();
+    status->count = 0;
 }
 
 static void status_fini(struct status_out *status)
 {
     grpc_slice_unref(status->text);
-    grpc_slice_unref(status->details.value);
+    for (size_t i = 0; i < status->count; i++) {
+        grpc_slice_unref(status->metadata[i].key);
+        grpc_slice_unref(status->metadata[i].value);
+    }
 }
 
-/* `err` NULL: OK. */
-static grpc_op *add_status(struct status_out *status, grpc_op *op, const struct vg_err *err)
+static void status_add(struct status_out *status, grpc_slice key, grpc_slice value)
+{
+    VG_ASSERT(status->count < VG_COUNT(status->metadata));
+    status->metadata[status->count++] = (grpc_metadata){.key = key, .value = value};
+}
+
+/* `err` NULL: OK; `trailing` may be NULL. */
+static grpc_op *add_status(struct status_out *status, grpc_op *op, const struct vg_err *err,
+                           const struct vg_rpc_trailing *trailing)
 {
     op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    for (size_t i = 0; trailing != NULL && i < trailing->count; i++)
+        status_add(status, grpc_slice_from_copied_string(trailing->pairs[i].key),
+                   grpc_slice_from_copied_string(trailing->pairs[i].value));
     if (err != NULL) {
         struct vg_buf details;
 
         vg_buf_init(&details, VG_RPC_DETAILS_MAX);
         vg_rpc_status_details(err, &details);
-        status->details.value = grpc_slice_from_copied_buffer(details.data, details.len);
+        status_add(status, grpc_slice_from_static_string("grpc-status-details-bin"),
+                   grpc_slice_from_copied_buffer(details.data, details.len));
         vg_buf_fini(&details);
         status->text = grpc_slice_from_copied_string(vg_err_text(err));
         op->data.send_status_from_server.status = (grpc_status_code)vg_err_info(err->kind)->grpc;
         op->data.send_status_from_server.status_details = &status->text;
-        op->data.send_status_from_server.trailing_metadata = &status->details;
-        op->data.send_status_from_server.trailing_metadata_count = 1;
     }
+    op->data.send_status_from_server.trailing_metadata = status->metadata;
+    op->data.send_status_from_server.trailing_metadata_count = status->count;
     return op + 1;
 }
 
@@ -151,7 +166,7 @@ static void direct_end(struct vg_rpc_call *base, const ProtobufCMessage *respons
     op = add_headers(call, op);
     if (response != NULL)
         op = add_message(call, op, response);
-    op = add_status(&call->status, op, err);
+    op = add_status(&call->status, op, err, base->trailing);
     vg_rpc_start_batch(call->core, ops, (size_t)(op - ops), &call->io_tag, on_ended);
     vg_rpc_gate_leave(&server->gate); /* the call may be gone; the server is not, inside the gate */
 }
@@ -359,7 +374,7 @@ static void on_unknown(struct vg_rpc_tag *tag, bool ok)
     vg_rpc_server_request_unknown(server);
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     (void)vg_err_set(&err, VG_ERR_UNIMPLEMENTED, "Unknown method.");
-    (void)add_status(&call->status, &ops[1], &err);
+    (void)add_status(&call->status, &ops[1], &err, NULL);
     ops[2].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     ops[2].data.recv_close_on_server.cancelled = &call->cancelled;
     vg_rpc_start_batch(call->core, ops, VG_COUNT(ops), &call->tag, on_unknown_ended);

@@ -149,10 +149,33 @@ static void pending_end(struct pending *pending)
     vg_rpc_channel_posted(channel);
 }
 
-static void pending_fail(struct pending *pending, int code, const struct vg_err *err)
+/* Where an answer's trailing metadata comes from: the core's, or a batch result's. */
+struct tail {
+    const grpc_metadata_array *core;
+    const Videogate__V1__BatchResult *result;
+};
+
+/* Between settling and the end. */
+static void pending_take_tail(struct pending *pending, const struct tail *tail)
+{
+    struct vg_rpc_trailing *out = pending->call->trailing;
+
+    if (out == NULL || tail == NULL)
+        return;
+    for (size_t i = 0; tail->core != NULL && i < tail->core->count; i++)
+        vg_rpc_trailing_add(out, vg_rpc_slice_view(&tail->core->metadata[i].key),
+                            vg_rpc_slice_view(&tail->core->metadata[i].value));
+    for (size_t i = 0; tail->result != NULL && i < tail->result->n_metadata; i++)
+        vg_rpc_trailing_add(out, vg_view_of(tail->result->metadata[i]->key),
+                            vg_view_of(tail->result->metadata[i]->value));
+}
+
+static void pending_fail(struct pending *pending, int code, const struct vg_err *err,
+                         const struct tail *tail)
 {
     if (!pending_settle(pending))
         return;
+    pending_take_tail(pending, tail);
     pending->call->grpc_code = code;
     pending->call->err = *err;
     pending_end(pending);
@@ -401,7 +424,7 @@ static void member_too_large(struct pending *pending)
     struct vg_err err = {0};
 
     (void)vg_err_set(&err, VG_ERR_TOO_LARGE, "The answer is too large.");
-    pending_fail(pending, VG_GRPC_RESOURCE_EXHAUSTED, &err);
+    pending_fail(pending, VG_GRPC_RESOURCE_EXHAUSTED, &err, NULL);
 }
 
 static void finish_plain(struct exchange *exchange)
@@ -412,10 +435,13 @@ static void finish_plain(struct exchange *exchange)
         struct vg_err err = {0};
 
         (void)vg_err_set(&err, VG_ERR_BAD_GATEWAY, NULL);
-        pending_fail(pending, VG_GRPC_INTERNAL, &err);
+        pending_fail(pending, VG_GRPC_INTERNAL, &err, NULL);
     } else if (grpc_byte_buffer_length(exchange->response) > pending->channel->max_message) {
         member_too_large(pending);
     } else if (pending_settle(pending)) {
+        const struct tail tail = {.core = &exchange->trailing};
+
+        pending_take_tail(pending, &tail);
         pending->answer = exchange->response;
         exchange->response = NULL;
         pending->call->grpc_code = VG_GRPC_OK;
@@ -423,24 +449,29 @@ static void finish_plain(struct exchange *exchange)
     }
 }
 
+/* The trailing metadata of a batch is no member's. */
 static void fail_members(struct exchange *exchange, int code, const struct vg_err *err)
 {
+    const struct tail tail = {.core = exchange->count == 1 ? &exchange->trailing : NULL};
+
     for (size_t i = 0; i < exchange->count; i++)
-        pending_fail(exchange->members[i], code, err);
+        pending_fail(exchange->members[i], code, err, &tail);
 }
 
 static void finish_member(struct pending *pending, Videogate__V1__BatchResult *result)
 {
+    const struct tail tail = {.result = result};
     struct vg_err err = {0};
 
     if (result->code != VG_GRPC_OK) {
         struct vg_view details = {(const char *)result->details.data, result->details.len};
 
         vg_rpc_status_parse(result->code, vg_view_of(result->message), details, &err);
-        pending_fail(pending, result->code, &err);
+        pending_fail(pending, result->code, &err, &tail);
     } else if (result->payload.len > pending->channel->max_message) {
         member_too_large(pending);
     } else if (pending_settle(pending)) {
+        pending_take_tail(pending, &tail);
         /* The bytes change hands; NULL is what an empty message leaves. */
         pending->bytes = result->payload.data;
         pending->byte_count = result->payload.len;
@@ -539,7 +570,7 @@ void vg_rpc_unary_start(struct vg_rpc_channel *channel, struct vg_rpc_unary *cal
         entered = false;
     }
     if (!entered) {
-        pending_fail(pending, (int)vg_err_info(err.kind)->grpc, &err);
+        pending_fail(pending, (int)vg_err_info(err.kind)->grpc, &err, NULL);
         pending_unref(pending); /* it has no transport */
     } else if (channel->coalescing && !call->alone &&
                pending->waiting.bytes <= VG_RPC_BATCH_PAYLOAD) {
@@ -565,7 +596,7 @@ void vg_rpc_unary_flush(struct vg_rpc_channel *channel)
         for (size_t i = 0; i < count; i++) {
             struct pending *pending = VG_CONTAINER(list[i], struct pending, waiting);
 
-            pending_fail(pending, VG_GRPC_CANCELLED, &err);
+            pending_fail(pending, VG_GRPC_CANCELLED, &err, NULL);
             pending_unref(pending);
         }
     }
