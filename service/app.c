@@ -16,6 +16,7 @@
 #include "service/binding.h"
 #include "service/flight.h"
 #include "service/janitor.h"
+#include "service/rate.h"
 #include "service/service_priv.h"
 #include "service/watch.h"
 
@@ -47,6 +48,7 @@ struct vg_app {
     struct vg_media *media;
     struct vg_hub *hub;
     struct vg_flights *flights;
+    struct vg_rate *rate;
     struct vg_binding *binding;
     struct vg_janitor *janitor;
     struct vg_catalog_live *catalog;
@@ -262,6 +264,7 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     s->links = app->setup.links;
     s->public_url = app->setup.public_url;
     s->flights = app->flights = vg_flights_new();
+    s->rate = app->rate = vg_rate_new((int)app->config.rate_share);
     s->retry_window_ms = app->config.retry_window_ms;
     s->max_watchers = (size_t)app->config.max_watchers;
     s->hub = app->hub = vg_hub_new(s);
@@ -396,6 +399,7 @@ static void stop_parts(struct vg_app *app)
     app->binding = vg_binding_free(app->binding);
     app->hub = vg_hub_free(app->hub);
     app->flights = vg_flights_free(app->flights);
+    app->rate = vg_rate_free(app->rate);
     app->auth = vg_auth_free(app->auth);
     app->blobs = vg_blob_store_close(app->blobs);
     app->metrics = vg_metrics_free(app->metrics);

@@ -32,7 +32,7 @@ struct vg_app_config {
     char *on_unknown_submit;
     int64_t project_concurrency, lease_ms, job_deadline_ms, retention_ms;
     int64_t janitor_interval_ms, orphan_age_ms;
-    int64_t idempotency_retention_ms, retry_window_ms;
+    int64_t idempotency_retention_ms, retry_window_ms, rate_share;
     bool callback_allow_http, callback_allow_any_port;
     char *callback_allow_nets;
     char *default_callback_url, *default_callback_secret;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "service/binding.h"
+#include "service/rate.h"
 #include "service/service_priv.h"
 
 #define OP_MS 10000
@@ -101,9 +104,54 @@ static void judge_identity(struct vg_request *request)
     request->wait.ok = false;
 }
 
+static void tell_rate(struct vg_rpc_call *call, const struct vg_rate_answer *rate)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "%d", (int)rate->limit);
+    vg_rpc_call_set_trailing(call, "x-ratelimit-limit-requests", text);
+    (void)snprintf(text, sizeof(text), "%d", (int)rate->remaining);
+    vg_rpc_call_set_trailing(call, "x-ratelimit-remaining-requests", text);
+    vg_rate_duration(text, rate->reset_ms);
+    vg_rpc_call_set_trailing(call, "x-ratelimit-reset-requests", text);
+    (void)snprintf(text, sizeof(text), "\"requests\";q=%d;w=60", (int)rate->limit);
+    vg_rpc_call_set_trailing(call, "ratelimit-policy", text);
+    (void)snprintf(text, sizeof(text), "\"requests\";r=%d;t=%" PRId64, (int)rate->remaining,
+                   (rate->reset_ms + 999) / 1000);
+    vg_rpc_call_set_trailing(call, "ratelimit", text);
+}
+
+/* Requests a minute: OpenAI's headers and those of draft-ietf-httpapi-ratelimit-headers, as
+ * trailing metadata. Without a limit nothing is done. */
+static void judge_rate(struct vg_request *request)
+{
+    const struct vg_identity *who = &request->wait.who;
+    struct vg_rate_limit limits[2];
+    struct vg_rate_answer rate;
+    size_t count = 0;
+
+    if (!request->wait.ok || (who->key_rpm == 0 && who->project_rpm == 0))
+        return;
+    if (who->key_rpm > 0)
+        limits[count++] = (struct vg_rate_limit){vg_rate_key(who->key_id), who->key_rpm};
+    if (who->project_rpm > 0)
+        limits[count++] =
+            (struct vg_rate_limit){vg_rate_project(who->project_id), who->project_rpm};
+    vg_rate_take(request->service->rate, limits, count, vg_now_ns(), &rate);
+    tell_rate(request->call, &rate);
+    if (rate.allowed)
+        return;
+    request->wait.ok = false;
+    (void)vg_err_set(&request->wait.err, VG_ERR_RATE_LIMITED,
+                     "Rate limit reached: this %s may make %d requests a minute.",
+                     who->key_rpm > 0 && rate.tightest == 0 ? "key" : "project", (int)rate.limit);
+    request->wait.err.retry_after_ms = rate.retry_ms;
+}
+
 static void known(struct vg_request *request)
 {
     judge_identity(request);
+    judge_rate(request);
     proceed_when_bound(request);
 }
 

@@ -36,6 +36,7 @@ enum vg_create_series {
 
 struct vg_binding;
 struct vg_flights;
+struct vg_rate;
 struct vg_hub;
 
 /* Set up by app.c before the first call, constant while calls come. Everything borrowed from the
@@ -54,6 +55,7 @@ struct vg_service {
     struct vg_hub *hub;
     struct vg_jobs *jobs;
     struct vg_flights *flights;
+    struct vg_rate *rate;
     struct vg_metric_set *metrics;
     const struct vg_links *links;
     int64_t retry_window_ms; /* how long an SDK's repeat finds its first attempt */

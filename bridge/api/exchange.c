@@ -379,7 +379,9 @@ int vg_exchange_prepare(struct vg_exchange *ex, const char *method,
     if (vg_exchange_metadata(ex, metadata, &count, err) != 0)
         return -1;
     ex->reply = reply;
+    ex->trailing = vg_arena_alloc(ex->arena, sizeof(*ex->trailing));
     ex->unary = (struct vg_rpc_unary){
+        .trailing = ex->trailing,
         .service_method = method,
         .response_type = response_type,
         .metadata = metadata,

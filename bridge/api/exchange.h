@@ -32,6 +32,7 @@ struct vg_exchange {
     int holds;
 
     struct vg_rpc_unary unary;
+    struct vg_rpc_trailing *trailing; /* the call's, in the arena; NULL: no call yet */
     vg_reply_f *reply;
 
     /* A handler's own: called on back-pressure's end and when the client is gone. */

@@ -2,6 +2,7 @@
 #include "bridge/api/respond.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "bridge/api/cors.h"
 #include "bridge/api/exchange.h"
@@ -43,10 +44,22 @@ int64_t vg_retry_after_ms(const struct vg_err *err)
     return http == 429 || http == 503 ? DEFAULT_RETRY_MS : 0;
 }
 
+/* What the service says of the caller's rate, under the same names. */
+static size_t rate_headers(const struct vg_exchange *ex, struct vg_header out[VG_RPC_TRAILING_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; ex->trailing && i < ex->trailing->count; i++) {
+        const struct vg_rpc_trailing_pair *pair = &ex->trailing->pairs[i];
+        if (strncmp(pair->key, "x-ratelimit-", 12) == 0 || strncmp(pair->key, "ratelimit", 9) == 0)
+            out[n++] = (struct vg_header){vg_view_of(pair->key), vg_view_of(pair->value)};
+    }
+    return n;
+}
+
 bool vg_respond_head(struct vg_exchange *ex, int status, const char *content_type, int64_t length,
                      const struct vg_header *extra, size_t extra_count)
 {
-    struct vg_header headers[MAX_EXTRA + 2 + VG_CORS_ANSWER];
+    struct vg_header headers[MAX_EXTRA + 2 + VG_RPC_TRAILING_MAX + VG_CORS_ANSWER];
     const struct vg_cors *cors = ex->at->api->cors;
     size_t n = 0;
     if (!ex->stream || ex->stream->state != VG_STREAM_OPEN)
@@ -57,6 +70,7 @@ bool vg_respond_head(struct vg_exchange *ex, int status, const char *content_typ
         headers[n++] = (struct vg_header){VG_VIEW("content-type"), vg_view_of(content_type)};
     for (size_t i = 0; i < extra_count; i++)
         headers[n++] = extra[i];
+    n += rate_headers(ex, headers + n);
     if (cors && vg_cors_covers(ex->stream->request.path))
         n += vg_cors_answer(cors, vg_exchange_header(ex, "origin"), headers + n);
     const struct vg_response response = {status, headers, n, length};
