@@ -114,6 +114,12 @@ static void tell_rate(struct vg_rpc_call *call, const struct vg_rate_answer *rat
     vg_rpc_call_set_trailing(call, "x-ratelimit-remaining-requests", text);
     vg_rate_duration(text, rate->reset_ms);
     vg_rpc_call_set_trailing(call, "x-ratelimit-reset-requests", text);
+    (void)snprintf(text, sizeof(text), "%d", (int)rate->limit);
+    vg_rpc_call_set_trailing(call, "ratelimit-limit", text);
+    (void)snprintf(text, sizeof(text), "%d", (int)rate->remaining);
+    vg_rpc_call_set_trailing(call, "ratelimit-remaining", text);
+    (void)snprintf(text, sizeof(text), "%" PRId64, (rate->reset_ms + 999) / 1000);
+    vg_rpc_call_set_trailing(call, "ratelimit-reset", text);
     (void)snprintf(text, sizeof(text), "\"requests\";q=%d;w=60", (int)rate->limit);
     vg_rpc_call_set_trailing(call, "ratelimit-policy", text);
     (void)snprintf(text, sizeof(text), "\"requests\";r=%d;t=%" PRId64, (int)rate->remaining,
@@ -121,8 +127,9 @@ static void tell_rate(struct vg_rpc_call *call, const struct vg_rate_answer *rat
     vg_rpc_call_set_trailing(call, "ratelimit", text);
 }
 
-/* Requests a minute: OpenAI's headers and those of draft-ietf-httpapi-ratelimit-headers, as
- * trailing metadata. Without a limit nothing is done. */
+/* Requests a minute: OpenAI's headers, those of draft-ietf-httpapi-ratelimit-headers and of its
+ * older versions (LLM Gateway's), as trailing metadata: eight pairs, all that there is room for.
+ * Without a limit nothing is done. */
 static void judge_rate(struct vg_request *request)
 {
     const struct vg_identity *who = &request->wait.who;

@@ -38,7 +38,7 @@ ROWS = (
 
 # What of the API may still answer 501 or UNIMPLEMENTED: the tests take that for these methods alone, and call it so.
 NOT_YET = "not offered: not built yet"
-LATER = ("error 429",)
+LATER = ()
 
 # Of this session: {module: {client: {row: "ok" | "not offered: why" | "failed: why"}}}
 results = {}

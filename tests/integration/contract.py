@@ -12,7 +12,7 @@ OURS = re.compile(r"^(x-(?!content-type-options)|openai-|ratelimit|retry-after)"
 
 
 # Operations that may still answer 501.
-LATER = {"getUsage"}
+LATER = set()
 
 
 class Contract:

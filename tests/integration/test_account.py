@@ -93,6 +93,7 @@ def test_rate_limit_and_headers(stack):
         assert h["x-ratelimit-limit-requests"] == "8"
         left.append(int(h["x-ratelimit-remaining-requests"]))
         assert re.fullmatch(r"(\d+m)?\d+s|\d+ms", h["x-ratelimit-reset-requests"])
+        assert h["ratelimit-limit"] == "8" and int(h["ratelimit-remaining"]) == left[-1] and int(h["ratelimit-reset"]) <= 60
         assert h["ratelimit-policy"] == '"requests";q=8;w=60'
         assert re.fullmatch(r'"requests";r=%d;t=\d+' % left[-1], h["ratelimit"])
     assert left[0] == 7 and left[-1] <= 1 and left == sorted(left, reverse=True)
