@@ -175,6 +175,7 @@ static int load_endpoints(struct vg_db_run *run, struct vg_delivery_claim *op)
     for (size_t i = 0; i < op->count; i++) {
         if (!op->deliveries[i].endpoint_id)
             continue;
+        op->deliveries[i].endpoint = VG_ENDPOINT_DELETED; /* unless a row says otherwise */
         ids[wanted] = op->deliveries[i].endpoint_id;
         rows_of[wanted++] = &op->deliveries[i];
     }

@@ -148,6 +148,7 @@ static int run_deliveries_list(struct vg_ctl *ctl)
                                           .admin = true};
     Videogate__V1__ListDeliveriesRequest request = VIDEOGATE__V1__LIST_DELIVERIES_REQUEST__INIT;
     request.video_id = (char *)ctl->args[0];
+    request.limit = 100; /* a video has at most 33 */
     ProtobufCMessage *message;
     if (vg_ctl_call(ctl, &rpc, &request.base, &message) != 0)
         return -1;

@@ -14,6 +14,7 @@ const struct vg_ctl_command *vg_ctl_admin_command(size_t at);
 const struct vg_ctl_command *vg_ctl_create_command(size_t at);
 const struct vg_ctl_command *vg_ctl_download_command(size_t at);
 const struct vg_ctl_command *vg_ctl_video_command(size_t at);
+const struct vg_ctl_command *vg_ctl_webhook_command(size_t at);
 
 /* Follows a video to its terminal state, over broken streams and restarts of the service; `show`
  * sees each change. Fails with ctl->err when the video cannot be watched or ended other than
