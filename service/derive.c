@@ -5,7 +5,6 @@
 
 #include "common/clock.h"
 #include "common/crypto.h"
-#include "common/str.h"
 #include "service/create_priv.h"
 #include "service/variant_probe.h"
 #include "videogate/v1/worker.pb-c.h"
@@ -85,8 +84,8 @@ static void fingerprint(struct derive *d)
     struct vg_create *c = &d->create;
     Videogate__V1__ExtendVideoRequest normal = VIDEOGATE__V1__EXTEND_VIDEO_REQUEST__INIT;
     Videogate__V1__VideoSource video = *d->ask.video;
-    uint8_t hash[32], mac[32];
-    char mac_hex[65];
+    uint8_t hash[32];
+    char mac_hex[VG_SECRET_MAC_SIZE];
 
     if (!by_id(d)) {
         vg_sha256(hash, video.data.data, video.data.len);
@@ -100,9 +99,7 @@ static void fingerprint(struct derive *d)
         normal.model = vg_pb_text(d->ask.model);
     }
     if (d->ask.callback_url) {
-        struct vg_view key = {(const char *)c->request.service->secret_key, 32};
-        vg_hmac_sha256(mac, key, vg_view_of(c->job.callback_secret));
-        vg_hex_encode(mac_hex, mac, sizeof(mac));
+        vg_secret_mac(mac_hex, c->request.service->secret_key, c->job.callback_secret);
         normal.opt_callback_url_case =
             VIDEOGATE__V1__EXTEND_VIDEO_REQUEST__OPT_CALLBACK_URL_CALLBACK_URL;
         normal.callback_url = vg_pb_text(c->job.callback_url);

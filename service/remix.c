@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "common/crypto.h"
-#include "common/str.h"
 #include "service/create_priv.h"
 
 #define DEFAULT_DEADLINE_S 3600
@@ -137,15 +136,12 @@ static void ask_source(struct vg_create *c)
 static void remix_fingerprint(struct vg_create *c, const Videogate__V1__RemixVideoRequest *in)
 {
     Videogate__V1__RemixVideoRequest normal = VIDEOGATE__V1__REMIX_VIDEO_REQUEST__INIT;
-    uint8_t mac[32];
-    char mac_hex[65];
+    char mac_hex[VG_SECRET_MAC_SIZE];
 
     normal.id = in->id;
     normal.prompt = in->prompt;
     if (in->opt_callback_url_case) {
-        struct vg_view key = {(const char *)c->request.service->secret_key, 32};
-        vg_hmac_sha256(mac, key, vg_view_of(c->job.callback_secret));
-        vg_hex_encode(mac_hex, mac, sizeof(mac));
+        vg_secret_mac(mac_hex, c->request.service->secret_key, c->job.callback_secret);
         normal.opt_callback_url_case =
             VIDEOGATE__V1__REMIX_VIDEO_REQUEST__OPT_CALLBACK_URL_CALLBACK_URL;
         normal.callback_url = vg_pb_text(c->job.callback_url);

@@ -353,6 +353,14 @@ static void normal_picture(const Videogate__V1__MediaInput *in, Videogate__V1__M
     }
 }
 
+void vg_secret_mac(char out[VG_SECRET_MAC_SIZE], const uint8_t secret_key[32], const char *secret)
+{
+    uint8_t mac[32];
+
+    vg_hmac_sha256(mac, (struct vg_view){(const char *)secret_key, 32}, vg_view_of(secret));
+    vg_hex_encode(out, mac, sizeof(mac));
+}
+
 void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], uint8_t out[32])
 {
     enum { PICTURES = 2 + VG_MAX_REFERENCES };
@@ -360,8 +368,7 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
     Videogate__V1__MediaInput pictures[PICTURES];
     Videogate__V1__MediaInput *references[VG_MAX_REFERENCES];
     uint8_t hashes[PICTURES][32];
-    uint8_t mac[32];
-    char mac_hex[65];
+    char mac_hex[VG_SECRET_MAC_SIZE];
     char size[24];
     char model[160];
 
@@ -380,9 +387,7 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
     normal.n = job->n;
     normal.no_fallback = job->no_fallback;
     if (job->callback_url) {
-        struct vg_view key = {(const char *)secret_key, 32};
-        vg_hmac_sha256(mac, key, vg_view_of(job->callback_secret));
-        vg_hex_encode(mac_hex, mac, sizeof(mac));
+        vg_secret_mac(mac_hex, secret_key, job->callback_secret);
         normal.opt_callback_url_case =
             VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_CALLBACK_URL_CALLBACK_URL;
         normal.callback_url = vg_pb_text(job->callback_url);

@@ -105,6 +105,11 @@ VG_MUSTCHECK int vg_validate_derive(const struct vg_validate_env *env, enum vg_o
  * ListModels shows. */
 bool vg_model_offered(const struct vg_validate_env *env, const struct vg_model *model);
 
+/* The secret as it stands in fingerprints: hex of its HMAC under `secret_key`, so that the stored
+ * value tells nothing about it. */
+#define VG_SECRET_MAC_SIZE 65
+void vg_secret_mac(char out[VG_SECRET_MAC_SIZE], const uint8_t secret_key[32], const char *secret);
+
 /* SHA-256 over the packed, normalised job: pictures by the hash of their bytes, the callback secret
  * by its HMAC under `secret_key`, so that the stored value tells nothing about it. */
 void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], uint8_t out[32]);

@@ -84,6 +84,23 @@ def test_keys(stack):
     assert stack.ctl("keys", "revoke", "key_nothing", admin=True, check=False).returncode == 1
 
 
+def test_webhooks(stack):
+    def rows(*args):
+        out = stack.ctl("webhooks", *args, admin=True).stdout
+        return dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
+
+    made = rows("create", "--project", "default", "--url", stack.env["VIDEOGATE_WEBHOOK_SINK"], "--event", "video.completed", "--name", "cli")
+    assert made["id"].startswith("whe_") and made["signing_secret"].startswith("whsec_")
+    assert made["id"] in stack.ctl("webhooks", "list", "--project", "default", admin=True).stdout
+    turned = rows("rotate", made["id"], "--keep-old")
+    assert turned["signing_secret"] != made["signing_secret"]
+    assert rows("update", made["id"], "--name", "other")["name"] == "other"
+    assert rows("test", made["id"])["status_code"]
+    stack.ctl("webhooks", "deliveries", made["id"], admin=True)
+    stack.ctl("webhooks", "delete", made["id"], admin=True)
+    assert made["id"] not in stack.ctl("webhooks", "list", "--project", "default", admin=True).stdout
+
+
 def test_queue(stack):
     assert stack.ctl("queue", admin=True).returncode == 0
 
