@@ -32,6 +32,8 @@ static void write_value(struct vg_json_writer *w, const struct vg_json *value)
     case VG_JSON_BOOL:
         vg_json_put_bool(w, vg_json_bool(value));
         return;
+    case VG_JSON_BYTES: /* the parser makes none */
+        abort();
     case VG_JSON_NULL:
         vg_json_put_null(w);
         return;
