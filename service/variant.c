@@ -281,21 +281,21 @@ static struct making *add(struct vg_variants *all, const char *output)
     return m;
 }
 
-void vg_variants_make(struct vg_variants *all, struct vg_variant_wait *wait)
+void vg_variants_make(struct vg_variants *variants, struct vg_variant_wait *wait)
 {
     struct making *fresh = NULL;
 
-    (void)pthread_mutex_lock(&all->lock);
-    struct making *m = find(all, wait->output);
-    if (!m && all->count < all->options.max_pending)
-        m = fresh = add(all, wait->output);
+    (void)pthread_mutex_lock(&variants->lock);
+    struct making *m = find(variants, wait->output);
+    if (!m && variants->count < variants->options.max_pending)
+        m = fresh = add(variants, wait->output);
     if (m) {
         wait->next = m->waiters;
         m->waiters = wait;
     }
-    (void)pthread_mutex_unlock(&all->lock);
+    (void)pthread_mutex_unlock(&variants->lock);
     if (fresh)
-        vg_post(vg_work_pool_executor(all->pool), &fresh->task);
+        vg_post(vg_work_pool_executor(variants->pool), &fresh->task);
     if (m)
         return;
     wait->ok = false;
@@ -323,19 +323,19 @@ int vg_variants_start(struct vg_variants **out, const struct vg_variants_options
     return 0;
 }
 
-void vg_variants_cancel(struct vg_variants *all)
+void vg_variants_cancel(struct vg_variants *variants)
 {
-    if (all)
-        atomic_store(&all->cancelled, true);
+    if (variants)
+        atomic_store(&variants->cancelled, true);
 }
 
-struct vg_variants *vg_variants_stop(struct vg_variants *all)
+struct vg_variants *vg_variants_stop(struct vg_variants *variants)
 {
-    if (!all)
+    if (!variants)
         return NULL;
-    all->pool = vg_work_pool_stop(all->pool);
-    VG_ASSERT(all->count == 0);
-    (void)pthread_mutex_destroy(&all->lock);
-    free(all);
+    variants->pool = vg_work_pool_stop(variants->pool);
+    VG_ASSERT(variants->count == 0);
+    (void)pthread_mutex_destroy(&variants->lock);
+    free(variants);
     return NULL;
 }

@@ -224,11 +224,12 @@ static void place(const AVFrame *tile, AVFrame *sheet, int column, int row)
 static int fill_sheet(struct vg_variant_reader *reader, AVFrame *tile, AVFrame *sheet,
                       struct vg_err *err)
 {
-    const int count = VG_SHEET_COLUMNS * VG_SHEET_ROWS;
+    const int64_t count = (int64_t)VG_SHEET_COLUMNS * VG_SHEET_ROWS;
+    const int64_t length = vg_variant_reader_length(reader);
 
     for (int i = 0; i < count; i++) {
         const AVFrame *frame = NULL;
-        int64_t at = vg_variant_reader_length(reader) * (2 * i + 1) / (2 * count);
+        int64_t at = length * (2 * (int64_t)i + 1) / (2 * count);
         if (vg_variant_reader_frame(reader, at, &frame, err) < 0 || scale(frame, tile, err) < 0)
             return -1;
         place(tile, sheet, i % VG_SHEET_COLUMNS, i / VG_SHEET_COLUMNS);

@@ -13,8 +13,8 @@
 
 #include "common/err.h"
 
-#define VG_VARIANT_MAX_SIDE 8192            /* pixels */
-#define VG_VARIANT_MAX_PIXELS (4096 * 2304) /* of a frame; a decoder holds a dozen */
+#define VG_VARIANT_MAX_SIDE 8192                     /* pixels */
+#define VG_VARIANT_MAX_PIXELS (INT64_C(4096) * 2304) /* of a frame; a decoder holds a dozen */
 #define VG_VARIANT_MAX_SECONDS 3600
 #define VG_VARIANT_MAX_FRAMES 20000 /* decoded for one variant */
 

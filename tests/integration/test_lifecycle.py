@@ -71,10 +71,13 @@ def test_expired_content_is_gone(aside):
     done = aside.wait(made["id"])
     assert done["status"] == "completed" and done["expires_at"] == done["completed_at"] + 2
     path = f"/v1/videos/{made['id']}/content"
+    assert aside.http("GET", f"{path}?variant=thumbnail").status in (200, 410)
     wait_for(lambda: aside.http("GET", path).status == 410, "the content to expire")
+    assert "content" not in aside.get(made["id"])
     assert aside.http("GET", path).error["message"]
     wait_for(lambda: not aside.files(made["id"]), "the janitor to remove the file")
-    assert aside.http("GET", path).status == 410
+    for variant in ("video", "thumbnail", "spritesheet"):
+        assert aside.http("GET", f"{path}?variant={variant}").status == 410
     assert aside.get(made["id"])["status"] == "completed"
 
 
