@@ -160,7 +160,7 @@ static int read_file(ProtobufCMessage *message, struct vg_view file, size_t max,
     if (file.len > max)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, path,
                             "%s: the file has %.1fMB; at most %zuMB are allowed", path,
-                            (double)file.len / (1024 * 1024), max / (1024 * 1024));
+                            (double)file.len / (1024 * 1024), max >> 20);
     ProtobufCBinaryData *data = member(message, "data", PROTOBUF_C_TYPE_BYTES);
     *data = (ProtobufCBinaryData){.len = file.len, .data = bytes.out};
     return 0;

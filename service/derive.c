@@ -22,7 +22,7 @@ struct ask {
 struct derive {
     struct vg_create create;
     struct ask ask;
-    struct vg_derive_source source;
+    struct vg_derive_ask wanted;
 };
 
 static struct derive *derive_of(struct vg_create *c)
@@ -149,11 +149,13 @@ static void insert(struct derive *d)
 static int resolve(struct derive *d)
 {
     struct vg_create *c = &d->create;
-    enum vg_operation operation =
-        c->kind == VG_CREATE_EDIT ? VG_OPERATION_EDIT : VG_OPERATION_EXTEND;
 
-    return vg_validate_derive(vg_request_env(&c->request), operation, d->ask.model, d->ask.seconds,
-                              &d->source, vg_request_arena(&c->request), &c->job, &c->err);
+    d->wanted.operation = c->kind == VG_CREATE_EDIT ? VG_OPERATION_EDIT : VG_OPERATION_EXTEND;
+    d->wanted.seconds = d->ask.seconds;
+    if (d->ask.model)
+        d->wanted.model = d->ask.model;
+    return vg_validate_derive(vg_request_env(&c->request), &d->wanted,
+                              vg_request_arena(&c->request), &c->job, &c->err);
 }
 
 static int write_bytes(struct derive *d)
@@ -165,8 +167,8 @@ static int write_bytes(struct derive *d)
 
     if (vg_variant_probe(bytes, "video", &info, &c->err) < 0)
         return -1;
-    d->source =
-        (struct vg_derive_source){.size = {info.width, info.height}, .seconds = info.seconds};
+    d->wanted = (struct vg_derive_ask){.source_size = {info.width, info.height},
+                                       .source_seconds = info.seconds};
     if (resolve(d) < 0 || vg_blob_put(c->request.service->blobs, c->keys[0], data->data, data->len,
                                       NULL, &c->err) < 0)
         return -1;
@@ -224,11 +226,11 @@ static void source_read(struct vg_task *task)
         vg_create_refuse(c, &c->source.op.err);
         return;
     }
-    d->source = (struct vg_derive_source){.model = video->model,
-                                          .size = {video->width, video->height},
-                                          .seconds = video->seconds,
-                                          .has_audio = true,
-                                          .audio = video->audio};
+    d->wanted = (struct vg_derive_ask){.model = video->model,
+                                       .source_size = {video->width, video->height},
+                                       .source_seconds = video->seconds,
+                                       .has_audio = true,
+                                       .audio = video->audio};
     if (judge_source(video, &c->err) < 0 || resolve(d) < 0) {
         vg_create_refuse(c, &c->err);
         return;

@@ -102,7 +102,7 @@ static void list_done(struct vg_task *task)
         return;
     }
     response.n_projects = l->op.count;
-    response.projects = vg_arena_alloc(arena, (l->op.count + 1) * sizeof(*response.projects));
+    response.projects = vg_arena_alloc(arena, (l->op.count + 1) * sizeof(Videogate__V1__Project *));
     for (size_t i = 0; i < l->op.count; i++)
         response.projects[i] = translate(&l->op.projects[i], arena);
     vg_request_reply(&l->request, &response.base);
@@ -202,7 +202,7 @@ static void usage_done(struct vg_task *task)
         return;
     }
     response.n_rows = u->op.count;
-    response.rows = vg_arena_alloc(arena, (u->op.count + 1) * sizeof(*response.rows));
+    response.rows = vg_arena_alloc(arena, (u->op.count + 1) * sizeof(Videogate__V1__UsageRow *));
     for (size_t i = 0; i < u->op.count; i++)
         response.rows[i] = translate_row(&u->op.rows[i], arena);
     response.truncated = u->op.truncated;

@@ -301,24 +301,23 @@ int vg_validate_create(const struct vg_validate_env *env,
     return 0;
 }
 
-int vg_validate_derive(const struct vg_validate_env *env, enum vg_operation operation,
-                       const char *model, int32_t seconds, const struct vg_derive_source *source,
+int vg_validate_derive(const struct vg_validate_env *env, const struct vg_derive_ask *in,
                        struct vg_arena *arena, struct vg_job *job, struct vg_err *err)
 {
     struct vg_ask ask = {
-        .operation = operation,
+        .operation = in->operation,
         .has_size = true,
-        .size = source->size,
-        .seconds = seconds,
-        .has_audio = source->has_audio,
-        .audio = source->audio,
-        .source_seconds = source->seconds,
+        .size = in->source_size,
+        .seconds = in->seconds,
+        .has_audio = in->has_audio,
+        .audio = in->audio,
+        .source_seconds = in->source_seconds,
     };
 
-    if (seconds < 0)
+    if (in->seconds < 0)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "seconds",
                             "seconds: must be a whole number of at least 1");
-    if (take_model(env, model ? model : source->model, arena, &ask, err) < 0)
+    if (take_model(env, in->model, arena, &ask, err) < 0)
         return -1;
     job->model = ask.model->name;
     job->pin = ask.pin;

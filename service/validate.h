@@ -85,20 +85,19 @@ VG_MUSTCHECK int vg_validate_callback(const struct vg_validate_env *env, const c
                                       const char *secret, struct vg_arena *arena,
                                       struct vg_job *out, struct vg_err *err);
 
-/* What an edit or an extension starts from. */
-struct vg_derive_source {
-    const char *model; /* of the source; NULL: unknown */
-    struct vg_size size;
-    int32_t seconds;
+/* What is asked of an edit or an extension. */
+struct vg_derive_ask {
+    enum vg_operation operation;
+    const char *model; /* "provider/model"; NULL: the default one */
+    int32_t seconds;   /* to be added; 0: the model's default; edits: 0 */
+    struct vg_size source_size;
+    int32_t source_seconds;
     bool has_audio; /* else as the route likes */
     bool audio;
 };
-/* An edit or an extension of a source by `model` ("provider/model", or NULL: the source's own, else
- * the default one), `seconds` to be added (0: the model's default; edits: 0). Fills what of the job
- * follows from it. Fails as vg_validate_create. */
-VG_MUSTCHECK int vg_validate_derive(const struct vg_validate_env *env, enum vg_operation operation,
-                                    const char *model, int32_t seconds,
-                                    const struct vg_derive_source *source, struct vg_arena *arena,
+/* Fills what of the job follows from it. Fails as vg_validate_create. */
+VG_MUSTCHECK int vg_validate_derive(const struct vg_validate_env *env,
+                                    const struct vg_derive_ask *ask, struct vg_arena *arena,
                                     struct vg_job *job, struct vg_err *err);
 
 /* Whether any route of the model could be taken in this set-up (open, with a worker): what

@@ -13,7 +13,7 @@
 
 #define SECRET_BYTES 24 /* 32 characters of base64 without padding; Standard Webhooks: 24 to 64 */
 #define SECRET_PREFIX "whsec_"
-#define SECRET_SIZE (sizeof(SECRET_PREFIX) + SECRET_BYTES / 3 * 4)
+#define SECRET_SIZE (sizeof(SECRET_PREFIX) + sizeof(uint8_t[SECRET_BYTES]) / 3 * 4)
 #define HINT_SIZE 16
 #define MAX_TYPES 16
 #define TYPES_SIZE 256

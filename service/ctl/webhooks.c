@@ -20,12 +20,12 @@ struct options {
 #define TEXT_OPTION(name_, value_, help_)                                                          \
     {                                                                                              \
         .name = #name_, .type = VG_CTL_TEXT, .offset = offsetof(struct options, name_),            \
-        .value = value_, .help = help_                                                             \
+        .value = (value_), .help = (help_)                                                         \
     }
 #define EVENTS_OPTION(help_)                                                                       \
     {                                                                                              \
         .name = "event", .type = VG_CTL_LIST, .offset = offsetof(struct options, events),          \
-        .value = "TYPE", .help = help_                                                             \
+        .value = "TYPE", .help = (help_)                                                           \
     }
 
 static const struct vg_ctl_option create_options[] = {

@@ -71,8 +71,9 @@ int vg_webhook_call_start(struct vg_rpc_channel *channel, const struct vg_webhoo
     struct secrets s = {.count = 0};
 
     /* Room for all from the start: a buffer that grew would leave copies behind. */
-    vg_buf_init(&s.text, MAX_SECRETS * (MAX_SECRET + 1));
-    char *room = vg_buf_reserve(&s.text, MAX_SECRETS * (MAX_SECRET + 1));
+    const size_t most = (size_t)MAX_SECRETS * (MAX_SECRET + 1);
+    vg_buf_init(&s.text, most);
+    char *room = vg_buf_reserve(&s.text, most);
     int rc = room ? open_all(&s, call) : -1;
     if (rc == 0) {
         *unary = (struct vg_rpc_unary){
