@@ -16,6 +16,7 @@ struct ask {
     const Videogate__V1__VideoSource *video;
     const char *prompt;
     const char *model, *request_id, *callback_url, *callback_secret; /* NULL: not given */
+    bool has_seconds;
     int32_t seconds;
 };
 
@@ -52,7 +53,8 @@ static struct ask ask_of(const struct vg_create *c)
                         .callback_url = in->opt_callback_url_case ? in->callback_url : NULL,
                         .callback_secret =
                             in->opt_callback_secret_case ? in->callback_secret : NULL,
-                        .seconds = in->seconds};
+                        .has_seconds = in->opt_seconds_case != 0,
+                        .seconds = in->opt_seconds_case ? in->seconds : 0};
 }
 
 static bool by_id(const struct derive *d)
@@ -78,6 +80,14 @@ static int check_video(const Videogate__V1__VideoSource *video, struct vg_err *e
     return 0;
 }
 
+static int check_seconds(const struct derive *d, struct vg_err *err)
+{
+    return d->ask.has_seconds && d->ask.seconds < 1
+               ? vg_err_param(err, VG_ERR_INVALID_REQUEST, "seconds",
+                              "seconds: must be a whole number of at least 1")
+               : 0;
+}
+
 /* Over what was asked for, in one form for both: bytes and secret stand there by their hashes. */
 static void fingerprint(struct derive *d)
 {
@@ -93,6 +103,7 @@ static void fingerprint(struct derive *d)
     }
     normal.video = &video;
     normal.prompt = vg_pb_text(d->ask.prompt);
+    normal.opt_seconds_case = VIDEOGATE__V1__EXTEND_VIDEO_REQUEST__OPT_SECONDS_SECONDS;
     normal.seconds = c->kind == VG_CREATE_EDIT ? -1 : d->ask.seconds;
     if (d->ask.model) {
         normal.opt_model_case = VIDEOGATE__V1__EXTEND_VIDEO_REQUEST__OPT_MODEL_MODEL;
@@ -262,6 +273,7 @@ static void run(struct vg_request *request, enum vg_create_kind kind)
     c->kind = kind;
     d->ask = ask_of(c);
     if (vg_validate_prompt(d->ask.prompt, &c->err) < 0 || check_video(d->ask.video, &c->err) < 0 ||
+        check_seconds(d, &c->err) < 0 ||
         vg_validate_callback(vg_request_env(request), d->ask.callback_url, d->ask.callback_secret,
                              vg_request_arena(request), &c->job, &c->err) < 0 ||
         vg_create_take_key(c, d->ask.request_id) < 0) {

@@ -314,9 +314,6 @@ int vg_validate_derive(const struct vg_validate_env *env, const struct vg_derive
         .source_seconds = in->source_seconds,
     };
 
-    if (in->seconds < 0)
-        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "seconds",
-                            "seconds: must be a whole number of at least 1");
     if (take_model(env, in->model, arena, &ask, err) < 0)
         return -1;
     job->model = ask.model->name;

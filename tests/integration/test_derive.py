@@ -118,6 +118,7 @@ def test_sora_through_the_sandbox(stack, source):
     ("edits", {"prompt": "x", "video": "SOURCE", "model": "veo-3.1-generate-preview"}, 400, "model"),
     ("extensions", {"prompt": "x", "video": "SOURCE", "model": "kling-v3-0"}, 400, "model"),
     ("extensions", {"prompt": "x", "video": "SOURCE", "seconds": -1}, 400, "seconds"),
+    ("extensions", {"prompt": "x", "video": "SOURCE", "seconds": 0}, 400, "seconds"),
     ("extensions", {"prompt": "x", "video": "SOURCE", "seconds": 61}, 400, "seconds"),
     ("extensions", {"prompt": "x", "video": "SOURCE", "seconds": 2, "callback_url": "https://example.com/"}, 400, "callback_secret"),
 ])

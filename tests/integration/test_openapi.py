@@ -290,7 +290,7 @@ def form(body):
 
 
 # Operation, how many, how many of ten as a form.
-RANDOM = [("createVideo", 150, 0), ("createVideo", 50, 10), ("remixVideo", 20, 2), ("editVideo", 25, 2), ("extendVideo", 25, 2), ("createWebhookEndpoint", 25, 0),
+RANDOM = [("createVideo", 150, 0), ("createVideo", 50, 10), ("remixVideo", 20, 2), ("editVideo", 80, 2), ("extendVideo", 80, 2), ("createWebhookEndpoint", 25, 0),
           ("updateWebhookEndpoint", 15, 0), ("rotateWebhookSecret", 10, 0), ("testWebhookEndpoint", 10, 0)]
 
 
@@ -304,7 +304,7 @@ def test_random_bodies(contract, stack, video, name, count, forms):
         "model": ["sandbox-never", "sandbox-never", "sandbox/sandbox-never", "sora-2", "none", "/"], "size": ["160x90", "90x160", "160X90"],
         "callback_url": [stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", "https://example.com/hook", "ftp://example.com", "http://10.0.0.1/"],
         "url": [stack.env["VIDEOGATE_WEBHOOK_SINK"] + "/ok", "https://example.com/hook", "no address"],
-        "event_types": [["video.completed"], ["no.such"]], "event_type": ["video.completed", "no.such"], "id": [video, NOBODY]})
+        "event_types": [["video.completed"], ["no.such"]], "event_type": ["video.completed", "no.such"], "id": [video, video, video, NOBODY]})
     taken = refused = 0
     for _ in range(count * int(os.environ.get("VG_FUZZ_TIMES", 1))):
         body = dice.spoilt(contract.resolve(schema))
