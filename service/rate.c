@@ -60,16 +60,16 @@ uint64_t vg_rate_project(int64_t project_id)
 }
 
 /* The entry of an id; the place of one that is full, or fullest, when it has none: forgetting that
- * one lets the least through. */
-static struct entry *entry_of(struct vg_rate *rate, uint64_t id)
+ * one lets the least through. `kept` is in use by the same request. */
+static struct entry *entry_of(struct vg_rate *rate, uint64_t id, const struct entry *kept)
 {
     struct entry *set = rate->entries[(id >> 1) % SETS];
-    struct entry *victim = &set[0];
+    struct entry *victim = kept == &set[0] ? &set[1] : &set[0];
 
     for (size_t i = 0; i < WAYS; i++) {
         if (set[i].id == id)
             return &set[i];
-        if (set[i].full_ns < victim->full_ns)
+        if (&set[i] != kept && set[i].full_ns < victim->full_ns)
             victim = &set[i];
     }
     *victim = (struct entry){.id = id};
@@ -84,10 +84,11 @@ struct look {
     bool allowed;
 };
 
-static struct look look(struct vg_rate *rate, const struct vg_rate_limit *limit, int64_t now_ns)
+static struct look look(struct vg_rate *rate, const struct vg_rate_limit *limit,
+                        const struct entry *kept, int64_t now_ns)
 {
     int64_t burst = limit->per_minute / rate->share;
-    struct look l = {.entry = entry_of(rate, limit->id)};
+    struct look l = {.entry = entry_of(rate, limit->id, kept)};
 
     burst = burst < 1 ? 1 : burst;
     l.window_ns = WINDOW_NS;
@@ -119,7 +120,7 @@ void vg_rate_take(struct vg_rate *rate, const struct vg_rate_limit *limits, size
     *out = (struct vg_rate_answer){.allowed = true, .remaining = INT32_MAX};
     (void)pthread_mutex_lock(&rate->lock);
     for (size_t i = 0; i < count; i++) {
-        looks[i] = look(rate, &limits[i], now_ns);
+        looks[i] = look(rate, &limits[i], i > 0 ? looks[i - 1].entry : NULL, now_ns);
         tell(&looks[i], limits[i].per_minute, now_ns, &one);
         bool tighter = !looks[i].allowed ? out->allowed || one.retry_ms > out->retry_ms
                                          : out->allowed && one.remaining < out->remaining;

@@ -331,7 +331,9 @@ static void start_phase(struct content *c, enum phase phase)
     request.info_only = phase == PHASE_INFO;
     if (phase == PHASE_RANGE)
         fill_range(c, &request);
+    ex->trailing = vg_arena_alloc(ex->arena, sizeof(*ex->trailing));
     c->rpc = (struct vg_rpc_stream){
+        .trailing = ex->trailing,
         .service_method = "/videogate.v1.VideoService/DownloadVideo",
         .request = &request.base,
         .response_type = &videogate__v1__download_video_response__descriptor,

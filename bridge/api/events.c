@@ -249,7 +249,11 @@ static void call(struct vg_events *e)
     Videogate__V1__WatchVideoRequest request = VIDEOGATE__V1__WATCH_VIDEO_REQUEST__INIT;
     request.id = ex->param;
     request.after_version = e->phase == PHASE_FIRST ? 0 : e->seen;
+    if (!ex->trailing)
+        ex->trailing = vg_arena_alloc(ex->arena, sizeof(*ex->trailing));
+    ex->trailing->count = 0;
     e->rpc = (struct vg_rpc_stream){
+        .trailing = ex->trailing,
         .service_method = "/videogate.v1.VideoService/WatchVideo",
         .request = &request.base,
         .response_type = &videogate__v1__watch_video_response__descriptor,

@@ -96,6 +96,7 @@ struct vg_rpc_stream {
     int64_t deadline_ns;
     struct vg_executor *executor;
     struct vg_task event;
+    struct vg_rpc_trailing *trailing; /* as in vg_rpc_unary; filled when the stream has ended */
 
     /* State, valid in event.run. */
     ProtobufCMessage *

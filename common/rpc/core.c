@@ -92,6 +92,13 @@ struct vg_view vg_rpc_slice_view(const grpc_slice *slice)
     return (struct vg_view){(const char *)GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
 }
 
+void vg_rpc_trailing_from_core(struct vg_rpc_trailing *out, const grpc_metadata_array *received)
+{
+    for (size_t i = 0; i < received->count; i++)
+        vg_rpc_trailing_add(out, vg_rpc_slice_view(&received->metadata[i].key),
+                            vg_rpc_slice_view(&received->metadata[i].value));
+}
+
 ProtobufCMessage *vg_rpc_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *buffer,
                                 bool strict)
 {

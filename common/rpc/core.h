@@ -14,6 +14,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/rpc/trailing.h"
 
 /* A tag is the first member of (or embedded in) the heap struct that owns everything its batch
  * points at; that struct lives until `done` is called. */
@@ -57,6 +58,8 @@ ProtobufCMessage *vg_rpc_unpack(const ProtobufCMessageDescriptor *type, grpc_byt
                                 bool strict);
 /* Borrowed from `slice`, which must stay where it is. */
 struct vg_view vg_rpc_slice_view(const grpc_slice *slice);
+/* Keeps what was received, whose bytes belong to the core's call. */
+void vg_rpc_trailing_from_core(struct vg_rpc_trailing *out, const grpc_metadata_array *received);
 
 /* gpr time <-> absolute monotonic nanoseconds. */
 gpr_timespec vg_rpc_time_to_core(int64_t deadline_ns);

@@ -198,6 +198,8 @@ static void on_status(struct vg_rpc_tag *tag, bool ok)
     /* Now, as the bytes of trailing metadata are the core call's, and go with it. */
     if (stream->status != GRPC_STATUS_OK)
         vg_rpc_status_from_core(stream->status, &stream->text, &stream->trailing, &stream->err);
+    if (stream->user->trailing != NULL)
+        vg_rpc_trailing_from_core(stream->user->trailing, &stream->trailing);
     (void)pthread_mutex_lock(&stream->op.lock);
     stream->finished = true;
     (void)pthread_mutex_unlock(&stream->op.lock);

@@ -162,9 +162,8 @@ static void pending_take_tail(struct pending *pending, const struct tail *tail)
 
     if (out == NULL || tail == NULL)
         return;
-    for (size_t i = 0; tail->core != NULL && i < tail->core->count; i++)
-        vg_rpc_trailing_add(out, vg_rpc_slice_view(&tail->core->metadata[i].key),
-                            vg_rpc_slice_view(&tail->core->metadata[i].value));
+    if (tail->core != NULL)
+        vg_rpc_trailing_from_core(out, tail->core);
     for (size_t i = 0; tail->result != NULL && i < tail->result->n_metadata; i++)
         vg_rpc_trailing_add(out, vg_view_of(tail->result->metadata[i]->key),
                             vg_view_of(tail->result->metadata[i]->value));

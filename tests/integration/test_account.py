@@ -106,6 +106,8 @@ def test_rate_limit_and_headers(stack):
     assert answer.error["code"] == "rate_limit_exceeded" and answer.error["type"] == "rate_limit_error"
     assert 1 <= int(answer.headers["retry-after"]) <= 60 and int(answer.headers["retry-after-ms"]) <= 60000
     assert answer.headers["x-ratelimit-remaining-requests"] == "0" and answer.headers["x-should-retry"] == "true"
+    streamed = stack.http("GET", f"/v1/videos/{NOBODY}/content", key=key)
+    assert streamed.status == 429 and streamed.headers["x-ratelimit-limit-requests"] == "8"
     assert "x-ratelimit-limit-requests" not in stack.http("GET", "/v1/videos").headers
 
 

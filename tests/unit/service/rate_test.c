@@ -71,6 +71,20 @@ static void rate__counts_against_all_or_none(void **state)
     vg_rate_free(rate);
 }
 
+/* Two limits of one request whose places are neighbours, neither known before. */
+static void rate__keeps_both_of_a_request(void **state)
+{
+    (void)state;
+    struct vg_rate *rate = vg_rate_new(1);
+    const struct vg_rate_limit both[] = {{2 + 4096 * 2, 1}, {2 + 2 * 4096 * 2, 100}};
+    struct vg_rate_answer a;
+    vg_rate_take(rate, both, 2, START, &a);
+    assert_true(a.allowed);
+    vg_rate_take(rate, both, 2, START, &a);
+    assert_false(a.allowed);
+    vg_rate_free(rate);
+}
+
 static void rate__shares_a_limit(void **state)
 {
     (void)state;
@@ -105,6 +119,7 @@ int main(void)
         cmocka_unit_test(rate__lets_a_minute_through_and_no_more),
         cmocka_unit_test(rate__holds_over_any_window),
         cmocka_unit_test(rate__counts_against_all_or_none),
+        cmocka_unit_test(rate__keeps_both_of_a_request),
         cmocka_unit_test(rate__shares_a_limit),
         cmocka_unit_test(rate__says_durations_as_openai_does),
     };
