@@ -154,7 +154,6 @@ void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls)
     if (conn->next)
         conn->next->prev = conn;
     net->conns = conn;
-    atomic_fetch_add(&net->shared->connections, 1);
     vg_net_count(net, VG_NET_CONNECTIONS, 1);
 }
 

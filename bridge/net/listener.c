@@ -149,7 +149,9 @@ void vg_listener_accept(struct vg_listener *l)
                 continue;
             return;
         }
-        if (atomic_load(&net->shared->connections) >= net->shared->max_connections) {
+        /* Counted before it is judged: two loops may be at the last place at once. */
+        if (atomic_fetch_add(&net->shared->connections, 1) >= net->shared->max_connections) {
+            atomic_fetch_sub(&net->shared->connections, 1);
             vg_net_count(net, VG_NET_SHED, 1);
             (void)close(fd);
             continue;

@@ -38,6 +38,7 @@ struct vg_net {
 };
 
 /* Takes the accepted socket. */
+/* The caller has counted it in shared->connections. */
 void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls);
 /* Does what there is to do: handshake, read, feed, produce, write. */
 void vg_conn_run(struct vg_conn *conn);
