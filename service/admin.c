@@ -12,20 +12,6 @@
 #include "service/projects.h"
 #include "service/service_priv.h"
 
-static const ProtobufCMessage *request_of(const struct vg_request *request)
-{
-    return vg_rpc_call_request(request->call);
-}
-
-static void bad(struct vg_request *request, enum vg_err_kind kind, const char *param,
-                const char *text)
-{
-    struct vg_err err;
-
-    (void)vg_err_param(&err, kind, param, "%s", text);
-    vg_request_fail(request, &err);
-}
-
 /* --- CreateApiKey --- */
 
 struct create_key {
@@ -96,21 +82,11 @@ static void create_key_run(struct vg_request *request)
 {
     struct vg_err err;
     struct create_key *k = VG_CONTAINER(request, struct create_key, request);
-    const Videogate__V1__CreateApiKeyRequest *in =
-        (const Videogate__V1__CreateApiKeyRequest *)request_of(request);
+    const Videogate__V1__CreateApiKeyRequest *in = vg_request_message(request);
     const char *project = in->project[0] ? in->project : "default";
 
-    if (!vg_name_project_ok(project)) {
-        bad(request, VG_ERR_INVALID_REQUEST, "project",
-            "project: must be 1 to 64 characters of [a-z0-9_-]");
-        return;
-    }
-    if (!vg_name_label_ok(in->name)) {
-        bad(request, VG_ERR_INVALID_REQUEST, "name",
-            "name: must have at most 128 characters, no control characters");
-        return;
-    }
-    if (take_terms(in, k, &err) < 0) {
+    if (vg_name_project(project, &err) < 0 || vg_name_label(in->name, &err) < 0 ||
+        take_terms(in, k, &err) < 0) {
         vg_request_fail(request, &err);
         return;
     }
@@ -162,12 +138,11 @@ static void list_keys_done(struct vg_task *task)
 static void list_keys_run(struct vg_request *request)
 {
     struct list_keys *l = VG_CONTAINER(request, struct list_keys, request);
-    const Videogate__V1__ListApiKeysRequest *in =
-        (const Videogate__V1__ListApiKeysRequest *)request_of(request);
+    const Videogate__V1__ListApiKeysRequest *in = vg_request_message(request);
+    struct vg_err err;
 
-    if (in->project[0] && !vg_name_project_ok(in->project)) {
-        bad(request, VG_ERR_INVALID_REQUEST, "project",
-            "project: must be 1 to 64 characters of [a-z0-9_-]");
+    if (in->project[0] && vg_name_project(in->project, &err) < 0) {
+        vg_request_fail(request, &err);
         return;
     }
     l->op.project = in->project[0] ? in->project : NULL;
@@ -207,10 +182,10 @@ static void revoke_key_done(struct vg_task *task)
 static void revoke_key_run(struct vg_request *request)
 {
     struct revoke_key *r = VG_CONTAINER(request, struct revoke_key, request);
-    const char *id = ((const Videogate__V1__RevokeApiKeyRequest *)request_of(request))->id;
+    const char *id = ((const Videogate__V1__RevokeApiKeyRequest *)vg_request_message(request))->id;
 
     if (!vg_name_id_ok(id)) {
-        bad(request, VG_ERR_NOT_FOUND, "id", "Key not found.");
+        vg_request_refuse(request, VG_ERR_NOT_FOUND, "id", "Key not found.");
         return;
     }
     r->op.id = id;

@@ -134,8 +134,7 @@ static void create_run(struct vg_request *request)
 {
     struct vg_create *c = vg_create_of(request);
     struct vg_service *service = request->service;
-    const Videogate__V1__CreateVideoRequest *in =
-        (const Videogate__V1__CreateVideoRequest *)vg_rpc_call_request(request->call);
+    const Videogate__V1__CreateVideoRequest *in = vg_request_message(request);
 
     if (vg_validate_create(vg_request_env(request), in, vg_request_arena(request), &c->job,
                            &c->err) < 0 ||

@@ -303,14 +303,12 @@ static void download_run(struct vg_request *request)
     const Videogate__V1__DownloadVideoRequest *in = asked(d);
 
     if (!vg_video_id_ok(in->id)) {
-        (void)vg_err_param(&d->err, VG_ERR_NOT_FOUND, "id", "No such video.");
-        vg_request_fail(request, &d->err);
+        vg_request_refuse(request, VG_ERR_NOT_FOUND, "id", "No such video.");
         return;
     }
     if ((unsigned)in->variant > VIDEOGATE__V1__DOWNLOAD_VARIANT__DOWNLOAD_VARIANT_SPRITESHEET) {
-        (void)vg_err_param(&d->err, VG_ERR_INVALID_REQUEST, "variant",
-                           "variant: there is no such variant");
-        vg_request_fail(request, &d->err);
+        vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "variant",
+                          "variant: there is no such variant");
         return;
     }
     d->op.id = in->id;

@@ -5,7 +5,7 @@
 
 #include "common/str.h"
 
-bool vg_name_label_ok(const char *name)
+static bool label_ok(const char *name)
 {
     size_t len = strlen(name);
 
@@ -17,12 +17,22 @@ bool vg_name_label_ok(const char *name)
     return true;
 }
 
-bool vg_name_project_ok(const char *project)
+int vg_name_label(const char *name, struct vg_err *err)
+{
+    if (label_ok(name))
+        return 0;
+    return vg_err_param(err, VG_ERR_INVALID_REQUEST, "name",
+                        "name: must have at most 128 characters, no control characters");
+}
+
+int vg_name_project(const char *project, struct vg_err *err)
 {
     size_t len = strlen(project);
 
-    return len >= 1 && len <= 64 &&
-           strspn(project, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
+    if (len >= 1 && len <= 64 && strspn(project, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len)
+        return 0;
+    return vg_err_param(err, VG_ERR_INVALID_REQUEST, "project",
+                        "project: must be 1 to 64 characters of [a-z0-9_-]");
 }
 
 bool vg_name_id_ok(const char *id)

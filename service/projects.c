@@ -2,29 +2,17 @@
 /* AdminService: projects and the usage report. */
 #include "service/projects.h"
 
-#include <string.h>
-
 #include "common/clock.h"
 #include "common/log.h"
 #include "db/project_store.h"
 #include "db/usage_store.h"
 #include "service/limits.h"
+#include "service/names.h"
 #include "service/service_priv.h"
 
 #define DAY_S 86400
 #define DEFAULT_REPORT_S (30 * (int64_t)DAY_S)
 #define MAX_TIME 253402300799 /* the end of year 9999 */
-
-bool vg_project_name_ok(const char *name, struct vg_err *err)
-{
-    size_t len = strlen(name);
-
-    if (len >= 1 && len <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len)
-        return true;
-    (void)vg_err_param(err, VG_ERR_INVALID_REQUEST, "project",
-                       "project: must be 1 to 64 characters of [a-z0-9_-]");
-    return false;
-}
 
 static Videogate__V1__Project *translate(const struct vg_project *project, struct vg_arena *arena)
 {
@@ -66,10 +54,9 @@ static void create_done(struct vg_task *task)
 static void create_run(struct vg_request *request)
 {
     struct create_project *c = VG_CONTAINER(request, struct create_project, request);
-    const Videogate__V1__CreateProjectRequest *in =
-        (const Videogate__V1__CreateProjectRequest *)vg_rpc_call_request(request->call);
+    const Videogate__V1__CreateProjectRequest *in = vg_request_message(request);
 
-    if (!vg_project_name_ok(in->name, &c->err) ||
+    if (vg_name_project(in->name, &c->err) < 0 ||
         vg_limits_read(in->limits, &c->op.limits, &c->err) < 0) {
         vg_request_fail(request, &c->err);
         return;
@@ -147,10 +134,9 @@ static void update_done(struct vg_task *task)
 static void update_run(struct vg_request *request)
 {
     struct update_project *u = VG_CONTAINER(request, struct update_project, request);
-    const Videogate__V1__UpdateProjectRequest *in =
-        (const Videogate__V1__UpdateProjectRequest *)vg_rpc_call_request(request->call);
+    const Videogate__V1__UpdateProjectRequest *in = vg_request_message(request);
 
-    if (!vg_project_name_ok(in->name, &u->err) ||
+    if (vg_name_project(in->name, &u->err) < 0 ||
         vg_limits_read(in->limits, &u->op.limits, &u->err) < 0) {
         vg_request_fail(request, &u->err);
         return;
@@ -226,11 +212,10 @@ static int take_times(const Videogate__V1__GetUsageRequest *in, int64_t now_s,
 static void usage_run(struct vg_request *request)
 {
     struct usage *u = VG_CONTAINER(request, struct usage, request);
-    const Videogate__V1__GetUsageRequest *in =
-        (const Videogate__V1__GetUsageRequest *)vg_rpc_call_request(request->call);
+    const Videogate__V1__GetUsageRequest *in = vg_request_message(request);
     bool admin = request->who.project_id == 0;
 
-    if ((admin && in->project[0] && !vg_project_name_ok(in->project, &u->err)) ||
+    if ((admin && in->project[0] && vg_name_project(in->project, &u->err) < 0) ||
         take_times(in, vg_wall_ms() / 1000, &u->op, &u->err) < 0) {
         vg_request_fail(request, &u->err);
         return;

@@ -3,15 +3,11 @@
 #ifndef VG_SERVICE_PROJECTS_H
 #define VG_SERVICE_PROJECTS_H
 
-#include "common/err.h"
 #include "common/rpc/server.h"
 
 vg_rpc_handler_f vg_handle_create_project;
 vg_rpc_handler_f vg_handle_list_projects;
 vg_rpc_handler_f vg_handle_update_project;
 vg_rpc_handler_f vg_handle_usage;
-
-/* 1 to 64 of [a-z0-9_-]; else `err` names the field. */
-bool vg_project_name_ok(const char *name, struct vg_err *err);
 
 #endif

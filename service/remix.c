@@ -158,8 +158,7 @@ static void remix_fingerprint(struct vg_create *c, const Videogate__V1__RemixVid
 static void remix_run(struct vg_request *request)
 {
     struct vg_create *c = vg_create_of(request);
-    const Videogate__V1__RemixVideoRequest *in =
-        (const Videogate__V1__RemixVideoRequest *)vg_rpc_call_request(request->call);
+    const Videogate__V1__RemixVideoRequest *in = vg_request_message(request);
 
     if (vg_validate_prompt(in->prompt, &c->err) < 0 ||
         vg_validate_callback(vg_request_env(request),

@@ -16,6 +16,11 @@ struct vg_arena *vg_request_arena(struct vg_request *request)
     return vg_rpc_call_arena(request->call);
 }
 
+const void *vg_request_message(const struct vg_request *request)
+{
+    return vg_rpc_call_request(request->call);
+}
+
 const struct vg_validate_env *vg_request_env(struct vg_request *request)
 {
     struct vg_validate_env *env = vg_arena_alloc(vg_request_arena(request), sizeof(*env));
@@ -52,6 +57,15 @@ void vg_request_fail(struct vg_request *request, const struct vg_err *err)
 
     vg_rpc_call_fail(request->call, &copy);
     ended(service, catalog);
+}
+
+void vg_request_refuse(struct vg_request *request, enum vg_err_kind kind, const char *param,
+                       const char *text)
+{
+    struct vg_err err;
+
+    (void)vg_err_param(&err, kind, param, "%s", text);
+    vg_request_fail(request, &err);
 }
 
 void vg_request_finish(struct vg_request *request)

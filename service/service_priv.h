@@ -94,6 +94,8 @@ void vg_request_begin_judged(void *service, struct vg_rpc_call *call, size_t siz
 /* As above with the admin key. */
 void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size,
                             vg_request_f *run);
+/* The caller's message. */
+const void *vg_request_message(const struct vg_request *request);
 /* Prepares an operation that ends on the loop, within the caller's deadline and 10 s. */
 void vg_request_op(struct vg_request *request, struct vg_db_op *op,
                    void (*done)(struct vg_task *task));
@@ -108,6 +110,9 @@ const char *vg_request_metadata(struct vg_request *request, const char *key);
 void vg_request_reply(struct vg_request *request, const ProtobufCMessage *response);
 void vg_request_fail(struct vg_request *request, const struct vg_err *err);
 void vg_request_finish(struct vg_request *request);
+/* vg_request_fail with a field and a text. */
+void vg_request_refuse(struct vg_request *request, enum vg_err_kind kind, const char *param,
+                       const char *text);
 
 /* A row as a message. */
 Videogate__V1__Video *vg_request_video(struct vg_request *request, const struct vg_video *row);

@@ -7,17 +7,9 @@
 #include "common/log.h"
 #include "service/service_priv.h"
 
-static const ProtobufCMessage *request_of(const struct vg_request *request)
-{
-    return vg_rpc_call_request(request->call);
-}
-
 static void not_found(struct vg_request *request)
 {
-    struct vg_err err = {.kind = VG_ERR_NOT_FOUND};
-
-    (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "id", "No such video.");
-    vg_request_fail(request, &err);
+    vg_request_refuse(request, VG_ERR_NOT_FOUND, "id", "No such video.");
 }
 
 /* --- GetVideo --- */
@@ -43,7 +35,7 @@ static void get_done(struct vg_task *task)
 static void get_run(struct vg_request *request)
 {
     struct get *g = VG_CONTAINER(request, struct get, request);
-    const char *id = ((const Videogate__V1__GetVideoRequest *)request_of(request))->id;
+    const char *id = ((const Videogate__V1__GetVideoRequest *)vg_request_message(request))->id;
 
     if (!vg_video_id_ok(id)) {
         not_found(request);
@@ -101,18 +93,14 @@ static bool is_place(const char *id)
 static void list_run(struct vg_request *request)
 {
     struct list *l = VG_CONTAINER(request, struct list, request);
-    const Videogate__V1__ListVideosRequest *in =
-        (const Videogate__V1__ListVideosRequest *)request_of(request);
-    struct vg_err err;
+    const Videogate__V1__ListVideosRequest *in = vg_request_message(request);
 
     if (in->limit < 0 || in->limit > 100) {
-        (void)vg_err_param(&err, VG_ERR_INVALID_REQUEST, "limit", "limit: must be from 1 to 100");
-        vg_request_fail(request, &err);
+        vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "limit", "limit: must be from 1 to 100");
         return;
     }
     if (in->after[0] && !is_place(in->after)) {
-        (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "after", "after: there is no such video");
-        vg_request_fail(request, &err);
+        vg_request_refuse(request, VG_ERR_NOT_FOUND, "after", "after: there is no such video");
         return;
     }
     l->op.project_id = request->who.project_id;
@@ -149,7 +137,7 @@ static void delete_reply(struct vg_task *task)
     vg_log(VG_LOG_INFO, "video deleted", VG_S("video", d->op.id),
            VG_S("req", vg_request_metadata(&d->request, "x-request-id")),
            VG_I("project", d->request.who.project_id), VG_I("files", d->op.blob_count));
-    response.id = ((const Videogate__V1__DeleteVideoRequest *)request_of(&d->request))->id;
+    response.id = ((const Videogate__V1__DeleteVideoRequest *)vg_request_message(&d->request))->id;
     vg_request_reply(&d->request, &response.base);
 }
 
@@ -192,7 +180,7 @@ static void delete_done(struct vg_task *task)
 static void delete_run(struct vg_request *request)
 {
     struct delete *d = VG_CONTAINER(request, struct delete, request);
-    const char *id = ((const Videogate__V1__DeleteVideoRequest *)request_of(request))->id;
+    const char *id = ((const Videogate__V1__DeleteVideoRequest *)vg_request_message(request))->id;
 
     if (!vg_video_id_ok(id)) {
         not_found(request);
@@ -236,7 +224,7 @@ static void cancel_done(struct vg_task *task)
 static void cancel_run(struct vg_request *request)
 {
     struct cancel *c = VG_CONTAINER(request, struct cancel, request);
-    const char *id = ((const Videogate__V1__CancelVideoRequest *)request_of(request))->id;
+    const char *id = ((const Videogate__V1__CancelVideoRequest *)vg_request_message(request))->id;
 
     if (!vg_video_id_ok(id)) {
         not_found(request);
@@ -301,12 +289,10 @@ static bool pinned_model(const struct vg_catalog *catalog, const char *id, const
 static void model_run(struct vg_request *request)
 {
     const struct vg_validate_env *env = vg_request_env(request);
-    const Videogate__V1__GetModelRequest *in =
-        (const Videogate__V1__GetModelRequest *)vg_rpc_call_request(request->call);
+    const Videogate__V1__GetModelRequest *in = vg_request_message(request);
     Videogate__V1__GetModelResponse response = VIDEOGATE__V1__GET_MODEL_RESPONSE__INIT;
     const char *slash = strchr(in->id, '/');
     struct vg_model pinned;
-    struct vg_err err;
     const struct vg_model *model = &pinned;
 
     if (!slash)
@@ -314,8 +300,7 @@ static void model_run(struct vg_request *request)
     else if (!pinned_model(env->catalog, in->id, slash, &pinned))
         model = NULL;
     if (!model || !vg_model_offered(env, model)) {
-        (void)vg_err_param(&err, VG_ERR_NOT_FOUND, "model", "There is no such model.");
-        vg_request_fail(request, &err);
+        vg_request_refuse(request, VG_ERR_NOT_FOUND, "model", "There is no such model.");
         return;
     }
     response.model = vg_arena_alloc(vg_request_arena(request), sizeof(*response.model));

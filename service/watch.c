@@ -431,12 +431,10 @@ static void got_first(struct vg_task *task)
 static void watch_run(struct vg_request *request)
 {
     struct watch *w = VG_CONTAINER(request, struct watch, request);
-    const Videogate__V1__WatchVideoRequest *in =
-        (const Videogate__V1__WatchVideoRequest *)vg_rpc_call_request(request->call);
+    const Videogate__V1__WatchVideoRequest *in = vg_request_message(request);
 
     if (!vg_video_id_ok(in->id)) {
-        (void)vg_err_param(&w->err, VG_ERR_NOT_FOUND, "id", "No such video.");
-        vg_request_fail(request, &w->err);
+        vg_request_refuse(request, VG_ERR_NOT_FOUND, "id", "No such video.");
         return;
     }
     w->op.id = in->id;

@@ -39,21 +39,21 @@ static void list_done(struct vg_task *task)
 static void list_run(struct vg_request *request)
 {
     struct list *l = VG_CONTAINER(request, struct list, request);
-    const Videogate__V1__ListDeliveriesRequest *in = vg_webhook_request(request);
+    const Videogate__V1__ListDeliveriesRequest *in = vg_request_message(request);
 
     if (!in->video_id[0] && !in->endpoint_id[0]) {
-        vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "video_id",
+        vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "video_id",
                           "video_id or endpoint_id is needed.");
         return;
     }
     if (in->video_id[0] && !vg_video_id_ok(in->video_id)) {
-        vg_webhook_refuse(request, VG_ERR_NOT_FOUND, "video_id", "No such video.");
+        vg_request_refuse(request, VG_ERR_NOT_FOUND, "video_id", "No such video.");
         return;
     }
     if (in->endpoint_id[0] && !vg_webhook_id_taken(request, in->endpoint_id))
         return;
     if (in->after[0] && !vg_name_id_ok(in->after)) {
-        vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "after",
+        vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "after",
                           "after: is not a delivery's id.");
         return;
     }
@@ -101,10 +101,10 @@ static void redeliver_done(struct vg_task *task)
 static void redeliver_run(struct vg_request *request)
 {
     struct redeliver *r = VG_CONTAINER(request, struct redeliver, request);
-    const Videogate__V1__RedeliverWebhookRequest *in = vg_webhook_request(request);
+    const Videogate__V1__RedeliverWebhookRequest *in = vg_request_message(request);
 
     if (!vg_name_id_ok(in->id)) {
-        vg_webhook_refuse(request, VG_ERR_NOT_FOUND, "id", "No such delivery.");
+        vg_request_refuse(request, VG_ERR_NOT_FOUND, "id", "No such delivery.");
         return;
     }
     r->op.id = in->id;

@@ -21,20 +21,11 @@
 
 /* --- what the handlers share --- */
 
-void vg_webhook_refuse(struct vg_request *request, enum vg_err_kind kind, const char *param,
-                       const char *text)
-{
-    struct vg_err err;
-
-    (void)vg_err_param(&err, kind, param, "%s", text);
-    vg_request_fail(request, &err);
-}
-
 bool vg_webhook_id_taken(struct vg_request *request, const char *id)
 {
     if (vg_id_valid(id, strlen(id), "whe"))
         return true;
-    vg_webhook_refuse(request, VG_ERR_NOT_FOUND, "id", "No such webhook endpoint.");
+    vg_request_refuse(request, VG_ERR_NOT_FOUND, "id", "No such webhook endpoint.");
     return false;
 }
 
@@ -42,7 +33,7 @@ int32_t vg_webhook_page(struct vg_request *request, int32_t limit)
 {
     if (limit >= 0 && limit <= VG_WEBHOOK_MAX_PAGE)
         return limit > 0 ? limit : VG_WEBHOOK_PAGE;
-    vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "limit", "limit: 0 to 100 is allowed.");
+    vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "limit", "limit: 0 to 100 is allowed.");
     return -1;
 }
 
@@ -129,14 +120,6 @@ static void fail_sealing(struct vg_request *request, struct fresh *fresh)
 
 /* --- what the caller gives --- */
 
-static int check_name(const char *name, struct vg_err *err)
-{
-    if (vg_name_label_ok(name))
-        return 0;
-    return vg_err_param(err, VG_ERR_INVALID_REQUEST, "name",
-                        "name: must have at most 128 characters, no control characters");
-}
-
 /* The guard judges the address again when it is used: names may lead elsewhere by then. */
 static int check_url(const struct vg_request *request, const char *url, const char **out,
                      struct vg_err *err)
@@ -214,16 +197,14 @@ static void create_done(struct vg_task *task)
 
 static int create_read(struct create *c, struct vg_err *err)
 {
-    const Videogate__V1__CreateWebhookEndpointRequest *in = vg_webhook_request(&c->request);
+    const Videogate__V1__CreateWebhookEndpointRequest *in = vg_request_message(&c->request);
 
     c->op.project_id = c->request.who.project_id;
     c->op.project = in->project[0] ? in->project : "default";
     c->op.name = in->name;
     c->op.event_types = c->types;
-    if (!vg_name_project_ok(c->op.project))
-        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "project",
-                            "project: must be 1 to 64 characters of [a-z0-9_-]");
-    if (check_name(in->name, err) < 0 || check_url(&c->request, in->url, &c->op.url, err) < 0)
+    if (vg_name_project(c->op.project, err) < 0 || vg_name_label(in->name, err) < 0 ||
+        check_url(&c->request, in->url, &c->op.url, err) < 0)
         return -1;
     return check_types(in->event_types, in->n_event_types, c->types, err);
 }
@@ -276,7 +257,7 @@ static void get_done(struct vg_task *task)
 static void get_run(struct vg_request *request)
 {
     struct get *g = VG_CONTAINER(request, struct get, request);
-    const Videogate__V1__GetWebhookEndpointRequest *in = vg_webhook_request(request);
+    const Videogate__V1__GetWebhookEndpointRequest *in = vg_request_message(request);
 
     if (!vg_webhook_id_taken(request, in->id))
         return;
@@ -320,19 +301,19 @@ static void list_done(struct vg_task *task)
 static void list_run(struct vg_request *request)
 {
     struct list *l = VG_CONTAINER(request, struct list, request);
-    const Videogate__V1__ListWebhookEndpointsRequest *in = vg_webhook_request(request);
+    const Videogate__V1__ListWebhookEndpointsRequest *in = vg_request_message(request);
+    struct vg_err err;
 
     l->op.limit = vg_webhook_page(request, in->limit);
     if (l->op.limit < 0)
         return;
     if (in->after[0] && !vg_id_valid(in->after, strlen(in->after), "whe")) {
-        vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "after",
+        vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "after",
                           "after: is not a webhook endpoint's id.");
         return;
     }
-    if (in->project[0] && !vg_name_project_ok(in->project)) {
-        vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "project",
-                          "project: must be 1 to 64 characters of [a-z0-9_-]");
+    if (in->project[0] && vg_name_project(in->project, &err) < 0) {
+        vg_request_fail(request, &err);
         return;
     }
     l->op.project_id = request->who.project_id;
@@ -372,13 +353,13 @@ static void update_done(struct vg_task *task)
 
 static int update_read(struct update *u, struct vg_err *err)
 {
-    const Videogate__V1__UpdateWebhookEndpointRequest *in = vg_webhook_request(&u->request);
+    const Videogate__V1__UpdateWebhookEndpointRequest *in = vg_request_message(&u->request);
 
     u->op.id = in->id;
     u->op.project_id = u->request.who.project_id;
     if (in->opt_name_case) {
         u->op.name = in->name;
-        if (check_name(in->name, err) < 0)
+        if (vg_name_label(in->name, err) < 0)
             return -1;
     }
     if (in->opt_url_case && check_url(&u->request, in->url, &u->op.url, err) < 0)
@@ -392,7 +373,7 @@ static int update_read(struct update *u, struct vg_err *err)
 static void update_run(struct vg_request *request)
 {
     struct update *u = VG_CONTAINER(request, struct update, request);
-    const Videogate__V1__UpdateWebhookEndpointRequest *in = vg_webhook_request(request);
+    const Videogate__V1__UpdateWebhookEndpointRequest *in = vg_request_message(request);
     struct vg_err err;
 
     if (!vg_webhook_id_taken(request, in->id))
@@ -436,7 +417,7 @@ static void delete_done(struct vg_task *task)
 static void delete_run(struct vg_request *request)
 {
     struct delete *d = VG_CONTAINER(request, struct delete, request);
-    const Videogate__V1__DeleteWebhookEndpointRequest *in = vg_webhook_request(request);
+    const Videogate__V1__DeleteWebhookEndpointRequest *in = vg_request_message(request);
 
     if (!vg_webhook_id_taken(request, in->id))
         return;
@@ -481,7 +462,7 @@ static void rotate_done(struct vg_task *task)
 static void rotate_run(struct vg_request *request)
 {
     struct rotate *r = VG_CONTAINER(request, struct rotate, request);
-    const Videogate__V1__RotateWebhookSecretRequest *in = vg_webhook_request(request);
+    const Videogate__V1__RotateWebhookSecretRequest *in = vg_request_message(request);
 
     if (!vg_webhook_id_taken(request, in->id))
         return;

@@ -9,13 +9,6 @@
 
 enum { VG_WEBHOOK_PAGE = 20, VG_WEBHOOK_MAX_PAGE = 100 };
 
-static inline const void *vg_webhook_request(const struct vg_request *request)
-{
-    return vg_rpc_call_request(request->call);
-}
-
-void vg_webhook_refuse(struct vg_request *request, enum vg_err_kind kind, const char *param,
-                       const char *text);
 /* Ends the request with 404 unless the id can be one. */
 bool vg_webhook_id_taken(struct vg_request *request, const char *id);
 /* The page size for what the caller asked, or -1 and the request has ended. */

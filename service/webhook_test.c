@@ -138,13 +138,13 @@ static void endpoint_read(struct vg_task *task)
 static void test_run(struct vg_request *request)
 {
     struct test *t = VG_CONTAINER(request, struct test, request);
-    const Videogate__V1__TestWebhookEndpointRequest *in = vg_webhook_request(request);
+    const Videogate__V1__TestWebhookEndpointRequest *in = vg_request_message(request);
 
     if (!vg_webhook_id_taken(request, in->id))
         return;
     t->type = vg_webhook_type_find(in->event_type);
     if (!t->type) {
-        vg_webhook_refuse(request, VG_ERR_INVALID_REQUEST, "event_type",
+        vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "event_type",
                           "event_type: must be one of video.canceled, video.completed, "
                           "video.expired, video.failed");
         return;
