@@ -18,11 +18,6 @@ static void insert_job(struct vg_create *c)
         refs[i].blob = c->keys[i];
         refs[i].mime_type = vg_pb_text(c->pictures[i].info.mime_type);
     }
-    spec.prompt = vg_pb_text(job->prompt);
-    spec.width = job->width;
-    spec.height = job->height;
-    spec.seconds = job->seconds;
-    spec.audio = job->audio;
     if (job->image)
         spec.image = &refs[next++];
     if (job->last_frame)
@@ -35,16 +30,8 @@ static void insert_job(struct vg_create *c)
     spec.n_reference_videos = job->reference_video_count;
     spec.reference_audios = job->reference_audios;
     spec.n_reference_audios = job->reference_audio_count;
-    vg_create_put_routes(c, &spec);
-    c->op.model = job->model;
-    c->op.prompt = job->prompt;
-    c->op.width = job->width;
-    c->op.height = job->height;
-    c->op.seconds = job->seconds;
-    c->op.n = job->n;
-    c->op.audio = job->audio;
-    c->op.deadline_s = job->deadline_s;
-    vg_create_insert(c, &spec, job->callback_url, job->callback_secret);
+    vg_create_put_job(c, &spec);
+    vg_create_insert(c, &spec);
 }
 
 /* On the pool. */

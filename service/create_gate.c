@@ -140,8 +140,7 @@ static void key_asked(struct vg_task *task)
     struct vg_create *c = VG_CONTAINER(task, struct vg_create, replay.op.done);
 
     if (!c->replay.op.ok) {
-        c->err = c->replay.op.err;
-        vg_create_refuse(c, &c->err);
+        vg_create_refuse(c, &c->replay.op.err);
         return;
     }
     if (c->replay.outcome == VG_CREATE_NEW) {
@@ -174,8 +173,7 @@ static void twin_asked(struct vg_task *task)
         c->op.video = c->twin.video;
         vg_create_settle(c);
     } else if (err->kind != VG_ERR_NOT_FOUND) {
-        c->err = *err;
-        vg_create_refuse(c, &c->err);
+        vg_create_refuse(c, err);
     } else if (c->gate == VG_GATE_FIRST) { /* its repeat has the id and makes the video just now */
         (void)vg_err_set(&c->err, VG_ERR_CONFLICT, NULL);
         vg_create_remove_files(c);
@@ -191,10 +189,9 @@ static void matched(struct vg_task *task)
     const char *id = c->matching.id;
 
     if (!c->matching.op.ok) {
-        c->err = c->matching.op.err;
         if (c->gate == VG_GATE_FIRST)
             vg_create_remove_files(c);
-        vg_create_refuse(c, &c->err);
+        vg_create_refuse(c, &c->matching.op.err);
         return;
     }
     /* The record stands: the insert needs none, and may be done again under this id. */

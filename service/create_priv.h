@@ -72,12 +72,11 @@ void vg_create_unless_repeat(struct vg_create *c, vg_create_f *go_on);
 /* Just before the insert: a first attempt that took long looks for what its repeats did. */
 void vg_create_unless_overtaken(struct vg_create *c, vg_create_f *insert);
 /* Writes the row and answers. On the pool when files were written. */
-void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *spec,
-                      const char *callback_url, const char *callback_secret);
+void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *spec);
 /* Copies sources[] to keys[]. On the pool; -1: c->err, which calls a file that is gone `gone`. */
 VG_MUSTCHECK int vg_create_copy_files(struct vg_create *c, const char *gone);
-/* A JobSpec's routes out of the job, in the call's arena. */
-void vg_create_put_routes(struct vg_create *c, Videogate__Store__V1__JobSpec *spec);
+/* Writes the job (all but its inputs) to the JobSpec and the row; routes in the call's arena. */
+void vg_create_put_job(struct vg_create *c, Videogate__Store__V1__JobSpec *spec);
 /* Removes the files written so far. On the pool. */
 void vg_create_remove_files(struct vg_create *c);
 /* The call has its video (c->op.outcome, c->op.video): answers; files that are not its own go. */

@@ -143,22 +143,42 @@ int vg_create_copy_files(struct vg_create *c, const char *gone)
     return 0;
 }
 
-void vg_create_put_routes(struct vg_create *c, Videogate__Store__V1__JobSpec *spec)
+static void put_routes(struct vg_arena *arena, const struct vg_job *job,
+                       Videogate__Store__V1__JobSpec *spec)
 {
-    struct vg_arena *arena = vg_request_arena(&c->request);
-    size_t count = c->job.route_count;
+    size_t count = job->route_count;
 
     spec->routes = vg_arena_alloc(arena, count * sizeof(Videogate__Store__V1__Route *));
     for (size_t i = 0; i < count; i++) {
         Videogate__Store__V1__Route *route = vg_arena_alloc(arena, sizeof(*route));
         videogate__store__v1__route__init(route);
-        route->provider = vg_pb_text(c->job.routes[i].provider);
-        route->model = vg_pb_text(c->job.routes[i].model);
-        route->max_attempts = c->job.routes[i].max_attempts;
-        route->stealth = c->job.routes[i].stealth;
+        route->provider = vg_pb_text(job->routes[i].provider);
+        route->model = vg_pb_text(job->routes[i].model);
+        route->max_attempts = job->routes[i].max_attempts;
+        route->stealth = job->routes[i].stealth;
         spec->routes[i] = route;
     }
     spec->n_routes = count;
+}
+
+void vg_create_put_job(struct vg_create *c, Videogate__Store__V1__JobSpec *spec)
+{
+    const struct vg_job *job = &c->job;
+
+    spec->prompt = vg_pb_text(job->prompt);
+    spec->width = job->width;
+    spec->height = job->height;
+    spec->seconds = job->seconds;
+    spec->audio = job->audio;
+    put_routes(vg_request_arena(&c->request), job, spec);
+    c->op.model = job->model;
+    c->op.prompt = job->prompt;
+    c->op.width = job->width;
+    c->op.height = job->height;
+    c->op.seconds = job->seconds;
+    c->op.n = job->n;
+    c->op.audio = job->audio;
+    c->op.deadline_s = job->deadline_s;
 }
 
 static void record(struct vg_create *c)
@@ -187,8 +207,7 @@ static int seal_secret(struct vg_create *c, const char *secret)
     return rc;
 }
 
-void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *spec,
-                      const char *callback_url, const char *callback_secret)
+void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *spec)
 {
     size_t size = protobuf_c_message_get_packed_size(&spec->base);
     uint8_t *packed = vg_arena_alloc(vg_request_arena(&c->request), size);
@@ -208,11 +227,11 @@ void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *
         c->inputs[i] = c->keys[i];
     c->op.inputs = c->inputs;
     c->op.input_count = c->key_count;
-    c->op.callback_url = callback_url;
-    if (callback_url && seal_secret(c, callback_secret) < 0) {
+    c->op.callback_url = c->job.callback_url;
+    if (c->job.callback_url && seal_secret(c, c->job.callback_secret) < 0) {
         (void)vg_err_set(&c->err, VG_ERR_INTERNAL, NULL);
-        vg_create_remove_files(
-            c); /* on the pool: files are written there, and without files there are none */
+        /* on the pool: files are written there, and without files there are none */
+        vg_create_remove_files(c);
         vg_create_refuse(c, &c->err);
         return;
     }

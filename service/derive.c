@@ -118,10 +118,7 @@ static void fingerprint(struct derive *d)
             VIDEOGATE__V1__EXTEND_VIDEO_REQUEST__OPT_CALLBACK_SECRET_CALLBACK_SECRET;
         normal.callback_secret = mac_hex;
     }
-    size_t size = protobuf_c_message_get_packed_size(&normal.base);
-    uint8_t *packed = vg_arena_alloc(vg_request_arena(&c->request), size);
-    (void)protobuf_c_message_pack(&normal.base, packed);
-    vg_sha256(c->op.fingerprint, packed, size);
+    vg_pb_sha256(&normal.base, c->op.fingerprint);
 }
 
 /* --- the last steps, on the pool --- */
@@ -139,22 +136,9 @@ static void insert(struct derive *d)
                            ? VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EDIT
                            : VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND;
     source.video = &file;
-    spec.prompt = vg_pb_text(d->ask.prompt);
-    spec.width = c->job.width;
-    spec.height = c->job.height;
-    spec.seconds = c->job.seconds;
-    spec.audio = c->job.audio;
     spec.source = &source;
-    vg_create_put_routes(c, &spec);
-    c->op.model = c->job.model;
-    c->op.prompt = d->ask.prompt;
-    c->op.width = c->job.width;
-    c->op.height = c->job.height;
-    c->op.seconds = c->job.seconds;
-    c->op.n = c->job.n;
-    c->op.audio = c->job.audio;
-    c->op.deadline_s = c->job.deadline_s;
-    vg_create_insert(c, &spec, c->job.callback_url, c->job.callback_secret);
+    vg_create_put_job(c, &spec);
+    vg_create_insert(c, &spec);
 }
 
 static int resolve(struct derive *d)
@@ -272,6 +256,7 @@ static void run(struct vg_request *request, enum vg_create_kind kind)
 
     c->kind = kind;
     d->ask = ask_of(c);
+    c->job.prompt = d->ask.prompt;
     if (vg_validate_prompt(d->ask.prompt, &c->err) < 0 || check_video(d->ask.video, &c->err) < 0 ||
         check_seconds(d, &c->err) < 0 ||
         vg_validate_callback(vg_request_env(request), d->ask.callback_url, d->ask.callback_secret,

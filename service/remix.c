@@ -2,7 +2,6 @@
 /* RemixVideo: read the source -> copy its files -> record. */
 #include <string.h>
 
-#include "common/crypto.h"
 #include "service/create_priv.h"
 
 #define DEFAULT_DEADLINE_S 3600
@@ -42,7 +41,7 @@ static void insert_remix(struct vg_create *c)
     }
     for (size_t i = 0; i < c->key_count; i++)
         refs[i].blob = c->keys[i];
-    vg_create_insert(c, &spec, c->job.callback_url, c->job.callback_secret);
+    vg_create_insert(c, &spec);
 }
 
 static void run_copy(struct vg_task *task)
@@ -149,10 +148,7 @@ static void remix_fingerprint(struct vg_create *c, const Videogate__V1__RemixVid
             VIDEOGATE__V1__REMIX_VIDEO_REQUEST__OPT_CALLBACK_SECRET_CALLBACK_SECRET;
         normal.callback_secret = mac_hex;
     }
-    size_t size = protobuf_c_message_get_packed_size(&normal.base);
-    uint8_t *packed = vg_arena_alloc(vg_request_arena(&c->request), size);
-    (void)protobuf_c_message_pack(&normal.base, packed);
-    vg_sha256(c->op.fingerprint, packed, size);
+    vg_pb_sha256(&normal.base, c->op.fingerprint);
 }
 
 static void remix_run(struct vg_request *request)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/translate.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/crypto.h"
 #include "service/limits.h"
 #include "service/price.h"
 
@@ -40,6 +42,16 @@ char *vg_pb_text(const char *s)
     } text = {.in = s ? s : ""};
 
     return text.out;
+}
+
+void vg_pb_sha256(const ProtobufCMessage *message, uint8_t out[32])
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *packed = vg_xalloc(size);
+
+    (void)protobuf_c_message_pack(message, packed);
+    vg_sha256(out, packed, size);
+    free(packed);
 }
 
 /* Young jobs are often short ones; old ones are asked for less often. */

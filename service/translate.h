@@ -22,6 +22,8 @@ void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__De
 
 /* For protobuf-c, which has no const: packing only reads. NULL gives "". */
 char *vg_pb_text(const char *s);
+/* SHA-256 over the packed message. */
+void vg_pb_sha256(const ProtobufCMessage *message, uint8_t out[32]);
 
 /* "queued", "in_progress", ...: the public word of a status. */
 const char *vg_status_word(enum vg_video_status status);

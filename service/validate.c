@@ -2,7 +2,6 @@
 #include "service/validate.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -413,9 +412,5 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
     normal.n_reference_videos = job->reference_video_count;
     normal.reference_audios = audio_list;
     normal.n_reference_audios = job->reference_audio_count;
-    size_t packed_size = protobuf_c_message_get_packed_size(&normal.base);
-    uint8_t *packed = vg_xalloc(packed_size);
-    (void)protobuf_c_message_pack(&normal.base, packed);
-    vg_sha256(out, packed, packed_size);
-    free(packed);
+    vg_pb_sha256(&normal.base, out);
 }
