@@ -13,7 +13,6 @@
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/mem.h"
-#include "common/str.h"
 #include "videogate/v1/video.pb-c.h"
 
 enum phase {
@@ -178,13 +177,6 @@ static void send_head(struct content *c, int status, const Videogate__V1__Downlo
                           length, h, n);
 }
 
-static void fail(struct content *c, enum vg_err_kind kind)
-{
-    struct vg_err err;
-    (void)vg_err_set(&err, kind, NULL);
-    vg_respond_error(c->ex, &err);
-}
-
 static void on_info(struct content *c, const Videogate__V1__DownloadInfo *info)
 {
     vg_timer_stop(&c->patience);
@@ -202,7 +194,7 @@ static void on_info(struct content *c, const Videogate__V1__DownloadInfo *info)
         cancel(c, PHASE_NONE);
     } else if (info->length < 0 || info->first < 0 ||
                info->length > info->total_bytes - info->first) {
-        fail(c, VG_ERR_BAD_GATEWAY);
+        vg_respond_kind(c->ex, VG_ERR_BAD_GATEWAY);
         cancel(c, PHASE_NONE);
     } else {
         send_head(c, c->phase == PHASE_RANGE ? 206 : 200, info, info->length);
@@ -217,7 +209,7 @@ static void on_data(struct content *c, const ProtobufCBinaryData *data)
         if (c->head_sent)
             vg_stream_reset(stream);
         else
-            fail(c, VG_ERR_BAD_GATEWAY);
+            vg_respond_kind(c->ex, VG_ERR_BAD_GATEWAY);
         cancel(c, PHASE_NONE);
         return;
     }
@@ -243,7 +235,7 @@ static void on_end(struct content *c)
                  c->rpc.err.kind == VG_ERR_RANGE_NOT_SATISFIABLE)
             next = PHASE_INFO; /* for the size */
         else if (!c->head_sent && c->rpc.ok)
-            fail(c, VG_ERR_BAD_GATEWAY);
+            vg_respond_kind(c->ex, VG_ERR_BAD_GATEWAY);
         else if (!c->head_sent)
             vg_respond_call_error(ex, &c->rpc.err);
     }
@@ -280,7 +272,7 @@ static void on_patience_over(struct vg_timer *timer)
 {
     struct content *c = VG_CONTAINER(timer, struct content, patience);
     if (c->ex->stream)
-        fail(c, VG_ERR_DEADLINE);
+        vg_respond_kind(c->ex, VG_ERR_DEADLINE);
     cancel(c, PHASE_NONE);
 }
 
@@ -364,12 +356,9 @@ static int read_variant(struct vg_view query, const struct variant **out, struct
 
 static int read_query(struct content *c, struct vg_err *err)
 {
-    char text[16];
     int64_t index = 0;
     struct vg_view query = c->ex->stream->request.query;
-    long len = vg_http_query_get(query, "index", text, sizeof(text));
-    if (len == -1 ||
-        (len >= 0 && vg_parse_i64((struct vg_view){text, (size_t)len}, 0, INT32_MAX, &index) != 0))
+    if (vg_http_query_number(query, "index", INT32_MAX, &index) != 0)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "index",
                             "index: a whole number from 0 is needed.");
     c->index = (int32_t)index;

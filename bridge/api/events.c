@@ -170,11 +170,9 @@ static void finish(struct vg_events *e)
 /* Answers in place of a stream. */
 static void refuse(struct vg_events *e, enum vg_err_kind kind)
 {
-    struct vg_err err;
     set_phase(e, PHASE_OVER);
     cancel_call(e);
-    (void)vg_err_set(&err, kind, NULL);
-    vg_respond_error(e->ex, &err);
+    vg_respond_kind(e->ex, kind);
 }
 
 /* Writes the newest state if the client has taken the one before. */
@@ -427,13 +425,11 @@ static int64_t last_event_id(const struct vg_exchange *ex)
 static bool admit(struct vg_exchange *ex)
 {
     struct vg_api *api = ex->at->api;
-    struct vg_err err;
     if (!ex->at->draining && atomic_fetch_add(&api->watchers, 1) < api->max_watchers)
         return true;
     if (!ex->at->draining)
         atomic_fetch_sub(&api->watchers, 1);
-    (void)vg_err_set(&err, ex->at->draining ? VG_ERR_UNAVAILABLE : VG_ERR_OVERLOADED, NULL);
-    vg_respond_error(ex, &err);
+    vg_respond_kind(ex, ex->at->draining ? VG_ERR_UNAVAILABLE : VG_ERR_OVERLOADED);
     return false;
 }
 

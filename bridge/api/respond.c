@@ -181,6 +181,13 @@ void vg_respond_error(struct vg_exchange *ex, const struct vg_err *err)
     vg_respond_error_with(ex, err, NULL, 0);
 }
 
+void vg_respond_kind(struct vg_exchange *ex, enum vg_err_kind kind)
+{
+    struct vg_err err;
+    (void)vg_err_set(&err, kind, NULL);
+    vg_respond_error(ex, &err);
+}
+
 /* One line a second and loop: with the service away every request comes here. */
 static void log_call_error(struct vg_exchange *ex, const struct vg_err *err)
 {

@@ -38,6 +38,8 @@ size_t vg_cache_headers(struct vg_exchange *exchange, const char *etag,
 bool vg_respond_unchanged(struct vg_exchange *exchange, const char *etag,
                           const struct vg_header *extra, size_t extra_count);
 void vg_respond_error(struct vg_exchange *exchange, const struct vg_err *err);
+/* An error with the text of the table. */
+void vg_respond_kind(struct vg_exchange *exchange, enum vg_err_kind kind);
 /* A failed call to the service. What a 5xx says (addresses, library texts) is for the log, not for
  * callers. */
 void vg_respond_call_error(struct vg_exchange *exchange, const struct vg_err *err);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /v1/usage: what the key's project made and spent. */
+#include "bridge/api/answer.h"
 #include "bridge/api/exchange.h"
 #include "bridge/api/handlers.h"
 #include "bridge/api/respond.h"
-#include "common/json.h"
-#include "common/json_pb.h"
 #include "common/str.h"
 #include "videogate/v1/admin.pb-c.h"
 
@@ -15,29 +14,13 @@
 static void reply_usage(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
     const Videogate__V1__GetUsageResponse *usage = (const void *)response;
-    struct vg_buf body;
-    struct vg_json_writer w;
-    struct vg_err err;
-    vg_buf_init(&body, MAX_ANSWER);
-    vg_json_begin(&w, &body);
-    vg_json_object_open(&w);
-    vg_json_put_key(&w, "object");
-    vg_json_put_text(&w, "list");
-    vg_json_put_key(&w, "data");
-    vg_json_array_open(&w);
+    struct vg_answer a;
+    vg_answer_list_open(&a, ex, MAX_ANSWER);
     for (size_t i = 0; i < usage->n_rows; i++)
-        vg_pb_to_json(&usage->rows[i]->base, vg_api_shape(), &w);
-    vg_json_array_close(&w);
-    vg_json_put_key(&w, "has_more");
-    vg_json_put_bool(&w, usage->truncated);
-    vg_json_object_close(&w);
-    if (vg_buf_ok(&body)) {
-        vg_respond_json(ex, 200, &body);
-    } else {
-        (void)vg_err_set(&err, VG_ERR_BAD_GATEWAY, NULL);
-        vg_respond_error(ex, &err);
-    }
-    vg_buf_fini(&body);
+        vg_answer_item(&a, &usage->rows[i]->base);
+    vg_answer_list_close(&a);
+    vg_answer_bool(&a, "has_more", usage->truncated);
+    vg_answer_send(&a);
 }
 
 static int read_time(struct vg_view query, const char *name, int64_t *out, struct vg_err *err)

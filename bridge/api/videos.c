@@ -4,34 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bridge/api/answer.h"
 #include "bridge/api/exchange.h"
 #include "bridge/api/handlers.h"
 #include "bridge/api/respond.h"
 #include "bridge/api/video_json.h"
 #include "common/crypto.h"
-#include "common/json.h"
-#include "common/json_pb.h"
 #include "common/str.h"
 
 #define MAX_ANSWER ((size_t)64 * 1024 * 1024)
-
-static void bad_answer(struct vg_exchange *ex)
-{
-    struct vg_err err;
-    (void)vg_err_set(&err, VG_ERR_BAD_GATEWAY, NULL);
-    vg_respond_error(ex, &err);
-}
-
-/* Sends what was written, unless it has outgrown its bound. */
-static void send_json(struct vg_exchange *ex, struct vg_buf *body, const struct vg_header *extra,
-                      size_t extra_count)
-{
-    if (vg_buf_ok(body))
-        vg_respond_body(ex, 200, "application/json", body, extra, extra_count);
-    else
-        bad_answer(ex);
-    vg_buf_fini(body);
-}
 
 #define POLL_SIZE 16
 
@@ -51,12 +32,11 @@ static size_t poll_header(const Videogate__V1__Video *video, char text[POLL_SIZE
 static void send_video(struct vg_exchange *ex, const Videogate__V1__Video *video,
                        const struct vg_header *headers, size_t count)
 {
-    struct vg_buf body;
-    struct vg_json_writer w;
-    vg_buf_init(&body, MAX_ANSWER);
-    vg_json_begin(&w, &body);
-    vg_pb_to_json(&video->base, vg_api_shape(), &w);
-    send_json(ex, &body, headers, count);
+    struct vg_answer a;
+    vg_answer_open(&a, ex, MAX_ANSWER);
+    vg_answer_members(&a, &video->base);
+    vg_answer_close(&a);
+    vg_answer_finish(&a, headers, count);
 }
 
 void vg_respond_video(struct vg_exchange *ex, const Videogate__V1__Video *video)
@@ -66,7 +46,7 @@ void vg_respond_video(struct vg_exchange *ex, const Videogate__V1__Video *video)
     if (video)
         send_video(ex, video, &header, poll_header(video, wait, &header));
     else
-        bad_answer(ex);
+        vg_respond_kind(ex, VG_ERR_BAD_GATEWAY);
 }
 
 /* --- GET and cancel --- */
@@ -93,7 +73,7 @@ static void reply_get(struct vg_exchange *ex, const ProtobufCMessage *response)
     struct vg_header headers[3];
     char wait[POLL_SIZE], etag[VG_ETAG_SIZE];
     if (!video) {
-        bad_answer(ex);
+        vg_respond_kind(ex, VG_ERR_BAD_GATEWAY);
         return;
     }
     video_etag(video, etag);
@@ -130,19 +110,12 @@ void vg_handle_cancel(struct vg_exchange *ex)
 static void reply_delete(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
     const Videogate__V1__DeleteVideoResponse *deleted = (const void *)response;
-    struct vg_buf body;
-    struct vg_json_writer w;
-    vg_buf_init(&body, MAX_ANSWER);
-    vg_json_begin(&w, &body);
-    vg_json_object_open(&w);
-    vg_json_put_key(&w, "id");
-    vg_json_put_text(&w, deleted->id);
-    vg_json_put_key(&w, "object");
-    vg_json_put_text(&w, "video.deleted");
-    vg_json_put_key(&w, "deleted");
-    vg_json_put_bool(&w, true);
-    vg_json_object_close(&w);
-    send_json(ex, &body, NULL, 0);
+    struct vg_answer a;
+    vg_answer_open(&a, ex, MAX_ANSWER);
+    vg_answer_text(&a, "id", deleted->id);
+    vg_answer_text(&a, "object", "video.deleted");
+    vg_answer_bool(&a, "deleted", true);
+    vg_answer_send(&a);
 }
 
 void vg_handle_delete(struct vg_exchange *ex)
@@ -155,35 +128,18 @@ void vg_handle_delete(struct vg_exchange *ex)
 
 /* --- lists --- */
 
-static void list_open(struct vg_json_writer *w, struct vg_buf *body)
-{
-    vg_buf_init(body, MAX_ANSWER);
-    vg_json_begin(w, body);
-    vg_json_object_open(w);
-    vg_json_put_key(w, "object");
-    vg_json_put_text(w, "list");
-    vg_json_put_key(w, "data");
-    vg_json_array_open(w);
-}
-
 /* SDKs page by last_id until has_more is false (openai-api.md 1.3). */
 static void reply_list(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
     const Videogate__V1__ListVideosResponse *page = (const void *)response;
-    struct vg_buf body;
-    struct vg_json_writer w;
-    list_open(&w, &body);
-    for (size_t i = 0; i < page->n_data; i++)
-        vg_pb_to_json(&page->data[i]->base, vg_api_shape(), &w);
-    vg_json_array_close(&w);
-    vg_json_put_key(&w, "first_id");
-    vg_json_put_text(&w, page->n_data ? page->data[0]->id : NULL);
-    vg_json_put_key(&w, "last_id");
-    vg_json_put_text(&w, page->n_data ? page->data[page->n_data - 1]->id : NULL);
-    vg_json_put_key(&w, "has_more");
-    vg_json_put_bool(&w, page->has_more);
-    vg_json_object_close(&w);
-    send_json(ex, &body, NULL, 0);
+    size_t n = page->n_data;
+    struct vg_answer a;
+    vg_answer_list_open(&a, ex, MAX_ANSWER);
+    for (size_t i = 0; i < n; i++)
+        vg_answer_item(&a, &page->data[i]->base);
+    vg_answer_page_close(&a, n ? page->data[0]->id : NULL, n ? page->data[n - 1]->id : NULL,
+                         page->has_more);
+    vg_answer_send(&a);
 }
 
 static int read_list_query(struct vg_view query, Videogate__V1__ListVideosRequest *request,
@@ -191,11 +147,9 @@ static int read_list_query(struct vg_view query, Videogate__V1__ListVideosReques
 {
     char text[16];
     int64_t limit = 0;
-    long len = vg_http_query_get(query, "limit", text, sizeof(text));
-    if (len == -1 ||
-        (len >= 0 && vg_parse_i64((struct vg_view){text, (size_t)len}, 0, 100, &limit) != 0))
+    if (vg_http_query_number(query, "limit", 100, &limit) != 0)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "limit", "limit: 0 to 100 is allowed.");
-    len = vg_http_query_get(query, "order", text, sizeof(text));
+    long len = vg_http_query_get(query, "order", text, sizeof(text));
     bool ascending = len >= 0 && strcmp(text, "asc") == 0;
     if (len == -1 || (len >= 0 && !ascending && strcmp(text, "desc") != 0))
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "order", "order: asc or desc is allowed.");
@@ -225,34 +179,33 @@ void vg_handle_list(struct vg_exchange *ex)
 /* --- models --- */
 
 /* The catalog seldom changes: a hash of the answer is its tag. */
-static void send_tagged(struct vg_exchange *ex, struct vg_buf *body)
+static void send_tagged(struct vg_answer *a)
 {
     struct vg_header headers[VG_CACHE_HEADERS];
     uint8_t hash[VG_SHA256_SIZE];
     char etag[2 * 8 + 1];
-    if (!vg_buf_ok(body)) {
-        send_json(ex, body, NULL, 0);
+    vg_answer_close(a);
+    if (!vg_buf_ok(&a->body)) {
+        vg_answer_finish(a, NULL, 0);
         return;
     }
-    vg_sha256(hash, body->data, body->len);
+    vg_sha256(hash, a->body.data, a->body.len);
     vg_hex_encode(etag, hash, 8);
-    if (vg_respond_unchanged(ex, etag, NULL, 0))
-        vg_buf_fini(body);
+    if (vg_respond_unchanged(a->ex, etag, NULL, 0))
+        vg_buf_fini(&a->body);
     else
-        send_json(ex, body, headers, vg_cache_headers(ex, etag, headers));
+        vg_answer_finish(a, headers, vg_cache_headers(a->ex, etag, headers));
 }
 
 static void reply_models(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
     const Videogate__V1__ListModelsResponse *models = (const void *)response;
-    struct vg_buf body;
-    struct vg_json_writer w;
-    list_open(&w, &body);
+    struct vg_answer a;
+    vg_answer_list_open(&a, ex, MAX_ANSWER);
     for (size_t i = 0; i < models->n_data; i++)
-        vg_pb_to_json(&models->data[i]->base, vg_api_shape(), &w);
-    vg_json_array_close(&w);
-    vg_json_object_close(&w);
-    send_tagged(ex, &body);
+        vg_answer_item(&a, &models->data[i]->base);
+    vg_answer_list_close(&a);
+    send_tagged(&a);
 }
 
 void vg_handle_models(struct vg_exchange *ex)
@@ -265,16 +218,14 @@ void vg_handle_models(struct vg_exchange *ex)
 static void reply_model(struct vg_exchange *ex, const ProtobufCMessage *response)
 {
     const Videogate__V1__GetModelResponse *found = (const void *)response;
-    struct vg_buf body;
-    struct vg_json_writer w;
+    struct vg_answer a;
     if (!found->model) {
-        bad_answer(ex);
+        vg_respond_kind(ex, VG_ERR_BAD_GATEWAY);
         return;
     }
-    vg_buf_init(&body, MAX_ANSWER);
-    vg_json_begin(&w, &body);
-    vg_pb_to_json(&found->model->base, vg_api_shape(), &w);
-    send_tagged(ex, &body);
+    vg_answer_open(&a, ex, MAX_ANSWER);
+    vg_answer_members(&a, &found->model->base);
+    send_tagged(&a);
 }
 
 void vg_handle_model(struct vg_exchange *ex)

@@ -144,6 +144,15 @@ long vg_http_query_get(struct vg_view query, const char *name, char *dst, size_t
     return -2;
 }
 
+int vg_http_query_number(struct vg_view query, const char *name, int64_t max, int64_t *out)
+{
+    char text[16];
+    long len = vg_http_query_get(query, name, text, sizeof(text));
+    if (len == -2)
+        return 0;
+    return len < 0 ? -1 : vg_parse_i64((struct vg_view){text, (size_t)len}, 0, max, out);
+}
+
 /* Digits only; saturates. */
 static bool range_number(struct vg_view text, int64_t *out)
 {

@@ -33,6 +33,10 @@ bool vg_http_query_next(struct vg_view *rest, struct vg_view *out_name, struct v
 /* Decodes the value of the first pair of this name. Returns its length, -1 when it is broken or too
  * long, -2 when there is none. */
 long vg_http_query_get(struct vg_view query, const char *name, char *dst, size_t size);
+/* Reads a whole number from 0 to `max`, written with at most 15 characters; without the pair `out`
+ * stays. -1: it is none. */
+VG_MUSTCHECK int vg_http_query_number(struct vg_view query, const char *name, int64_t max,
+                                      int64_t *out);
 
 enum vg_http_range_kind {
     VG_RANGE_NONE,     /* no range, or one that RFC 9110 14.2 lets us ignore: unknown unit, broken
