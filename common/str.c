@@ -194,3 +194,11 @@ void vg_hex_encode(char *dst, const void *data, size_t len)
     }
     *dst = '\0';
 }
+
+uint64_t vg_fnv1a(struct vg_view text, uint64_t seed)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ seed;
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (uint8_t)text.data[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}

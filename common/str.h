@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text: strict UTF-8, numbers from text, ASCII helpers, base64 and hex. Pure functions, any thread.
+/* Text: strict UTF-8, numbers from text, ASCII helpers, base64, hex, a hash. Pure functions, any
+ * thread.
  */
 #ifndef VG_COMMON_STR_H
 #define VG_COMMON_STR_H
@@ -31,5 +32,9 @@ void vg_base64_encode(char *dst, const void *data, size_t len);
 VG_MUSTCHECK int vg_base64_decode(void *dst, size_t *out_len, const char *text, size_t len);
 /* Lower case; `dst` has 2 * len + 1 bytes. */
 void vg_hex_encode(char *dst, const void *data, size_t len);
+
+/* FNV-1a, 64 bits, with `seed` mixed into its start (0: the plain one). Stays as it is: processes
+ * of two versions may take one lock by it. Not for keys that an attacker chooses. */
+uint64_t vg_fnv1a(struct vg_view text, uint64_t seed);
 
 #endif

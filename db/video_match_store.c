@@ -15,11 +15,7 @@ void vg_match_key(char out[VG_MATCH_KEY_SIZE], const char *match, const char *vi
 
 int64_t vg_match_lock(const char *match)
 {
-    uint64_t lock = 14695981039346656037u; /* FNV-1a: `match` is random enough */
-
-    for (const char *c = match; *c; c++)
-        lock = (lock ^ (unsigned char)*c) * 1099511628211u;
-    return (int64_t)(lock | 1);
+    return (int64_t)(vg_fnv1a(vg_view_of(match), 0) | 1); /* `match` is random enough */
 }
 
 static const struct vg_pg_statement lock_statement = {"vg_video_match_lock",

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "common/str.h"
 
 #define WINDOW_NS (60 * VG_NS_PER_S)
 #define SETS 4096
@@ -44,14 +45,10 @@ struct vg_rate *vg_rate_free(struct vg_rate *rate)
     return NULL;
 }
 
-/* FNV-1a; the lowest bit tells keys from projects. */
+/* The lowest bit tells keys from projects. */
 uint64_t vg_rate_key(const char *key_id)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (; *key_id; key_id++)
-        hash = (hash ^ (uint8_t)*key_id) * UINT64_C(0x100000001b3);
-    return hash | 1;
+    return vg_fnv1a(vg_view_of(key_id), 0) | 1;
 }
 
 uint64_t vg_rate_project(int64_t project_id)

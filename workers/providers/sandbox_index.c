@@ -5,15 +5,14 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/str.h"
 
 #define FIRST_SIZE 1024
 
-/* FNV-1a. Tokens come from the service, which makes them itself. */
+/* Tokens come from the service, which makes them itself. */
 static size_t hash_of(const char *key)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *key; key++)
-        hash = (hash ^ (uint8_t)*key) * UINT64_C(0x100000001b3);
+    uint64_t hash = vg_fnv1a(vg_view_of(key), 0);
     return (size_t)(hash ^ hash >> 32);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/str.h"
 #include "workers/providers/sandbox_background.h"
 #include "workers/providers/sandbox_overlay.h"
 #include "workers/providers/sandbox_source.h"
@@ -26,15 +27,6 @@ struct vg_scene {
     bool extend;
     int turn; /* extension: the first frame behind the source; -1: not there yet */
 };
-
-/* FNV-1a: colours follow from the prompt. */
-static uint64_t hash_text(const char *s, uint64_t seed)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ seed;
-    for (; *s; s++)
-        hash = (hash ^ (uint8_t)*s) * UINT64_C(0x100000001b3);
-    return hash;
-}
 
 static int at_least(int value, int least)
 {
@@ -123,7 +115,8 @@ int vg_scene_new(struct vg_scene **out, const struct vg_scene_desc *desc, struct
     self->still = desc->still;
     self->extend = desc->extend;
     self->turn = -1;
-    uint64_t seed = hash_text(desc->prompt, (uint64_t)(uint32_t)desc->seed << 32);
+    /* Colours follow from the prompt. */
+    uint64_t seed = vg_fnv1a(vg_view_of(desc->prompt), (uint64_t)(uint32_t)desc->seed << 32);
     if (vg_text_open(&self->text, desc->font_file, err) || load_pictures(self, desc, err) ||
         vg_background_new(&self->background, desc->width, desc->height, seed, err)) {
         vg_scene_free(self);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/str.h"
 #include "workers/providers/sandbox_picture.h"
 #include "workers/providers/sandbox_priv.h"
 #include "workers/providers/sandbox_reply.h"
@@ -208,10 +209,7 @@ static uint64_t generation_hash(const char *token)
     while (cut > 0 && token[cut - 1] != '-' && token[cut - 1] != ':')
         cut--;
     len = cut > 0 ? cut : len;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (uint8_t)token[i]) * UINT64_C(0x100000001b3);
-    return hash | 1; /* never 0, which marks a free place */
+    return vg_fnv1a((struct vg_view){token, len}, 0) | 1; /* never 0, which marks a free place */
 }
 
 /* Remembers in memory only: after a restart one more refusal does no harm. */

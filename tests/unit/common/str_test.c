@@ -214,6 +214,16 @@ static void hex__is_lower_case(void **state)
     assert_string_equal(text, "");
 }
 
+/* Vectors of draft-eastlake-fnv. */
+static void fnv1a__has_the_published_values(void **state)
+{
+    (void)state;
+    assert_true(vg_fnv1a(VG_VIEW(""), 0) == UINT64_C(0xcbf29ce484222325));
+    assert_true(vg_fnv1a(VG_VIEW("a"), 0) == UINT64_C(0xaf63dc4c8601ec8c));
+    assert_true(vg_fnv1a(VG_VIEW("foobar"), 0) == UINT64_C(0x85944171f73967e8));
+    assert_true(vg_fnv1a(VG_VIEW(""), 1) == UINT64_C(0xcbf29ce484222324));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +238,7 @@ int main(void)
         cmocka_unit_test(base64__round_trips_every_byte),
         cmocka_unit_test(base64__refuses_foreign_text),
         cmocka_unit_test(hex__is_lower_case),
+        cmocka_unit_test(fnv1a__has_the_published_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
