@@ -151,8 +151,7 @@ static int check_types(char *const *types, size_t count, char out[TYPES_SIZE], s
 
         if (!type)
             return vg_err_param(err, VG_ERR_INVALID_REQUEST, "event_types",
-                                "event_types: '%.40s' is none; there are video.canceled, "
-                                "video.completed, video.expired, video.failed",
+                                "event_types: '%.40s' is none; there are " VG_WEBHOOK_TYPE_NAMES,
                                 types[i]);
         if (seen[type - all])
             continue;

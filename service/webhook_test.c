@@ -145,8 +145,7 @@ static void test_run(struct vg_request *request)
     t->type = vg_webhook_type_find(in->event_type);
     if (!t->type) {
         vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "event_type",
-                          "event_type: must be one of video.canceled, video.completed, "
-                          "video.expired, video.failed");
+                          "event_type: must be one of " VG_WEBHOOK_TYPE_NAMES);
         return;
     }
     t->op.id = in->id;

@@ -18,6 +18,8 @@ struct vg_webhook_type {
     const char *name;
     enum vg_video_status status;
 };
+/* Their names, for messages. */
+#define VG_WEBHOOK_TYPE_NAMES "video.canceled, video.completed, video.expired, video.failed"
 const struct vg_webhook_type *vg_webhook_types(size_t *out_count);
 /* NULL: there is no such type. */
 const struct vg_webhook_type *vg_webhook_type_find(const char *name);
