@@ -95,8 +95,9 @@ def test_webhooks(stack):
     turned = rows("rotate", made["id"], "--keep-old")
     assert turned["signing_secret"] != made["signing_secret"]
     assert rows("update", made["id"], "--name", "other")["name"] == "other"
-    assert rows("test", made["id"])["status_code"]
-    stack.ctl("webhooks", "deliveries", made["id"], admin=True)
+    assert rows("test", made["id"])["status_code"] == "200"
+    event = f"evt_{stack.create()['id']}_{made['id'][-16:]}"
+    wait_for(lambda: f"id={event} " in stack.ctl("webhooks", "deliveries", made["id"], admin=True).stdout, "the delivery in the list")
     stack.ctl("webhooks", "delete", made["id"], admin=True)
     assert made["id"] not in stack.ctl("webhooks", "list", "--project", "default", admin=True).stdout
 
