@@ -34,9 +34,8 @@ static char ascii_lower(char c)
     return c;
 }
 
-bool vg_view_eqs_nocase(struct vg_view a, const char *s)
+bool vg_view_eq_nocase(struct vg_view a, struct vg_view b)
 {
-    struct vg_view b = vg_view_of(s);
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++) {
@@ -44,6 +43,11 @@ bool vg_view_eqs_nocase(struct vg_view a, const char *s)
             return false;
     }
     return true;
+}
+
+bool vg_view_eqs_nocase(struct vg_view a, const char *s)
+{
+    return vg_view_eq_nocase(a, vg_view_of(s));
 }
 
 static bool is_blank(char c)

@@ -20,8 +20,9 @@ struct vg_view {
 struct vg_view vg_view_of(const char *s); /* NULL gives an empty view */
 bool vg_view_eq(struct vg_view a, struct vg_view b);
 bool vg_view_eqs(struct vg_view a, const char *s);
-bool vg_view_eqs_nocase(struct vg_view a, const char *s); /* ASCII case */
-struct vg_view vg_view_trim(struct vg_view v);            /* spaces and tabs */
+bool vg_view_eq_nocase(struct vg_view a, struct vg_view b); /* ASCII case, as the next */
+bool vg_view_eqs_nocase(struct vg_view a, const char *s);
+struct vg_view vg_view_trim(struct vg_view v); /* spaces and tabs */
 
 struct vg_buf {
     char *data; /* owned; NULL while empty and never grown */

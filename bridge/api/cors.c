@@ -117,23 +117,10 @@ bool vg_cors_covers(struct vg_view path)
 }
 
 /* Scheme and host come in lower case from browsers, and have no case anywhere else. */
-static bool same_origin(struct vg_view a, struct vg_view b)
-{
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        char x = a.data[i], y = b.data[i];
-        bool letter = (x | 0x20) >= 'a' && (x | 0x20) <= 'z';
-        if (x != y && !(letter && (x ^ y) == 0x20))
-            return false;
-    }
-    return true;
-}
-
 static bool allowed(const struct vg_cors *cors, struct vg_view origin)
 {
     for (size_t i = 0; i < cors->count; i++)
-        if (same_origin(cors->origins[i], origin))
+        if (vg_view_eq_nocase(cors->origins[i], origin))
             return true;
     return false;
 }
