@@ -206,6 +206,42 @@ static int start_database(struct vg_app *app, struct vg_err *err)
     return vg_db_start(&app->db, &options, err);
 }
 
+/* What handlers are given: all of it stands by now. */
+static void share_parts(struct vg_app *app)
+{
+    const struct vg_app_config *c = &app->config;
+    const struct vg_app_setup *setup = &app->setup;
+    struct vg_service *s = &app->service;
+
+    s->db = app->db;
+    s->auth = app->auth;
+    s->catalog = app->catalog;
+    s->base_env = (struct vg_validate_env){
+        .callback_guard = &setup->callback_guard,
+        .providers = setup->providers,
+        .provider_count = setup->provider_count,
+        .route_all_provider = setup->route_all_provider,
+        .route_all_model = setup->route_all_model,
+        .allow_closed = c->allow_closed,
+        .max_deadline_s = c->job_deadline_ms / 1000,
+        .default_callback_url = setup->default_callback_url,
+        .default_callback_secret = setup->default_callback_url ? c->default_callback_secret : NULL,
+    };
+    s->blobs = app->blobs;
+    s->pool = vg_work_pool_executor(app->pool);
+    s->loop = app->loop;
+    s->media = app->media;
+    s->variants = app->variants;
+    s->jobs = app->jobs;
+    s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
+    s->links = setup->links;
+    s->flights = app->flights;
+    s->rate = app->rate;
+    s->retry_window_ms = c->retry_window_ms;
+    s->max_watchers = (size_t)c->max_watchers;
+    s->binding = app->binding;
+}
+
 /* Everything the handlers touch is in place before the server is. */
 static int start_parts(struct vg_app *app, struct vg_err *err)
 {
@@ -234,41 +270,16 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
         .pool = vg_work_pool_executor(app->pool),
         .metrics = app->metrics,
     };
-    struct vg_service *s = &app->service;
 
     app->auth = vg_auth_new(&auth);
     if (vg_media_new(&app->media, &media, err) < 0)
         return -1;
-    s->db = app->db;
-    s->auth = app->auth;
-    s->catalog = app->catalog = vg_catalog_live_new(&catalog);
-    s->base_env = (struct vg_validate_env){
-        .callback_guard = &app->setup.callback_guard,
-        .providers = app->setup.providers,
-        .provider_count = app->setup.provider_count,
-        .route_all_provider = app->setup.route_all_provider,
-        .route_all_model = app->setup.route_all_model,
-        .allow_closed = app->config.allow_closed,
-        .max_deadline_s = app->config.job_deadline_ms / 1000,
-        .default_callback_url = app->setup.default_callback_url,
-        .default_callback_secret =
-            app->setup.default_callback_url ? app->config.default_callback_secret : NULL,
-    };
-    s->blobs = app->blobs;
-    s->pool = vg_work_pool_executor(app->pool);
-    s->loop = app->loop;
-    s->media = app->media;
-    s->variants = app->variants;
-    s->jobs = app->jobs;
-    s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
-    s->links = app->setup.links;
-    s->public_url = app->setup.public_url;
-    s->flights = app->flights = vg_flights_new();
-    s->rate = app->rate = vg_rate_new((int)app->config.rate_share);
-    s->retry_window_ms = app->config.retry_window_ms;
-    s->max_watchers = (size_t)app->config.max_watchers;
-    s->hub = app->hub = vg_hub_new(s);
-    s->binding = app->binding = vg_binding_new(&binding);
+    app->catalog = vg_catalog_live_new(&catalog);
+    app->flights = vg_flights_new();
+    app->rate = vg_rate_new((int)app->config.rate_share);
+    app->binding = vg_binding_new(&binding);
+    share_parts(app);
+    app->service.hub = app->hub = vg_hub_new(&app->service);
     app->janitor = vg_janitor_new(&janitor);
     return 0;
 }

@@ -59,7 +59,6 @@ struct vg_service {
     struct vg_metric_set *metrics;
     const struct vg_links *links;
     int64_t retry_window_ms; /* how long an SDK's repeat finds its first attempt */
-    const char *public_url;
     size_t max_watchers;
     uint8_t secret_key[32];
     atomic_int_fast64_t in_flight; /* requests not ended yet */

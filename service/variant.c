@@ -56,11 +56,6 @@ struct vg_variants {
 
 /* --- names --- */
 
-const char *vg_variant_name(enum vg_variant variant)
-{
-    return kinds[variant].name;
-}
-
 const char *vg_variant_mime_type(enum vg_variant variant)
 {
     return kinds[variant].mime_type;

@@ -19,7 +19,6 @@
 
 enum vg_variant { VG_VARIANT_THUMBNAIL, VG_VARIANT_SPRITESHEET, VG_VARIANT_MAX };
 
-const char *vg_variant_name(enum vg_variant variant);
 const char *vg_variant_mime_type(enum vg_variant variant);
 /* Where the variant of the output under `output` is kept. */
 void vg_variant_key(char out[VG_BLOB_KEY_SIZE], const char *output, enum vg_variant variant);

@@ -88,11 +88,6 @@ void vg_respond_body(struct vg_exchange *ex, int status, const char *content_typ
     vg_stream_end(ex->stream);
 }
 
-void vg_respond_json(struct vg_exchange *ex, int status, const struct vg_buf *body)
-{
-    vg_respond_body(ex, status, "application/json", body, NULL, 0);
-}
-
 size_t vg_cache_headers(struct vg_exchange *ex, const char *etag,
                         struct vg_header out[VG_CACHE_HEADERS])
 {

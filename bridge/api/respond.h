@@ -25,7 +25,6 @@ bool vg_respond_head(struct vg_exchange *exchange, int status, const char *conte
 /* A whole answer with a body. */
 void vg_respond_body(struct vg_exchange *exchange, int status, const char *content_type,
                      const struct vg_buf *body, const struct vg_header *extra, size_t extra_count);
-void vg_respond_json(struct vg_exchange *exchange, int status, const struct vg_buf *body);
 
 /* Conditional answers: a weak ETag (`etag` without quotes and W/) and a cache that must ask. */
 #define VG_ETAG_SIZE 48
