@@ -28,6 +28,17 @@ def stubs(tmp_path_factory):
     return folder
 
 
+def test_says_what_is_missing(tmp_path):
+    done = subprocess.run([ROOT / "proto/stubs.sh", "typescript", "here"], cwd=tmp_path, env={**os.environ, "VG_NODE": "nothing"},
+                          text=True, capture_output=True)
+    assert done.returncode == 1 and f"{tmp_path}/nothing/node_modules/.bin/protoc-gen-ts_proto is missing: npm install" in done.stderr
+
+
+def test_writes_where_the_caller_stands(tmp_path):
+    subprocess.run([ROOT / "proto/stubs.sh", "python", "here"], cwd=tmp_path, check=True)
+    assert (tmp_path / "here/videogate/v1/video_pb2.py").exists()
+
+
 def check(seen):
     assert seen["same"] and seen["last"] == "VIDEO_STATUS_COMPLETED"
     assert seen["bytes"] == seen["total"] > 0
