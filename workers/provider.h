@@ -88,6 +88,8 @@ typedef void vg_provider_cancel_f(void *self, const Videogate__V1__CancelRequest
                                   struct vg_op *op);
 typedef void vg_provider_lookup_f(void *self, const Videogate__V1__LookupRequest *request,
                                   struct vg_op *op);
+typedef void vg_provider_read_event_f(void *self, const Videogate__V1__ReadEventRequest *request,
+                                      struct vg_op *op);
 
 struct vg_provider {
     const char *name; /* --provider NAME */
@@ -110,6 +112,7 @@ struct vg_provider {
     vg_provider_fetch_f *fetch;
     vg_provider_cancel_f *cancel;
     vg_provider_lookup_f *lookup;
+    vg_provider_read_event_f *read_event; /* NULL: the provider sends no webhooks */
 };
 
 #endif

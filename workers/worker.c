@@ -6,11 +6,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum method { DESCRIBE, SUBMIT, POLL, FETCH, CANCEL, LOOKUP, METHOD_MAX };
+enum method { DESCRIBE, SUBMIT, POLL, FETCH, CANCEL, LOOKUP, READ_EVENT, METHOD_MAX };
 enum outcome { OUTCOME_OK, OUTCOME_PROVIDER_ERROR, OUTCOME_RPC_ERROR };
 
-static const char *const method_names[] = {"describe", "submit", "poll", "fetch",
-                                           "cancel",   "lookup", NULL};
+static const char *const method_names[] = {"describe", "submit", "poll",       "fetch",
+                                           "cancel",   "lookup", "read_event", NULL};
 static const char *const outcome_names[] = {"ok", "provider_error", "rpc_error", NULL};
 
 #define CALLS(name, what)                                                                          \
@@ -26,6 +26,7 @@ static const struct vg_metric_desc metric_table[] = {
     [FETCH] = CALLS("fetch", "Fetch"),
     [CANCEL] = CALLS("cancel", "Cancel"),
     [LOOKUP] = CALLS("lookup", "Lookup"),
+    [READ_EVENT] = CALLS("read_event", "ReadEvent"),
     [METRIC_SECONDS] = {"videogate_worker_call_seconds", VG_METRIC_HISTOGRAM,
                         "Time from a call's arrival to its end.", "method", method_names},
 };
@@ -167,9 +168,24 @@ HANDLER(fetch, FETCH)
 HANDLER(cancel, CANCEL)
 HANDLER(lookup, LOOKUP)
 
+static void on_read_event(void *ctx, struct vg_rpc_call *call)
+{
+    struct vg_worker *worker = ctx;
+    const Videogate__V1__ReadEventRequest *request = (const void *)vg_rpc_call_request(call);
+    struct vg_op *op = new_op(worker, call, READ_EVENT);
+    if (worker->provider->read_event) {
+        worker->provider->read_event(worker->self, request, op);
+        return;
+    }
+    Videogate__V1__ReadEventResponse response = VIDEOGATE__V1__READ_EVENT_RESPONSE__INIT;
+    response.verdict = VIDEOGATE__V1__EVENT_VERDICT__EVENT_VERDICT_REFUSED;
+    vg_op_reply(op, &response.base);
+}
+
 static const struct vg_rpc_method methods[] = {
-    {"Describe", on_describe, false}, {"Submit", on_submit, false}, {"Poll", on_poll, false},
-    {"Fetch", on_fetch, true},        {"Cancel", on_cancel, false}, {"Lookup", on_lookup, false},
+    {"Describe", on_describe, false},    {"Submit", on_submit, false}, {"Poll", on_poll, false},
+    {"Fetch", on_fetch, true},           {"Cancel", on_cancel, false}, {"Lookup", on_lookup, false},
+    {"ReadEvent", on_read_event, false},
 };
 
 struct vg_worker *vg_worker_new(const struct vg_provider *provider, void *provider_self,

@@ -23,7 +23,8 @@ ARROWS = {
     "bridge/net": {"common", "bridge/http"},
     "bridge/api": {"common", "common/rpc", "proto", "bridge/http"},
     "workers": {"common", "common/rpc", "common/http", "proto", "workers/providers"},
-    "workers/providers": {"common", "common/rpc", "common/http", "proto", "workers"},
+    "workers/providers": {"common", "common/rpc", "common/http", "proto", "workers", "workers/upstream"},
+    "workers/upstream": {"common", "common/http", "proto", "workers"},
     "workers/webhook": {"common", "common/rpc", "common/http", "proto", "workers"},
 }
 # Where protobuf-c itself (not generated code) may be used is not limited: it is a data structure.
