@@ -189,3 +189,11 @@ void vg_buf_consume(struct vg_buf *buf, size_t len)
     buf->len -= len;
     memmove(buf->data, buf->data + len, buf->len + 1);
 }
+
+void vg_buf_cut(struct vg_buf *buf, size_t len)
+{
+    VG_ASSERT(len <= buf->len);
+    buf->len = len;
+    if (buf->data)
+        buf->data[len] = '\0';
+}

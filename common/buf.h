@@ -50,5 +50,7 @@ char *vg_buf_reserve(struct vg_buf *buf, size_t len);
 void vg_buf_commit(struct vg_buf *buf, size_t len);
 /* Drops `len` bytes from the front. */
 void vg_buf_consume(struct vg_buf *buf, size_t len);
+/* Drops what stands behind the first `len` bytes. */
+void vg_buf_cut(struct vg_buf *buf, size_t len);
 
 #endif

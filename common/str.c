@@ -131,6 +131,18 @@ void vg_base64_encode(char *dst, const void *data, size_t len)
     *dst = '\0';
 }
 
+void vg_base64url_encode(char *dst, const void *data, size_t len)
+{
+    vg_base64_encode(dst, data, len);
+    for (; *dst && *dst != '='; dst++) {
+        if (*dst == '+')
+            *dst = '-';
+        else if (*dst == '/')
+            *dst = '_';
+    }
+    *dst = '\0';
+}
+
 /* Value of a digit plus one; 0 marks what is none. */
 static const uint8_t base64_values[256] = {
     ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,

@@ -28,6 +28,8 @@ bool vg_strcpy(char *dst, size_t size, const char *src);
 size_t vg_base64_encoded_size(size_t len); /* with padding, without NUL */
 /* Standard alphabet with padding; `dst` has vg_base64_encoded_size(len) + 1 bytes. */
 void vg_base64_encode(char *dst, const void *data, size_t len);
+/* URL-safe alphabet without padding (RFC 4648 section 5); room as above. */
+void vg_base64url_encode(char *dst, const void *data, size_t len);
 /* Strict standard alphabet; padding may be missing. `dst` has (len / 4 + 1) * 3 bytes. */
 VG_MUSTCHECK int vg_base64_decode(void *dst, size_t *out_len, const char *text, size_t len);
 /* Lower case; `dst` has 2 * len + 1 bytes. */

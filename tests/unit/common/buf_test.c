@@ -93,6 +93,21 @@ static void buf__consume_drops_the_front(void **state)
     vg_buf_fini(&buf);
 }
 
+static void buf__cut_drops_the_end(void **state)
+{
+    (void)state;
+    struct vg_buf buf;
+    vg_buf_init(&buf, 100);
+    vg_buf_cut(&buf, 0);
+    assert_int_equal(vg_buf_adds(&buf, "one two"), 0);
+    vg_buf_cut(&buf, 7);
+    assert_string_equal(buf.data, "one two");
+    vg_buf_cut(&buf, 3);
+    assert_string_equal(buf.data, "one");
+    assert_int_equal(buf.len, 3);
+    vg_buf_fini(&buf);
+}
+
 static void buf__take_gives_the_bytes_away(void **state)
 {
     (void)state;
@@ -141,6 +156,7 @@ int main(void)
         cmocka_unit_test(buf__zero_maximum_takes_nothing),
         cmocka_unit_test(buf__reserve_then_commit_less),
         cmocka_unit_test(buf__consume_drops_the_front),
+        cmocka_unit_test(buf__cut_drops_the_end),
         cmocka_unit_test(buf__take_gives_the_bytes_away),
         cmocka_unit_test(view__compares),
         cmocka_unit_test(view__trims_blanks_only),

@@ -170,6 +170,24 @@ static void base64__rfc_4648_vectors(void **state)
     }
 }
 
+static void base64url__is_unpadded_and_url_safe(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"", ""},
+        {"f", "Zg"},
+        {"fo", "Zm8"},
+        {"foo", "Zm9v"},
+        {"\xff\xfe\xfb\xff", "__77_w"},
+        {"\xfb\xef\xbe", "----"},
+    };
+    for (size_t i = 0; i < VG_COUNT(pairs); i++) {
+        char text[16];
+        vg_base64url_encode(text, pairs[i][0], strlen(pairs[i][0]));
+        assert_string_equal(text, pairs[i][1]);
+    }
+}
+
 static void base64__round_trips_every_byte(void **state)
 {
     (void)state;
@@ -235,6 +253,7 @@ int main(void)
         cmocka_unit_test(parse_i64__refuses_the_rest_and_writes_nothing),
         cmocka_unit_test(strcpy__cuts_and_says_so),
         cmocka_unit_test(base64__rfc_4648_vectors),
+        cmocka_unit_test(base64url__is_unpadded_and_url_safe),
         cmocka_unit_test(base64__round_trips_every_byte),
         cmocka_unit_test(base64__refuses_foreign_text),
         cmocka_unit_test(hex__is_lower_case),
