@@ -6,6 +6,7 @@
 #include "common/process.h"
 #include "workers/host.h"
 #include "workers/providers.h"
+#include "workers/upstream/upstream.h"
 #include "workers/worker.h"
 
 /* Five pictures of 20 MiB travel in one Submit. */
@@ -15,14 +16,16 @@ struct app_config {
     char *provider;
     int64_t max_calls;
     struct vg_host_config host;
+    struct vg_upstream_config upstream;
 };
 
 static const struct vg_config_key own_keys[] = {
     {"provider", VG_CONFIG_TEXT, offsetof(struct app_config, provider), NULL, 0, 0, false, true,
-     "The provider this process speaks for: sandbox."},
+     "The provider this process speaks for."},
     {"max-calls", VG_CONFIG_INT, offsetof(struct app_config, max_calls), "4096", 1, 1000000, false,
      false, "Calls in flight; beyond it a call is refused."},
     VG_HOST_KEYS(struct app_config, host, "127.0.0.1:8084", "127.0.0.1:8085"),
+    VG_UPSTREAM_KEYS(struct app_config, upstream),
 };
 
 struct app {
@@ -83,6 +86,9 @@ static int check(void *ctx, struct vg_err *err)
                             "provider: there is no provider \"%.40s\".", app->config->provider);
     if (vg_host_check(&app->config->host, err))
         return -1;
+    if (app->provider->adapter)
+        return vg_upstream_check(app->provider->adapter, &app->config->upstream,
+                                 provider_config(app), err);
     return app->provider->check ? app->provider->check(provider_config(app), err) : 0;
 }
 
@@ -107,7 +113,9 @@ static int start(void *ctx, struct vg_err *err)
 {
     struct app *app = ctx;
     vg_host_init(&app->host);
-    const struct vg_provider_env env = {.config = provider_config(app),
+    const struct vg_provider_env env = {.provider = app->provider,
+                                        .upstream = &app->config->upstream,
+                                        .config = provider_config(app),
                                         .metrics = app->host.metrics};
     if (app->provider->start(&app->self, &env, err)) {
         stop(app);

@@ -23,6 +23,9 @@
 #include "common/task.h"
 
 struct vg_op;
+struct vg_adapter;
+struct vg_provider;
+struct vg_upstream_config;
 
 /* How an operation ends: over gRPC in the worker, recorded in tests. */
 struct vg_op_sink {
@@ -68,6 +71,8 @@ static inline bool vg_op_cancelled(const struct vg_op *op)
 }
 
 struct vg_provider_env {
+    const struct vg_provider *provider;
+    const struct vg_upstream_config *upstream; /* what all HTTP providers have */
     const void *config; /* the provider's own config struct, loaded; outlives the provider */
     struct vg_metrics *metrics; /* outlives the provider; may be NULL */
 };
@@ -92,7 +97,8 @@ typedef void vg_provider_read_event_f(void *self, const Videogate__V1__ReadEvent
                                       struct vg_op *op);
 
 struct vg_provider {
-    const char *name; /* --provider NAME */
+    const char *name;                 /* --provider NAME */
+    const struct vg_adapter *adapter; /* of an HTTP provider (workers/upstream); else NULL */
     /* Its rows of the worker's configuration table; offsets count from its own config struct. Names
      * start with the provider's name; no row may be `required`, since another provider may run:
      * that is what check is for. */

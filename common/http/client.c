@@ -339,6 +339,16 @@ static int64_t retry_after_ms(const struct vg_http_transfer *t)
     return (seconds > MAX_RETRY_AFTER_S ? MAX_RETRY_AFTER_S : seconds) * 1000;
 }
 
+const char *vg_http_header(const struct vg_http_result *result, const char *name)
+{
+    struct curl_header *header = NULL;
+
+    if (!result->transfer ||
+        curl_easy_header(result->transfer->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return NULL;
+    return header->value;
+}
+
 static void transfer_free(struct vg_http_transfer *t)
 {
     curl_easy_cleanup(t->easy);
@@ -370,6 +380,7 @@ static void finish(struct vg_http_transfer *t, CURLcode code)
         .content_type = content_type_of(t),
         .retry_after_ms = retry_after_ms(t),
         .duration_ms = (vg_now_ns() - t->started_ns) / VG_NS_PER_MS,
+        .transfer = t,
     };
     t->on_done(t->ctx, &result);
     transfer_free(t);

@@ -68,7 +68,10 @@ struct vg_http_result {
     const char *content_type; /* NULL: none */
     int64_t retry_after_ms;   /* parsed Retry-After, seconds or date, at most 86,400,000; 0: none */
     int64_t duration_ms;
+    struct vg_http_transfer *transfer; /* for vg_http_header */
 };
+/* A header of the last answer, in on_done alone; NULL: not there. Borrowed. */
+const char *vg_http_header(const struct vg_http_result *result, const char *name);
 
 /* Strings and body are copied. `on_done` comes once, from the loop, never inside this call. */
 struct vg_http_transfer *vg_http_start(struct vg_http_client *client,
