@@ -3,10 +3,13 @@
 
 #include <string.h>
 
+#include "workers/providers/openai.h"
 #include "workers/providers/sandbox.h"
 
 /* Sorted by name. */
 static const struct vg_provider *(*const providers[])(void) = {
+    vg_azure_provider,
+    vg_openai_provider,
     vg_sandbox_provider,
 };
 

@@ -15,7 +15,8 @@ enum {
     POLL_MS = 25 * 1000,
     DOWN_MS = 10 * 1000, /* a base address that could not be reached is not chosen so long */
     MAX_ANSWER = 1024 * 1024,
-    REPLY_MS = 1000 /* of the deadline, kept for the answer */
+    MAX_ELIDED = 512 * 1024 * 1024, /* of an answer whose long strings are left out */
+    REPLY_MS = 1000                 /* of the deadline, kept for the answer */
 };
 
 struct vg_call_run *vg_call_run_of(struct vg_call *call)
@@ -105,12 +106,30 @@ static int64_t timeout_of(const struct vg_call_run *run)
     return left < wanted ? left : wanted;
 }
 
+static bool on_elided(void *ctx, const char *data, size_t len)
+{
+    struct vg_call_run *run = ctx;
+
+    return vg_elide_feed(run->elide, data, len) == 0;
+}
+
+static void prepare_elision(struct vg_call_run *run)
+{
+    run->elide = vg_elide_free(run->elide);
+    vg_buf_fini(&run->skeleton);
+    vg_buf_init(&run->skeleton, run->http.max_answer + VG_ELIDE_KEEP);
+    if (run->http.elide)
+        run->elide =
+            vg_elide_new(&(struct vg_elide_options){.out = &run->skeleton, .keep = VG_ELIDE_KEEP});
+}
+
 static void start_request(struct vg_call_run *run, const char *auth)
 {
     const struct vg_adapter *adapter = run->upstream->adapter;
     const char *headers[24];
     size_t n = 0;
 
+    prepare_elision(run);
     for (const char *const *h = run->to_base ? adapter->headers : NULL; h && *h && n < 8; h++)
         headers[n++] = *h;
     for (const char *const *h = run->http.headers; h && *h && n < 20; h++)
@@ -127,7 +146,8 @@ static void start_request(struct vg_call_run *run, const char *auth)
         .headers = headers,
         .body = run->http.body,
         .timeout_ms = timeout_of(run),
-        .max_response = run->http.max_answer,
+        .max_response = run->elide ? MAX_ELIDED : run->http.max_answer,
+        .on_data = run->elide ? on_elided : NULL,
         .on_done = on_done,
         .ctx = run,
         .repeatable = run->http.repeatable,

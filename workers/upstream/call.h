@@ -90,6 +90,8 @@ const char *vg_call_aspect(const struct vg_call *call);
 const char *vg_call_resolution(const struct vg_call *call);
 /* A member of SubmitRequest.extra; NULL: not there. Parsed once. */
 const struct vg_json *vg_call_extra(struct vg_call *call, const char *name);
+/* The first of its members, for going through them; NULL: none. */
+const struct vg_json *vg_call_extra_first(struct vg_call *call);
 /* Writes what `extra` holds into an open object, but for members named in `taken`
  * (NULL-terminated). */
 void vg_call_put_extra(struct vg_call *call, struct vg_json_writer *w, const char *const *taken);

@@ -25,6 +25,8 @@ void vg_call_release(struct vg_call_run *run)
     if (!run->ended || run->busy)
         return;
     vg_buf_fini(&run->body);
+    vg_buf_fini(&run->skeleton);
+    vg_elide_free(run->elide);
     vg_json_free(run->extra);
     free(run->fetch);
     free(run);

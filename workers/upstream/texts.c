@@ -95,7 +95,8 @@ const char *vg_call_resolution(const struct vg_call *call)
     return "4k";
 }
 
-const struct vg_json *vg_call_extra(struct vg_call *call, const char *name)
+/* Read at the first question. */
+static const struct vg_json *extra_of(struct vg_call *call)
 {
     struct vg_call_run *run = vg_call_run_of(call);
     const char *text = call->submit ? call->submit->extra : "";
@@ -103,7 +104,21 @@ const struct vg_json *vg_call_extra(struct vg_call *call, const char *name)
     if (!run->extra && *text && strlen(text) <= MAX_EXTRA &&
         vg_json_parse(&run->extra, vg_view_of(text), NULL) != 0)
         run->extra = NULL; /* the service has checked it: what cannot be read is not there */
-    return run->extra ? vg_json_get(run->extra, name) : NULL;
+    return run->extra;
+}
+
+const struct vg_json *vg_call_extra(struct vg_call *call, const char *name)
+{
+    const struct vg_json *extra = extra_of(call);
+
+    return extra ? vg_json_get(extra, name) : NULL;
+}
+
+const struct vg_json *vg_call_extra_first(struct vg_call *call)
+{
+    const struct vg_json *extra = extra_of(call);
+
+    return extra ? vg_json_first(extra) : NULL;
 }
 
 static void put_value(struct vg_json_writer *w, const struct vg_json *value, int depth)
@@ -151,11 +166,7 @@ static bool named(const char *name, const char *const *list)
 
 void vg_call_put_extra(struct vg_call *call, struct vg_json_writer *w, const char *const *taken)
 {
-    (void)vg_call_extra(call, ""); /* reads it */
-    const struct vg_call_run *run = vg_call_run_of(call);
-
-    for (const struct vg_json *m = run->extra ? vg_json_first(run->extra) : NULL; m;
-         m = vg_json_next(m)) {
+    for (const struct vg_json *m = vg_call_extra_first(call); m; m = vg_json_next(m)) {
         if (named(vg_json_key(m), taken))
             continue;
         vg_json_put_key(w, vg_json_key(m));

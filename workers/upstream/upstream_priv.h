@@ -9,6 +9,7 @@
 #include "workers/upstream/adapter.h"
 #include "workers/upstream/call.h"
 #include "workers/upstream/credentials.h"
+#include "workers/upstream/elide.h"
 #include "workers/upstream/upstream.h"
 
 enum { VG_UPSTREAM_BASES_MAX = 64 };
@@ -34,7 +35,7 @@ struct vg_upstream {
     struct vg_upstream_base bases[VG_UPSTREAM_BASES_MAX];
     size_t base_count;
     struct vg_timer refresh;
-    int64_t keys_shown; /* in the gauge */
+    int64_t keys_shown;            /* in the gauge */
     struct vg_metric_set *metrics; /* the registry's; NULL: none */
     void *own;                     /* the adapter's */
     bool stopping;
@@ -49,7 +50,9 @@ struct vg_call_run {
     struct vg_op *op;                 /* until the ending */
     struct vg_credential *credential; /* NULL: none */
     struct vg_upstream_base *base;
-    struct vg_buf body; /* of the request under way */
+    struct vg_buf body;     /* of the request under way */
+    struct vg_elide *elide; /* owned; of its answer, NULL: it is taken whole */
+    struct vg_buf skeleton; /* the answer without its long strings */
     struct vg_json_writer writer;
     struct vg_json *extra;    /* owned */
     struct vg_call_http http; /* the request under way; texts are the arena's */
