@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashes, HMAC, sealing and API keys; with common/http (through libcurl) and bridge/net the only
- * users of OpenSSL. Any thread. */
+/* Hashes, HMAC, signatures, sealing and API keys; with common/http (through libcurl) and bridge/net
+ * the only users of OpenSSL. Any thread. */
 #ifndef VG_COMMON_CRYPTO_H
 #define VG_COMMON_CRYPTO_H
 
@@ -29,6 +29,15 @@ bool vg_equal_ct(const void *a, const void *b, size_t len); /* constant time */
  * `out` has 48 bytes. */
 void vg_webhook_sign(char out[48], const char *secret, const char *id, int64_t timestamp,
                      struct vg_view body);
+
+/* RS256 of JSON Web Tokens (RFC 7518): RSASSA-PKCS1-v1_5 with SHA-256. */
+struct vg_rsa_key; /* private */
+/* PEM without a passphrase, PKCS#8 or PKCS#1, 2,048 to 8,192 bits. */
+VG_MUSTCHECK int vg_rsa_key_load(struct vg_rsa_key **out, struct vg_view pem);
+struct vg_rsa_key *vg_rsa_key_free(struct vg_rsa_key *key);
+/* Appends the signature; -1: no room. */
+VG_MUSTCHECK int vg_rs256_sign(const struct vg_rsa_key *key, struct vg_view data,
+                               struct vg_buf *out);
 
 /* Sealing at rest: AES-256-GCM, 12-byte random nonce in front, 16-byte tag behind. `key` is the
  * SHA-256 of the configured text. `aad` binds the value to its row. */

@@ -100,6 +100,158 @@ static void webhook__other_secrets_are_raw_bytes(void **state)
     }
 }
 
+/* Made for this test. Both forms of one key; the signature is OpenSSL's command line's. */
+static const char *const rsa_keys[] = {
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQC6i+st9dv5dPnx\n"
+    "SpQ+genVUgiCnJ/eZeAWwqYf1gUq+h9s/6ehxBVjH4qVBcWaZUUygUPWJdmBx7SI\n"
+    "Iy0nsa/D4CWPclpPJgYpYVE6jv2IaaktVwArgs8IXF3RK6rJovnZKNDlJ1y4APHM\n"
+    "64twkjvha+mWOrU1g20XPbFK7wJxksSGFB5ZqaBRR1P0gq/wzCYeDJ5SMubwo4O9\n"
+    "Jn3MLJyPsuD8dqeyFmE50LSykFkoq5sPFFcmTAuJGj0fcaDtp0tfd1LTZLn1N2Wd\n"
+    "OoSnWUrB4+fQ4DScHsxVEzfIblHDmN6zreZEDkV8WH0XmOC9ZcykIarHcST4FGMW\n"
+    "CJ9k04C5AgMBAAECggEACq99FzLgGNf0gTfOag4zAL8kMacbGTgor+UScvxla2LM\n"
+    "bgfu6Ds9JmJmI8ci3Ic0gYIaCqg8X0y7MJkjOwTYlpW+UQsx1RrOe4xRhNMv/qJe\n"
+    "yHQVVGi3xzjTPuoLbGVjfmbyIE4y529WanCLmjUmLPFrfel6+8e9dflYsHwkXbD7\n"
+    "SanJeIhWQyg7x5VtGzr4iQJ412ZrXnAhzIKKzM3rDZ8NLeXFmkVQpuUO+8/7Pq5c\n"
+    "MGgQ56SEddhd4cgDedbQ27++xkQOmCCdDk2Mh4PAA+ejxrSzwO3DKIXV1N6spOvW\n"
+    "XUDTWkXajHXjwJOazJooz2DbqC8BphdO4sWg09IaCQKBgQD3nFYs3GS5X9LWxWBX\n"
+    "xkaNzEpwVd6hXiSA26TqHwZMPNVZpMXdT85rWFPMOdGxexJ3GFb9+bfZ2CuZoSsQ\n"
+    "Z+51LNE+PrYngee7JaHCfbrJXUpXecSq3LmZ6KQ5NL1Cupx9+Fzfu8hMrwHXnOkq\n"
+    "ijr0aboETb1hai2GY9sZyabyrwKBgQDA3fB3Q5cW/Hf4oKm7AKVAwnuKdyDv/6P0\n"
+    "ygYxYqIG+nqXx994I53SZ9mGE52TuGZYSNPmOBMqB1h+haXQXKY9ipPntVu52pxf\n"
+    "HluZlTXKqCKnxoD6s7Luno550s4Bj25yY0PkFnGPWlVnhwFQcL/R/F78vOVrpUuW\n"
+    "CqiSMQA9FwKBgAowk9dKxpZeXCXcf4d9MGAbfSC8V+oaHrRy1YmQ90hh5IHI5x+h\n"
+    "biQ6wVARPRDpuKvQA5x2D1vWqoyq9kO5kzWdP4spN4POs8Oe29ZOKEarISkSaMaD\n"
+    "SNwNl9yG0BcT6ObCNsg6SRbmyNOfsHTAtYZjZ3VP4bBFl1QFffnEs6sfAoGAD5Xf\n"
+    "yMN9gi4Ew+K31JTIxeLxeM8Hql1OMong1jzSOx4iqgFM3biDGG2r9lm/ciCEpL29\n"
+    "4ezGH69YR2EldSEHjhGUwjS1pN81o7ogTNjx796GbmhsI9ZBr2bAvLd8TkP4+OVs\n"
+    "pxHpO1xhamxOfuGdnqp2QpZBM+G3qfhShv3OtyECgYA8XgzqkH1gHAqJVQr0AjH5\n"
+    "FA1eaj6TGL+3DOPseNROA28f8EfT+4V0d5kDCoz0gandSeJ8Z5EC63C1q+Hj+Jk2\n"
+    "Lj0JkxutkoRhyIAtQ9I1oPGEM960SprvpeUX2Za+47GPkkcXzRhQPcAt7zaIGCNM\n"
+    "ecuLirduWSTqpmgUFZQQDw==\n"
+    "-----END PRIVATE KEY-----\n",
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    "MIIEogIBAAKCAQEAuovrLfXb+XT58UqUPoHp1VIIgpyf3mXgFsKmH9YFKvofbP+n\n"
+    "ocQVYx+KlQXFmmVFMoFD1iXZgce0iCMtJ7Gvw+Alj3JaTyYGKWFROo79iGmpLVcA\n"
+    "K4LPCFxd0SuqyaL52SjQ5SdcuADxzOuLcJI74Wvpljq1NYNtFz2xSu8CcZLEhhQe\n"
+    "WamgUUdT9IKv8MwmHgyeUjLm8KODvSZ9zCycj7Lg/HanshZhOdC0spBZKKubDxRX\n"
+    "JkwLiRo9H3Gg7adLX3dS02S59TdlnTqEp1lKwePn0OA0nB7MVRM3yG5Rw5jes63m\n"
+    "RA5FfFh9F5jgvWXMpCGqx3Ek+BRjFgifZNOAuQIDAQABAoIBAAqvfRcy4BjX9IE3\n"
+    "zmoOMwC/JDGnGxk4KK/lEnL8ZWtizG4H7ug7PSZiZiPHItyHNIGCGgqoPF9MuzCZ\n"
+    "IzsE2JaVvlELMdUaznuMUYTTL/6iXsh0FVRot8c40z7qC2xlY35m8iBOMudvVmpw\n"
+    "i5o1Jizxa33pevvHvXX5WLB8JF2w+0mpyXiIVkMoO8eVbRs6+IkCeNdma15wIcyC\n"
+    "iszN6w2fDS3lxZpFUKblDvvP+z6uXDBoEOekhHXYXeHIA3nW0Nu/vsZEDpggnQ5N\n"
+    "jIeDwAPno8a0s8DtwyiF1dTerKTr1l1A01pF2ox148CTmsyaKM9g26gvAaYXTuLF\n"
+    "oNPSGgkCgYEA95xWLNxkuV/S1sVgV8ZGjcxKcFXeoV4kgNuk6h8GTDzVWaTF3U/O\n"
+    "a1hTzDnRsXsSdxhW/fm32dgrmaErEGfudSzRPj62J4HnuyWhwn26yV1KV3nEqty5\n"
+    "meikOTS9Qrqcffhc37vITK8B15zpKoo69Gm6BE29YWothmPbGcmm8q8CgYEAwN3w\n"
+    "d0OXFvx3+KCpuwClQMJ7incg7/+j9MoGMWKiBvp6l8ffeCOd0mfZhhOdk7hmWEjT\n"
+    "5jgTKgdYfoWl0FymPYqT57VbudqcXx5bmZU1yqgip8aA+rOy7p6OedLOAY9ucmND\n"
+    "5BZxj1pVZ4cBUHC/0fxe/Lzla6VLlgqokjEAPRcCgYAKMJPXSsaWXlwl3H+HfTBg\n"
+    "G30gvFfqGh60ctWJkPdIYeSByOcfoW4kOsFQET0Q6bir0AOcdg9b1qqMqvZDuZM1\n"
+    "nT+LKTeDzrPDntvWTihGqyEpEmjGg0jcDZfchtAXE+jmwjbIOkkW5sjTn7B0wLWG\n"
+    "Y2d1T+GwRZdUBX35xLOrHwKBgA+V38jDfYIuBMPit9SUyMXi8XjPB6pdTjKJ4NY8\n"
+    "0jseIqoBTN24gxhtq/ZZv3IghKS9veHsxh+vWEdhJXUhB44RlMI0taTfNaO6IEzY\n"
+    "8e/ehm5obCPWQa9mwLy3fE5D+PjlbKcR6TtcYWpsTn7hnZ6qdkKWQTPht6n4Uob9\n"
+    "zrchAoGAPF4M6pB9YBwKiVUK9AIx+RQNXmo+kxi/twzj7HjUTgNvH/BH0/uFdHeZ\n"
+    "AwqM9IGp3UnifGeRAutwtavh4/iZNi49CZMbrZKEYciALUPSNaDxhDPetEqa76Xl\n"
+    "F9mWvuOxj5JHF80YUD3ALe82iBgjTHnLi4q3blkk6qZoFBWUEA8=\n"
+    "-----END RSA PRIVATE KEY-----\n",
+};
+static const char rs256_signature[] =
+    "RjfqCdy+SefaIwxkpMwaELB5+eiJNcO6GzPePYYoB/FuNcHlWdeNkFUM3FUuxAGu9q7CP0qzlW2v"
+    "aszN99JPkBGwpdocn/a45T/c8JPt3sWFP6SbAcO2lwmnDcLjCFskgof2IsCtnOtKKpFKLo+D8BZD"
+    "YZe7+fcmO41dadq1u/vzQ9b12lPgywhDAFGnUn1pZ1pwNP1Q+WfRkvSIUNyD7xjLeCWCbXSX9LaJ"
+    "JC3u38R8pEENFytWTmlRc0Rj+2Gi+AB6Ptr81EKvmvVwWTbk4aVoy0R+AHv3i1bwyPW79x6Soi96"
+    "FPX9Tz55Qgzy8sXhe8gOOGryyzEI1n5DCDnbww==";
+/* Encrypted, too short, not RSA. */
+static const char *const bad_keys[] = {
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+    "MIIFLTBXBgkqhkiG9w0BBQ0wSjApBgkqhkiG9w0BBQwwHAQIXNiDqbBKOoICAggA\n"
+    "MAwGCCqGSIb3DQIJBQAwHQYJYIZIAWUDBAECBBCp7SfAXr6HDhUR0NW9yjRyBIIE\n"
+    "0HDd3qMC+v1yy9KFx5QyMs+DmH7tGYECh4+Q+qjqM9liwmLnvJbK6nd37VOTT/ku\n"
+    "fftJUeBN6jKaZdoNJ50bRVQy+CjeenGIYgM1USMdzYa5NY3PBFV+T+HSqppvgNCO\n"
+    "lfeP8fNgNw3shJVtVeQjliOhQyfHZpoOUNAhNjNfZ6jIOosRGGb0Z3+Jk7zxWi7O\n"
+    "HXc5CFqM7IuvnKl08ArGuOXfzyfVnmDnTjJgOmGLfdjZaQDTLs7b+tujZZxAAUEy\n"
+    "z3MvseO9Cf/tmv9PDYMwZhv4XQprC69zz+r41JOuZo0VoFsGuG+qYrxlfEHRoGa9\n"
+    "eP6uQjIF/fGpa+gQ+qz2JWVRzr34zMXaNdEZWSUqOawbxtXIWBHEhCdFL4R98VX2\n"
+    "y5ZZ+yBZBCncpD+lsF34vAXFmJZxDTE8EaGhztWCszChbou5XGTLsPjqGYEfoto/\n"
+    "+vs7nb2sSHvn0NQyY6xCv/SBCu7sc2b4UAAuVcjCDzQnkZndRFHP/dxESTgS3G0j\n"
+    "Hq3wBm6eXw9zF9GLmPJtBUFZtfsBm64p91u7FdIg/WoIuZSdjuSEotErVQTCtDA0\n"
+    "MfAd/t9QNCCsgXFfRtMR8C8Fb37Qx6BcERbHazQO0+zAZb3I9/mlJ2S2VQ/Tk1G6\n"
+    "sIr+8OkCLf2jmN4RMKpJtSTfxVbdquqLL49CYE9OgGCAyxsGzfF2PnOCPrjFMyNi\n"
+    "RVt4+zPyMhdSka4+pKW1EbsQtMFQHq1aN5G11lIhcJ6HlFigXVYKn1qpftGqPlOu\n"
+    "6h02h7GE7Y2hD0lIg/0DXckZPUSPjvGUz9AYLpJRImlw2OPA7C15amwJ32heFsO4\n"
+    "ip813g6+Y5Na/jSSxrUcebNFvPl3m4oXTRjEJTOh0oF+XgcxsB3IcbGjDyGnEQKB\n"
+    "hnNyjICRAoYYsGnHxS3zOJxll2mztEa6NxiVzyAZGVsd+qEaJr13lUaVDHAMf8G2\n"
+    "1Y+a2WqR7P5+xGPb7u+cib74yGwW8B7a7d1p6sfOKLw1vLQA8MJa0Ez4eyiLMaoy\n"
+    "Jk5NA+Z7MkB12gt0HSjaLKP2xi6hWxa9GuAKWDBV7+NTWNwfk5y0QkjfId2ANruw\n"
+    "mtuE6SOPS38owNPjhqV8MuMaTdS8DO268tvJPXK/T7gK9SVqNU1qesz5/zr4OR01\n"
+    "m2IuSEJvFPCQjNpVk4uLA02TxCN8Swclju7skvNJaRkesL6yNHGOGyEMEJTw+PLL\n"
+    "0x2LdHhoXKhoynVbBgma2GYZDVQB4mYRoxV2qxnCEyPm8CnyFCKYbpT0T4lZ7LEH\n"
+    "yoabGgZ7JJ1tr+YE7bNdeKeY8oxY+krrzE32QC9HEs4vHDGfwN/hdRJl4ZxUOaJW\n"
+    "eJHSVMf/EGmRS/j+A3eRqDRbJZ+dXASSnX3fSNMH5Z+XTrUfGkk0BjqSgeZ8bxob\n"
+    "rb0ySfsbdf5kYI9odVcA1ZsW8Q3FYuI5SY6yFJ1MdWrfFAD7QQseLT11T8UYlbdv\n"
+    "yyGpILCiODyrfXn05/aYGPPLHCBk524qCgsAFLYR+9EQTTslttMLhOzaN19z+0C0\n"
+    "uFXPuy/Ra061LsJ4srEpr9JvvMjz+ebkTBhYaahlQFVuuPKsWb+lz/XBV+rHns+K\n"
+    "qZjjsNAcZU2DhmmsMyiKQw/CM4KRDd6J2/4nM20oU/bq\n"
+    "-----END ENCRYPTED PRIVATE KEY-----\n",
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIICeAIBADANBgkqhkiG9w0BAQEFAASCAmIwggJeAgEAAoGBAMNCTtLS6YdoO/Pu\n"
+    "LYKkBGVnYmMUiSaEsasEtivDLJzM8WJ8r8PGELqYalq8BITRn/9xrDUclSlxxgPQ\n"
+    "A0WR9qMYmuPVxh4l8oFg2vfpMBER/zMt67UE3C2bczHHhbawzKxxxqmbrQAH8YqS\n"
+    "4lyYvnBiPenk/Wl4LDHC17USbUw5AgMBAAECgYEAh2sZV8XHCI4V5lstXQl7swg8\n"
+    "iBLZ+8jTn5Qo87js2+KXFoL7M3/OYlsKh9sWFzd7C6I+mKc2HAQ4HLTLUBinP8VE\n"
+    "xQTokdkmrS0gKSVt2N281MgyV+vHh0ZYWDB+/CqwmUr8R3bP1HWp7QvC5XcgGxQD\n"
+    "8Ml94Pmg+RgES0H3o8ECQQD+QvyeHpSzXHBisNePPqSPZN8Zmh/Cvfoe2MAy5RBH\n"
+    "BuAlwxgLnWTf3o0V5bG48nk9mVzMakTBS/Rw6oEVKZtdAkEAxJgNu6T5vwwsl6BY\n"
+    "3kkeCwfOc9kBehVxS+WtWJG1nGoDkETMr0SZWIVsb3J9FVcGsAluw3d8cjIeOVyj\n"
+    "C7wCjQJBAJx8f9uVOLHXL7gd3N1lkYRLcd/g8rE5mUoI3umz/zunqKa1FwR2/1Gl\n"
+    "ODIE50fLvADEdc+9i8lnxO8F9SIgNGUCQHfnEUEn7pah8zSLPIheae9qVHV9nhP6\n"
+    "rf4PV/lT7UM3uXKtM3WWTjyaK7eRSU7RpCeLqT2YS5NOk/aCVIMcqSUCQQD4Oo3f\n"
+    "kllHdPc1A+NeRRdJwr5GoF/gpKLfUOQV6NweP8szdicK6M4a7P6EqiOaB9pZB6Qf\n"
+    "NixhAohWMUhbvd6I\n"
+    "-----END PRIVATE KEY-----\n",
+    "-----BEGIN EC PRIVATE KEY-----\n"
+    "MHcCAQEEIOuF4XerDiEPJv4o2+Q+zv056gFMj9k3Smfwt7kbe7gtoAoGCCqGSM49\n"
+    "AwEHoUQDQgAEQBclgDfBVedh06zVZqM53DqqJzb4xQK5eVmg+s4EdmhAXZG2q2Qo\n"
+    "hNX0brFM5M/XCBgyaf8ty4U8ZAaB55qmdg==\n"
+    "-----END EC PRIVATE KEY-----\n",
+};
+
+static void rs256__signs_as_openssl_does(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < VG_COUNT(rsa_keys); i++) {
+        struct vg_rsa_key *key;
+        struct vg_buf out;
+        char text[512];
+        vg_buf_init(&out, 1000);
+        assert_int_equal(vg_rsa_key_load(&key, vg_view_of(rsa_keys[i])), 0);
+        assert_int_equal(vg_rs256_sign(key, VG_VIEW("header.claims"), &out), 0);
+        assert_int_equal(out.len, 256);
+        vg_base64_encode(text, out.data, out.len);
+        assert_string_equal(text, rs256_signature);
+        vg_buf_fini(&out);
+        vg_buf_init(&out, 255);
+        assert_int_equal(vg_rs256_sign(key, VG_VIEW("header.claims"), &out), -1);
+        vg_buf_fini(&out);
+        assert_null(vg_rsa_key_free(key));
+    }
+    assert_null(vg_rsa_key_free(NULL));
+}
+
+static void rs256__refuses_other_keys(void **state)
+{
+    (void)state;
+    struct vg_rsa_key *key = NULL;
+    for (size_t i = 0; i < VG_COUNT(bad_keys); i++)
+        assert_int_equal(vg_rsa_key_load(&key, vg_view_of(bad_keys[i])), -1);
+    assert_int_equal(vg_rsa_key_load(&key, VG_VIEW("")), -1);
+    assert_int_equal(vg_rsa_key_load(&key, VG_VIEW("-----BEGIN PRIVATE KEY-----")), -1);
+    assert_null(key);
+}
+
 static void equal_ct__tells_apart(void **state)
 {
     (void)state;
@@ -218,6 +370,8 @@ int main(void)
         cmocka_unit_test(hmac__matches_rfc_4231),
         cmocka_unit_test(webhook__matches_the_standard_vector),
         cmocka_unit_test(webhook__other_secrets_are_raw_bytes),
+        cmocka_unit_test(rs256__signs_as_openssl_does),
+        cmocka_unit_test(rs256__refuses_other_keys),
         cmocka_unit_test(equal_ct__tells_apart),
         cmocka_unit_test(seal__opens_again),
         cmocka_unit_test(seal__every_flipped_bit_is_noticed),
