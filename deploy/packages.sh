@@ -7,7 +7,7 @@ VG_PACKAGES_BUILD=(gcc libc6-dev cmake ninja-build pkg-config python3 libgrpc-de
   libuv1-dev libcjson-dev libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libfreetype-dev)
 VG_PACKAGES_RUN=(postgresql-15 fonts-dejavu-core ffmpeg curl openssl ca-certificates procps util-linux)
 VG_PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev valgrind libc6-dbg ccache nghttp2-client
-  nodejs npm git chromium python3-pytest python3-grpcio python3-protobuf python3-psycopg2 python3-h2
+  nodejs npm git chromium python3-pytest python3-grpcio python3-protobuf python3-cryptography python3-psycopg2 python3-h2
   protobuf-compiler-grpc protoc-gen-go protoc-gen-go-grpc golang-go golang-google-grpc-dev golang-google-protobuf-dev
   protobuf-compiler-grpc-java-plugin default-jdk-headless libgrpc-java libprotobuf-java libguava-java
   libgeronimo-annotation-1.3-spec-java)

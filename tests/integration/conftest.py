@@ -10,6 +10,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # simulators
 import clients  # noqa: E402
 from vg import BUILD, Stack  # noqa: E402
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulators as programs: python3 tests/simulators NAME... --port N. Several take ports one after the other."""
+import argparse
+import importlib
+import pathlib
+import signal
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+# The folder's parent, never the folder: a simulator called google must not stand before the package google.
+sys.path[0] = str(HERE.parent)
+
+
+def names():
+    """Files that hold a simulator."""
+    return sorted(path.stem for path in HERE.glob("*.py") if "class Simulator(base.Simulator)" in path.read_text(encoding="utf-8"))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="simulators", description="Upstreams to try Videogate against. GET /_sim/state shows one's figures.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of " + ", ".join(names()))
+    parser.add_argument("--port", type=int, default=9000, help="on 127.0.0.1, of the first one")
+    parser.add_argument("--media-port", type=int, help="on 127.0.0.2, for results (default: as --port)")
+    parser.add_argument("--queue", type=float, help="seconds that a job is queued (default: for one poll)")
+    parser.add_argument("--run", type=float, default=1, help="seconds that it then runs, with --queue")
+    parser.add_argument("--dialect", help="of the one simulator that has several")
+    parser.add_argument("--rules", action="store_true", help="only print how many rules each has")
+    options = parser.parse_args()
+    chosen = [importlib.import_module(f"simulators.{name}").Simulator for name in options.names or names()]
+    if options.rules:
+        for one in chosen:
+            print(f"{one.name:<14} {one().rule_count():>4} rules")
+        return
+    more = {"dialect": options.dialect} if options.dialect else {}
+    pace = None if options.queue is None else (options.queue, options.run)
+    running = []
+    for i, one in enumerate(chosen):
+        media_port = (options.port if options.media_port is None else options.media_port) + i
+        running.append(one(port=options.port + i, media_port=media_port, pace=pace, **more))
+        running[-1].start()
+        print(f"{one.name} {running[-1].url} keys {' '.join(running[-1].keys)}", flush=True)
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    for one in running:
+        one.stop()
+    for one in running:
+        one.verify()
+
+
+if __name__ == "__main__":
+    main()
