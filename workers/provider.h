@@ -42,6 +42,7 @@ struct vg_op {
     struct vg_arena
         *arena; /* lives as long as the operation, as does the request; one thread at a time */
     int64_t deadline_ns; /* monotonic; VG_NO_DEADLINE: none */
+    const char *job;     /* token or upstream id, for log lines; lives as long as the request */
 };
 
 /* These end the operation; afterwards `op` and its request are dead. Messages are packed before

@@ -82,9 +82,9 @@ static const Videogate__V1__ProviderError *error_in(const ProtobufCMessage *mess
 static void log_error(const struct rpc_op *self, const Videogate__V1__ProviderError *error)
 {
     vg_log(VG_LOG_INFO, "provider error", VG_S("provider", self->worker->provider->name),
-           VG_S("method", method_names[self->method]), VG_I("class", error->class_),
-           VG_S("code", error->upstream_code), VG_I("http_status", error->http_status),
-           VG_I("retryable", error->retryable));
+           VG_S("method", method_names[self->method]), VG_S("job", self->op.job),
+           VG_I("class", error->class_), VG_S("code", error->upstream_code),
+           VG_I("http_status", error->http_status), VG_I("retryable", error->retryable));
 }
 
 static void reply(struct vg_op *op, const ProtobufCMessage *response)
@@ -101,7 +101,7 @@ static void fail(struct vg_op *op, const struct vg_err *err)
 {
     const struct rpc_op *self = rpc_op_of(op);
     vg_log(VG_LOG_WARN, "call failed", VG_S("provider", self->worker->provider->name),
-           VG_S("method", method_names[self->method]),
+           VG_S("method", method_names[self->method]), VG_S("job", self->op.job),
            VG_S("reason", vg_err_info(err->kind)->reason), VG_S("error", vg_err_text(err)));
     count(self, OUTCOME_RPC_ERROR);
     vg_rpc_call_fail(self->call, err);
@@ -155,18 +155,20 @@ static void on_describe(void *ctx, struct vg_rpc_call *call)
     vg_op_reply(new_op(worker, call, DESCRIBE), &response.base);
 }
 
-#define HANDLER(verb, METHOD)                                                                      \
+#define HANDLER(verb, METHOD, Request, id)                                                         \
     static void on_##verb(void *ctx, struct vg_rpc_call *call)                                     \
     {                                                                                              \
         struct vg_worker *worker = ctx;                                                            \
-        worker->provider->verb(worker->self, (const void *)vg_rpc_call_request(call),              \
-                               new_op(worker, call, METHOD));                                      \
+        const Videogate__V1__##Request *request = (const void *)vg_rpc_call_request(call);         \
+        struct vg_op *op = new_op(worker, call, METHOD);                                           \
+        op->job = request->id;                                                                     \
+        worker->provider->verb(worker->self, request, op);                                         \
     }
-HANDLER(submit, SUBMIT)
-HANDLER(poll, POLL)
-HANDLER(fetch, FETCH)
-HANDLER(cancel, CANCEL)
-HANDLER(lookup, LOOKUP)
+HANDLER(submit, SUBMIT, SubmitRequest, token)
+HANDLER(poll, POLL, PollRequest, upstream_id)
+HANDLER(fetch, FETCH, FetchRequest, upstream_id)
+HANDLER(cancel, CANCEL, CancelRequest, upstream_id)
+HANDLER(lookup, LOOKUP, LookupRequest, token)
 
 static void on_read_event(void *ctx, struct vg_rpc_call *call)
 {

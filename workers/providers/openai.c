@@ -11,7 +11,13 @@
 #include "workers/upstream/adapter.h"
 #include "workers/upstream/multipart.h"
 
-enum { MAX_FORM = 80 * 1024 * 1024, MAX_FIELDS = 40, LIST_LIMIT = 100, SETTLE_MS = 60 * 1000 };
+enum {
+    MAX_FORM = 80 * 1024 * 1024,
+    MAX_FIELDS = 40,
+    LIST_LIMIT = 100,
+    MAX_LIST = 8 * 1024 * 1024,
+    SETTLE_MS = 60 * 1000
+};
 
 /* --- what it answers --- */
 
@@ -287,7 +293,12 @@ static void on_listed(struct vg_call *call, const struct vg_answer *answer)
 
 static void lookup(struct vg_call *call)
 {
-    vg_call_get(call, vg_call_printf(call, "/videos?limit=%d&order=desc", LIST_LIMIT), on_listed);
+    vg_call_http(call, &(struct vg_call_http){
+                           .method = "GET",
+                           .url = vg_call_printf(call, "/videos?limit=%d&order=desc", LIST_LIMIT),
+                           .max_answer = MAX_LIST,
+                           .then = on_listed,
+                       });
 }
 
 /* --- the two providers --- */

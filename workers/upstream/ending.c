@@ -477,6 +477,8 @@ static void begin_follow(struct vg_call_run *run)
     const struct vg_adapter *adapter = run->upstream->adapter;
     const char *missing = find_origin(run);
 
+    if (run->call.kind == VG_CALL_FETCH)
+        vg_fetch_new(run);
     if (missing) {
         vg_call_nonsense(&run->call, NULL, missing);
         return;

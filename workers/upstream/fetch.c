@@ -386,7 +386,7 @@ void vg_call_stream(struct vg_call *call, const struct vg_call_stream *stream)
     aim(f, stream->url);
 }
 
-static void start_again(struct vg_call_run *run)
+void vg_fetch_begin(struct vg_call_run *run)
 {
     const struct vg_adapter *adapter = run->upstream->adapter;
 
@@ -400,7 +400,7 @@ void vg_fetch_renewed(struct vg_call_run *run, const struct vg_fault *fault)
 {
     run->renewing = false;
     if (!fault) {
-        start_again(run);
+        vg_fetch_begin(run);
         return;
     }
     struct vg_fault end = *fault;
@@ -408,7 +408,7 @@ void vg_fetch_renewed(struct vg_call_run *run, const struct vg_fault *fault)
     vg_fetch_fail(run, &end);
 }
 
-void vg_fetch_begin(struct vg_call_run *run)
+void vg_fetch_new(struct vg_call_run *run)
 {
     struct vg_fetch *f = vg_xalloc(sizeof(*f));
 
@@ -417,5 +417,4 @@ void vg_fetch_begin(struct vg_call_run *run)
     vg_buf_init(&f->chunk, MAX_CHUNK);
     vg_buf_init(&f->skeleton, MAX_SKELETON);
     run->fetch = f;
-    start_again(run);
 }

@@ -86,6 +86,8 @@ void vg_call_count(struct vg_call_run *run, int status, int64_t duration_ms);
 /* The whole address, and whether its origin is the base's. Arena; NULL: not an address. */
 char *vg_call_address(struct vg_call_run *run, const char *url, bool *to_base);
 
+/* A fetch that can fail; then it may begin. */
+void vg_fetch_new(struct vg_call_run *run);
 void vg_fetch_begin(struct vg_call_run *run);
 /* The link was renewed (state->result is new) or could not be. */
 void vg_fetch_renewed(struct vg_call_run *run, const struct vg_fault *fault);

@@ -8,7 +8,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 /* clang-format on */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,115 +18,12 @@
 #include "common/id.h"
 #include "common/str.h"
 #include "tests/unit/workers/media.h"
+#include "tests/unit/workers/recorder.h"
 #include "workers/providers.h"
 #include "workers/providers/sandbox_files.h"
 
 static char dir[64];
 static struct vg_sandbox_config config;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-
-struct call {
-    struct vg_op op; /* first */
-    bool ended, failed;
-    struct vg_err err;
-    void *packed;
-    size_t packed_size;
-    struct vg_buf data; /* of a fetch */
-    int messages;
-    int64_t announced;
-    char sha256[72];
-    int fetch_error; /* class; 0: none */
-};
-
-static void end_call(struct call *call)
-{
-    pthread_mutex_lock(&mutex);
-    assert_false(call->ended);
-    call->ended = true;
-    pthread_cond_broadcast(&cond);
-    pthread_mutex_unlock(&mutex);
-}
-
-static void on_reply(struct vg_op *op, const ProtobufCMessage *response)
-{
-    struct call *call = (struct call *)op;
-    call->packed = malloc(protobuf_c_message_get_packed_size(response) + 1);
-    call->packed_size = protobuf_c_message_pack(response, call->packed);
-    end_call(call);
-}
-
-static void on_fail(struct vg_op *op, const struct vg_err *err)
-{
-    struct call *call = (struct call *)op;
-    call->failed = true;
-    call->err = *err;
-    end_call(call);
-}
-
-static void on_send(struct vg_op *op, const ProtobufCMessage *message, struct vg_executor *executor,
-                    struct vg_task *task)
-{
-    struct call *call = (struct call *)op;
-    const Videogate__V1__FetchResponse *m = (const void *)message;
-    if (m->part_case == VIDEOGATE__V1__FETCH_RESPONSE__PART_INFO) {
-        assert_int_equal(call->messages, 0);
-        call->announced = m->info->bytes;
-        (void)snprintf(call->sha256, sizeof(call->sha256), "%s", m->info->sha256);
-    } else if (m->part_case == VIDEOGATE__V1__FETCH_RESPONSE__PART_DATA) {
-        assert_true(m->data.len <= 256 << 10);
-        assert_int_equal(vg_buf_add(&call->data, m->data.data, m->data.len), 0);
-    } else {
-        call->fetch_error = (int)m->error->class_;
-    }
-    call->messages++;
-    vg_post(executor, task);
-}
-
-static void on_finish(struct vg_op *op)
-{
-    end_call((struct call *)op);
-}
-
-static bool is_cancelled(const struct vg_op *op)
-{
-    (void)op;
-    return false;
-}
-
-static const struct vg_op_sink sink = {on_reply, on_fail, on_send, on_finish, is_cancelled};
-
-static void call_init(struct call *call)
-{
-    memset(call, 0, sizeof(*call));
-    call->op.sink = &sink;
-    call->op.arena = vg_arena_new();
-    call->op.deadline_ns = VG_NO_DEADLINE;
-    vg_buf_init(&call->data, 64 << 20);
-}
-
-static void call_fini(struct call *call)
-{
-    vg_arena_free(call->op.arena);
-    vg_buf_fini(&call->data);
-    free(call->packed);
-}
-
-static void call_wait(struct call *call)
-{
-    pthread_mutex_lock(&mutex);
-    while (!call->ended)
-        pthread_cond_wait(&cond, &mutex);
-    pthread_mutex_unlock(&mutex);
-}
-
-static void *unpack(const struct call *call, const ProtobufCMessageDescriptor *descriptor)
-{
-    void *message = protobuf_c_message_unpack(descriptor, NULL, call->packed_size, call->packed);
-    assert_non_null(message);
-    return message;
-}
-
 /* --- calls that wait --- */
 
 static const struct vg_provider *provider;
@@ -165,7 +61,7 @@ submit_request(void *self, const Videogate__V1__SubmitRequest *request, struct v
     call_wait(&call);
     *err = call.err;
     if (!call.failed)
-        response = unpack(&call, &videogate__v1__submit_response__descriptor);
+        response = call_unpack(&call, &videogate__v1__submit_response__descriptor);
     call_fini(&call);
     return response;
 }
@@ -206,7 +102,7 @@ static Videogate__V1__PollResponse *poll_job(void *self, const char *id)
     call_wait(&call);
     assert_false(call.failed);
     Videogate__V1__PollResponse *response =
-        unpack(&call, &videogate__v1__poll_response__descriptor);
+        call_unpack(&call, &videogate__v1__poll_response__descriptor);
     call_fini(&call);
     return response;
 }
@@ -259,7 +155,7 @@ static int cancel_job(void *self, const char *id)
     provider->cancel(self, &request, &call.op);
     call_wait(&call);
     Videogate__V1__CancelResponse *response =
-        unpack(&call, &videogate__v1__cancel_response__descriptor);
+        call_unpack(&call, &videogate__v1__cancel_response__descriptor);
     int outcome = (int)response->outcome;
     videogate__v1__cancel_response__free_unpacked(response, NULL);
     call_fini(&call);
@@ -275,7 +171,7 @@ static int lookup_job(void *self, const char *token, char id[VG_ID_SIZE])
     provider->lookup(self, &request, &call.op);
     call_wait(&call);
     Videogate__V1__LookupResponse *response =
-        unpack(&call, &videogate__v1__lookup_response__descriptor);
+        call_unpack(&call, &videogate__v1__lookup_response__descriptor);
     int outcome = (int)response->outcome;
     if (response->accepted)
         (void)snprintf(id, VG_ID_SIZE, "%s", response->accepted->upstream_id);
@@ -592,7 +488,7 @@ static void sandbox__unknown_ids_and_foreign_state(void **state)
     provider->poll(self, &request, &call.op);
     call_wait(&call);
     Videogate__V1__PollResponse *response =
-        unpack(&call, &videogate__v1__poll_response__descriptor);
+        call_unpack(&call, &videogate__v1__poll_response__descriptor);
     assert_string_equal(response->error->upstream_code, "poll_state");
     videogate__v1__poll_response__free_unpacked(response, NULL);
     call_fini(&call);
