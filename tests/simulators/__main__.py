@@ -31,6 +31,8 @@ def main():
         for one in chosen:
             print(f"{one.name:<14} {one().rule_count():>4} rules")
         return
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # threads to come have it from here
     more = {"dialect": options.dialect} if options.dialect else {}
     pace = None if options.queue is None else (options.queue, options.run)
     running = []
@@ -39,7 +41,7 @@ def main():
         running.append(one(port=options.port + i, media_port=media_port, pace=pace, **more))
         running[-1].start()
         print(f"{one.name} {running[-1].url} keys {' '.join(running[-1].keys)}", flush=True)
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signal.sigwait(ends)
     for one in running:
         one.stop()
     for one in running:
