@@ -136,6 +136,7 @@ static void insert(struct derive *d)
                            ? VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EDIT
                            : VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND;
     source.video = &file;
+    source.seconds = d->wanted.source_seconds;
     spec.source = &source;
     vg_create_put_job(c, &spec);
     vg_create_insert(c, &spec);

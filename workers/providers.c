@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "workers/providers/azure.h"
 #include "workers/providers/openai.h"
 #include "workers/providers/sandbox.h"
 

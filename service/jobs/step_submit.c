@@ -97,6 +97,7 @@ static void send(struct vg_job *job, struct vg_inputs *in)
     if (in && spec->source) { /* stands last */
         source.operation = (Videogate__V1__SourceOperation)spec->source->operation;
         source.video = &blobs[in->count - 1];
+        source.seconds = spec->source->seconds;
         if (strcmp(spec->source->provider, spec->routes[job->row.route]->provider) == 0)
             source.upstream_id = spec->source->upstream_id;
         request.source = &source;

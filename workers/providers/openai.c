@@ -21,10 +21,10 @@ enum {
 
 /* --- what it answers --- */
 
-static const char *const code_paths[] = {"error.code", "error.type", "code", NULL};
-static const char *const message_paths[] = {"error.message", "message", "detail", "error", NULL};
+const char *const vg_openai_codes[] = {"error.code", "error.type", "code", NULL};
+const char *const vg_openai_messages[] = {"error.message", "message", "detail", "error", NULL};
 
-static const struct vg_fault_row faults[] = {
+const struct vg_fault_row vg_openai_faults[VG_OPENAI_FAULTS] = {
     {429, "insufficient_quota", NULL, VG_CLASS(BILLING), 0},
     {429, "billing_*", NULL, VG_CLASS(BILLING), 0},
     {0, "moderation_blocked", NULL, VG_CLASS(CONTENT_FILTERED), 0},
@@ -39,20 +39,22 @@ static const struct vg_fault_row faults[] = {
     {503, NULL, "no available channel", VG_CLASS(MODEL_GONE), 0},
 };
 
-static int64_t poll_hint(const struct vg_answer *answer)
+static int64_t header_ms(const struct vg_answer *answer, const char *name, int64_t max)
 {
-    const char *text = vg_answer_header(answer, "openai-poll-after-ms");
+    const char *text = vg_answer_header(answer, name);
     int64_t ms = 0;
 
-    return text && vg_parse_i64(vg_view_of(text), 1, 600000, &ms) == 0 ? ms : 0;
+    return text && vg_parse_i64(vg_view_of(text), 1, max, &ms) == 0 ? ms : 0;
 }
 
-static int64_t retry_after(const struct vg_answer *answer)
+static int64_t poll_hint(const struct vg_answer *answer)
 {
-    const char *text = vg_answer_header(answer, "retry-after-ms");
-    int64_t ms = 0;
+    return header_ms(answer, "openai-poll-after-ms", 600000);
+}
 
-    return text && vg_parse_i64(vg_view_of(text), 1, INT64_C(86400000), &ms) == 0 ? ms : 0;
+int64_t vg_openai_retry_after(const struct vg_answer *answer)
+{
+    return header_ms(answer, "retry-after-ms", 86400000);
 }
 
 /* Engines and relays use more words than OpenAI. */
@@ -186,12 +188,29 @@ static size_t extra_parts(struct vg_call *call, struct vg_form_part *parts, size
     return n;
 }
 
+static void post_form(struct vg_call *call, const char *url, const struct vg_form_part *parts,
+                      size_t count)
+{
+    char type[VG_FORM_TYPE_SIZE];
+    struct vg_buf body;
+
+    vg_buf_init(&body, MAX_FORM);
+    if (vg_form_write(&body, parts, count, (uint64_t)vg_now_ns(), type) != 0)
+        vg_call_refuse(call, "The files are too large for this provider.");
+    else
+        vg_call_http(call, &(struct vg_call_http){.method = "POST",
+                                                  .url = url,
+                                                  .body = vg_buf_view(&body),
+                                                  .content_type = type,
+                                                  .creates = true,
+                                                  .then = on_created});
+    vg_buf_fini(&body);
+}
+
 static void submit_form(struct vg_call *call)
 {
     const Videogate__V1__SubmitRequest *s = call->submit;
     struct vg_form_part parts[MAX_FIELDS];
-    char type[VG_FORM_TYPE_SIZE];
-    struct vg_buf body;
     size_t n = 0;
     int files = 0;
 
@@ -206,25 +225,44 @@ static void submit_form(struct vg_call *call)
     for (size_t i = 0; i < s->n_reference_images && i < 16; i++)
         parts[n++] = file_part(call, ++files, s->reference_images[i]);
     n += extra_parts(call, parts + n, MAX_FIELDS - n);
-    vg_buf_init(&body, MAX_FORM);
-    if (vg_form_write(&body, parts, n, (uint64_t)vg_now_ns(), type) != 0)
-        vg_call_refuse(call, "The pictures are too large for this provider.");
-    else
-        vg_call_http(call, &(struct vg_call_http){.method = "POST",
-                                                  .url = "/videos",
-                                                  .body = vg_buf_view(&body),
-                                                  .content_type = type,
-                                                  .creates = true,
-                                                  .then = on_created});
-    vg_buf_fini(&body);
+    post_form(call, "/videos", parts, n);
 }
 
-static void submit(struct vg_call *call)
+/* What an extension adds; OpenAI counts that, we the whole. */
+static const char *added_seconds(struct vg_call *call)
+{
+    return vg_call_printf(call, "%d", (int)(call->submit->seconds - call->submit->source->seconds));
+}
+
+/* From a video of this provider's by its id, from any other by its bytes. */
+static void submit_derived(struct vg_call *call)
+{
+    const Videogate__V1__SourceVideo *source = call->submit->source;
+    bool extend = source->operation == VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND;
+    struct vg_form_part parts[3];
+    size_t n = 0;
+
+    parts[n++] = text_part("prompt", call->submit->prompt);
+    if (extend)
+        parts[n++] = text_part("seconds", added_seconds(call));
+    if (*source->upstream_id)
+        parts[n++] = text_part("video[id]", source->upstream_id);
+    else
+        parts[n++] = (struct vg_form_part){
+            .name = "video",
+            .data = {(const char *)source->video->data.data, source->video->data.len},
+            .filename = "video.mp4",
+            .content_type = "video/mp4",
+        };
+    post_form(call, extend ? "/videos/extensions" : "/videos/edits", parts, n);
+}
+
+void vg_openai_submit(struct vg_call *call)
 {
     const Videogate__V1__SubmitRequest *s = call->submit;
 
     if (s->source)
-        vg_call_refuse(call, "This provider does not take a source video here.");
+        submit_derived(call);
     else if (s->first_frame || s->last_frame || s->n_reference_images > 0)
         submit_form(call);
     else
@@ -239,7 +277,7 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
         take_video(call, answer);
 }
 
-static void poll(struct vg_call *call)
+void vg_openai_poll(struct vg_call *call)
 {
     vg_call_get(call, vg_call_printf(call, "/videos/%s", vg_call_escape(call, call->upstream_id)),
                 on_polled);
@@ -291,7 +329,7 @@ static void on_listed(struct vg_call *call, const struct vg_answer *answer)
         vg_call_lookup_ended(call, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT);
 }
 
-static void lookup(struct vg_call *call)
+void vg_openai_lookup(struct vg_call *call)
 {
     vg_call_http(call, &(struct vg_call_http){
                            .method = "GET",
@@ -301,19 +339,15 @@ static void lookup(struct vg_call *call)
                        });
 }
 
-/* --- the two providers --- */
-
-#define COMMON                                                                                     \
-    .code_paths = code_paths, .message_paths = message_paths, .faults = faults,                    \
-    .fault_count = VG_COUNT(faults), .retry_after = retry_after, .first_poll_ms = 10000,           \
-    .poll_ms = 10000, .typical_ms = 180000, .submit = submit, .poll = poll, .lookup = lookup
-
-static const struct vg_adapter openai = {
+static const struct vg_adapter adapter = {
     .name = "openai",
     .base_url = "https://api.openai.com/v1",
     .auth = "Authorization: Bearer ",
     .key_optional = true,
-    COMMON,
+    VG_OPENAI_ANSWERS,
+    .submit = vg_openai_submit,
+    .poll = vg_openai_poll,
+    .lookup = vg_openai_lookup,
 };
 
 const struct vg_provider *vg_openai_provider(void)
@@ -321,23 +355,7 @@ const struct vg_provider *vg_openai_provider(void)
     static const struct vg_config_key keys[] = {
         VG_ADAPTER_KEYS_ROW("openai", "Keys for OpenAI or an engine that speaks its API.")};
     static const struct vg_provider provider = {
-        VG_UPSTREAM_PROVIDER(openai, keys, struct vg_adapter_config)};
-
-    return &provider;
-}
-
-static const struct vg_adapter azure = {
-    .name = "azure",
-    .auth = "api-key: ",
-    COMMON,
-};
-
-const struct vg_provider *vg_azure_provider(void)
-{
-    static const struct vg_config_key keys[] = {
-        VG_ADAPTER_KEYS_ROW("azure", "Keys of the Azure OpenAI resource.")};
-    static const struct vg_provider provider = {
-        VG_UPSTREAM_PROVIDER(azure, keys, struct vg_adapter_config)};
+        VG_UPSTREAM_PROVIDER(adapter, keys, struct vg_adapter_config)};
 
     return &provider;
 }
