@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import pathlib
+import re
 import signal
 import sys
 
@@ -13,7 +14,8 @@ sys.path[0] = str(HERE.parent)
 
 def names():
     """Files that hold a simulator."""
-    return sorted(path.stem for path in HERE.glob("*.py") if "class Simulator(base.Simulator)" in path.read_text(encoding="utf-8"))
+    return sorted(path.stem for path in HERE.glob("[a-z]*.py")
+                  if path.stem != "base" and re.search(r"^class Simulator\b", path.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def main():
