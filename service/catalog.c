@@ -5,32 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "common/str.h"
 #include "service/catalog_priv.h"
-
-static bool size_eq(struct vg_size a, struct vg_size b)
-{
-    return a.width == b.width && a.height == b.height;
-}
-
-bool vg_size_parse(struct vg_view text, struct vg_size *out)
-{
-    int64_t w = 0;
-    int64_t h = 0;
-    const char *x = text.len ? memchr(text.data, 'x', text.len) : NULL;
-
-    if (!x || text.data[0] == '0' || text.len > 11)
-        return false;
-    size_t at = (size_t)(x - text.data);
-    struct vg_view left = {text.data, at};
-    struct vg_view right = {x + 1, text.len - at - 1};
-    if (right.len == 0 || right.data[0] == '0' || vg_parse_i64(left, 1, 99999, &w) < 0 ||
-        vg_parse_i64(right, 1, 99999, &h) < 0)
-        return false;
-    out->width = (int32_t)w;
-    out->height = (int32_t)h;
-    return true;
-}
 
 const struct vg_model *vg_catalog_models(const struct vg_catalog *catalog, size_t *out_count)
 {
@@ -42,14 +17,14 @@ const struct vg_model *vg_catalog_find(const struct vg_catalog *catalog, const c
                                        size_t len)
 {
     size_t low = 0;
-    size_t high = catalog->count;
+    size_t high = catalog->name_count;
 
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        const char *at = catalog->models[mid].name;
+        const char *at = catalog->names[mid].text;
         int c = strncmp(name, at, len);
         if (c == 0 && at[len] == '\0')
-            return &catalog->models[mid];
+            return catalog->names[mid].model;
         if (c <= 0)
             high = mid; /* equal so far but `at` goes on: it sorts behind */
         else
@@ -58,40 +33,85 @@ const struct vg_model *vg_catalog_find(const struct vg_catalog *catalog, const c
     return NULL;
 }
 
+static const struct vg_route *route_at(const struct vg_model *model, struct vg_view provider)
+{
+    for (size_t i = 0; i < model->route_count; i++)
+        if (vg_view_eqs(provider, model->routes[i].provider))
+            return &model->routes[i];
+    return NULL;
+}
+
+/* Upstream ids are few and asked for seldom: no index. */
+static bool pick_upstream(const struct vg_catalog *catalog, struct vg_view provider,
+                          const char *upstream, struct vg_catalog_pick *out)
+{
+    for (size_t m = 0; m < catalog->count; m++)
+        for (size_t r = 0; r < catalog->models[m].route_count; r++) {
+            const struct vg_route *route = &catalog->models[m].routes[r];
+            if (strcmp(route->model, upstream) == 0 && vg_view_eqs(provider, route->provider)) {
+                *out = (struct vg_catalog_pick){&catalog->models[m], route->provider, route->model};
+                return true;
+            }
+        }
+    return false;
+}
+
+bool vg_catalog_pick(const struct vg_catalog *catalog, const char *text,
+                     struct vg_catalog_pick *out)
+{
+    const char *slash = strchr(text, '/');
+    const char *name = slash ? slash + 1 : text;
+    const struct vg_model *model = vg_catalog_find(catalog, name, strlen(name));
+
+    if (!slash) {
+        *out = (struct vg_catalog_pick){.model = model};
+        return model != NULL;
+    }
+    const struct vg_view provider = {text, (size_t)(slash - text)};
+    const struct vg_route *route = model ? route_at(model, provider) : NULL;
+    if (!route)
+        return pick_upstream(catalog, provider, name, out);
+    *out = (struct vg_catalog_pick){.model = model, .provider = route->provider};
+    return true;
+}
+
 const struct vg_model *vg_catalog_default(const struct vg_catalog *catalog)
 {
     return catalog->fallback;
 }
 
+bool vg_catalog_picks(const struct vg_catalog_pick *pick, const struct vg_route *route)
+{
+    return (!pick->provider || strcmp(route->provider, pick->provider) == 0) &&
+           (!pick->upstream || strcmp(route->model, pick->upstream) == 0);
+}
+
 bool vg_route_has_size(const struct vg_route *route, struct vg_size size)
 {
     for (size_t i = 0; i < route->size_count; i++)
-        if (size_eq(route->sizes[i], size))
+        if (vg_size_eq(route->sizes[i], size))
             return true;
     return false;
 }
 
-bool vg_seconds_has(vg_seconds_set set, int64_t seconds)
+bool vg_route_takes_extra(const struct vg_route *route, const char *name)
 {
-    return seconds >= 1 && seconds <= VG_MAX_SECONDS && (set & (UINT64_C(1) << (seconds - 1))) != 0;
+    for (size_t i = 0; i < route->extra_count; i++)
+        if (strcmp(route->extra[i], name) == 0)
+            return true;
+    return false;
 }
 
-const char *vg_size_class(struct vg_size size)
+vg_seconds_set vg_route_lengths(const struct vg_route *route, const struct vg_rule_case *of)
 {
-    static const struct {
-        int32_t shorter, longer;
-        const char *name;
-    } classes[] = {
-        {480, 848, "480p"},  {480, 854, "480p"},    {720, 1280, "720p"}, {768, 1366, "768p"},
-        {960, 1696, "960p"}, {1080, 1920, "1080p"}, {1024, 1792, "hd"},  {2160, 3840, "4k"},
-    };
-    int32_t shorter = size.width < size.height ? size.width : size.height;
-    int32_t longer = size.width < size.height ? size.height : size.width;
+    vg_seconds_set set = of->image        ? route->seconds_with_image
+                         : of->references ? route->seconds_with_references
+                                          : route->seconds;
 
-    for (size_t i = 0; i < VG_COUNT(classes); i++)
-        if (classes[i].shorter == shorter && classes[i].longer == longer)
-            return classes[i].name;
-    return "default";
+    for (size_t i = 0; i < route->rule_count; i++)
+        if (vg_rule_applies(&route->rules[i], of))
+            set &= route->rules[i].seconds;
+    return set;
 }
 
 static double find_price(const struct vg_route *route, const char *class, const char *suffix)

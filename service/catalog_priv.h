@@ -9,11 +9,18 @@
 #include "common/mem.h"
 #include "service/catalog.h"
 
+struct vg_catalog_name {
+    const char *text;
+    const struct vg_model *model;
+};
+
 struct vg_catalog {
     atomic_int refs;
     struct vg_arena *arena; /* owned; everything below lives in it */
     struct vg_model *models;
     size_t count;
+    struct vg_catalog_name *names; /* of models and their aliases, sorted */
+    size_t name_count;
     const struct vg_model *fallback;
 };
 

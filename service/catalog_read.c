@@ -33,7 +33,24 @@ static int model_created(struct vg_catalog_reader *r, const struct vg_json *v, v
 
 static int model_status(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
 {
-    return vg_catalog_read_closed(r, v, &((struct vg_model *)t)->closed);
+    enum vg_catalog_status status = VG_CATALOG_LIVE;
+    int rc = vg_catalog_read_status(r, v, &status);
+
+    ((struct vg_model *)t)->closed = status == VG_CATALOG_CLOSED;
+    return rc;
+}
+
+static int model_closed_on(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_date(r, v, &((struct vg_model *)t)->closed_on);
+}
+
+static int model_aliases(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    struct vg_model *model = t;
+
+    return vg_catalog_read_names(r, v, VG_CATALOG_MAX_ALIASES, false, &model->aliases,
+                                 &model->alias_count);
 }
 
 static int model_default_size(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
@@ -77,6 +94,24 @@ static int32_t longest(vg_seconds_set set)
     return s;
 }
 
+/* With or without pictures. */
+static bool makes_default(const struct vg_model *model, const struct vg_route *route)
+{
+    static const struct {
+        bool image, references;
+    } kinds[] = {{false, false}, {true, false}, {false, true}};
+
+    for (size_t i = 0; i < VG_COUNT(kinds); i++) {
+        const struct vg_rule_case of = {.size = model->default_size,
+                                        .image = kinds[i].image,
+                                        .references = kinds[i].references};
+        if (vg_route_has_size(route, model->default_size) &&
+            vg_seconds_has(vg_route_lengths(route, &of), model->default_seconds))
+            return true;
+    }
+    return false;
+}
+
 static int read_model(struct vg_catalog_reader *r, const struct vg_json *value,
                       struct vg_model *model)
 {
@@ -85,6 +120,11 @@ static int read_model(struct vg_catalog_reader *r, const struct vg_json *value,
         {"owned_by", model_owner, true},
         {"created", model_created, true},
         {"status", model_status, false},
+        {"closed_on", model_closed_on, false},
+        {"aliases", model_aliases, false},
+        {"source", vg_catalog_read_note, false},
+        {"checked", vg_catalog_read_day, false},
+        {"comment", vg_catalog_read_note, false},
         {"default_size", model_default_size, true},
         {"default_seconds", model_default_seconds, true},
         {"routes", model_routes, true},
@@ -100,10 +140,11 @@ static int read_model(struct vg_catalog_reader *r, const struct vg_json *value,
         int32_t most = longest(all);
         if (most > model->max_seconds)
             model->max_seconds = most;
-        if (vg_route_has_size(route, model->default_size) &&
-            vg_seconds_has(all, model->default_seconds))
+        if (makes_default(model, route))
             makeable = true;
     }
+    if (model->closed_on && !model->closed)
+        return vg_catalog_fail(r, "closed_on is for what is closed");
     return makeable ? 0 : vg_catalog_fail(r, "no route makes default_size with default_seconds");
 }
 
@@ -112,6 +153,36 @@ static int read_model(struct vg_catalog_reader *r, const struct vg_json *value,
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct vg_model *)a)->name, ((const struct vg_model *)b)->name);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const struct vg_catalog_name *)a)->text,
+                  ((const struct vg_catalog_name *)b)->text);
+}
+
+/* Sorts the models, and all their names. */
+static int index_names(struct vg_catalog_reader *r, struct vg_catalog *catalog)
+{
+    size_t n = 0;
+    size_t count = catalog->count;
+
+    qsort(catalog->models, catalog->count, sizeof(*catalog->models), by_name);
+    for (size_t i = 0; i < catalog->count; i++)
+        count += catalog->models[i].alias_count;
+    catalog->names = vg_arena_alloc(r->arena, count * sizeof(*catalog->names));
+    for (size_t i = 0; i < catalog->count; i++) {
+        const struct vg_model *model = &catalog->models[i];
+        catalog->names[n++] = (struct vg_catalog_name){model->name, model};
+        for (size_t a = 0; a < model->alias_count; a++)
+            catalog->names[n++] = (struct vg_catalog_name){model->aliases[a], model};
+    }
+    catalog->name_count = n;
+    qsort(catalog->names, n, sizeof(*catalog->names), by_text);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(catalog->names[i - 1].text, catalog->names[i].text) == 0)
+            return vg_catalog_fail(r, "the name \"%s\" stands twice", catalog->names[i].text);
+    return 0;
 }
 
 static int catalog_version(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
@@ -146,17 +217,15 @@ static int catalog_models(struct vg_catalog_reader *r, const struct vg_json *val
         catalog->count++;
         vg_catalog_leave(r, at);
     }
-    qsort(catalog->models, count, sizeof(*catalog->models), by_name);
-    for (size_t i = 1; i < count; i++)
-        if (strcmp(catalog->models[i - 1].name, catalog->models[i].name) == 0)
-            return vg_catalog_fail(r, "the model \"%s\" stands twice", catalog->models[i].name);
-    return 0;
+    return index_names(r, catalog);
 }
 
 int vg_catalog_parse(struct vg_catalog **out, const char *name, struct vg_view text,
                      struct vg_err *err)
 {
-    static const struct vg_catalog_member members[] = {{"version", catalog_version, true},
+    static const struct vg_catalog_member members[] = {{"$schema", vg_catalog_read_note, false},
+                                                       {"version", catalog_version, true},
+                                                       {"comment", vg_catalog_read_note, false},
                                                        {"default_model", catalog_default, true},
                                                        {"models", catalog_models, true}};
     struct vg_err local;

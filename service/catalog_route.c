@@ -19,7 +19,19 @@ static int route_model(struct vg_catalog_reader *r, const struct vg_json *v, voi
 
 static int route_status(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
 {
-    return vg_catalog_read_closed(r, v, &((struct vg_route *)t)->closed);
+    struct vg_route *route = t;
+    enum vg_catalog_status status = VG_CATALOG_LIVE;
+
+    if (vg_catalog_read_status(r, v, &status) < 0)
+        return -1;
+    route->closed = status == VG_CATALOG_CLOSED;
+    route->preview = status == VG_CATALOG_PREVIEW;
+    return 0;
+}
+
+static int route_closed_on(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_date(r, v, &((struct vg_route *)t)->closed_on);
 }
 
 static int route_sizes(struct vg_catalog_reader *r, const struct vg_json *value, void *t)
@@ -151,18 +163,14 @@ static int route_inputs(struct vg_catalog_reader *r, const struct vg_json *v, vo
     return vg_catalog_read_object(r, v, members, VG_COUNT(members), t);
 }
 
+/* CLASS, CLASS_audio or CLASS_video. */
 static bool price_key_valid(const char *key)
 {
-    static const char *const classes[] = {"default", "480p",  "720p", "768p",
-                                          "960p",    "1080p", "hd",   "4k"};
+    const char *suffix = strchr(key, '_');
+    const struct vg_view class = {key, suffix ? (size_t)(suffix - key) : strlen(key)};
 
-    for (size_t i = 0; i < VG_COUNT(classes); i++) {
-        size_t len = strlen(classes[i]);
-        if (strncmp(key, classes[i], len) == 0 &&
-            (!key[len] || strcmp(key + len, "_audio") == 0 || strcmp(key + len, "_video") == 0))
-            return true;
-    }
-    return false;
+    return (vg_view_eqs(class, "default") || vg_size_class_find(class)) &&
+           (!suffix || strcmp(suffix, "_audio") == 0 || strcmp(suffix, "_video") == 0);
 }
 
 static int route_stealth(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
@@ -220,6 +228,19 @@ static int route_image_price(struct vg_catalog_reader *r, const struct vg_json *
     return 0;
 }
 
+static int route_images(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    return vg_catalog_read_images(r, v, &((struct vg_route *)t)->images);
+}
+
+static int route_extra(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
+{
+    struct vg_route *route = t;
+
+    return vg_catalog_read_names(r, v, VG_CATALOG_MAX_EXTRA, true, &route->extra,
+                                 &route->extra_count);
+}
+
 static int route_deadline(struct vg_catalog_reader *r, const struct vg_json *v, void *t)
 {
     return vg_catalog_read_int(r, v, 10, MAX_DEADLINE_S, &((struct vg_route *)t)->deadline_s);
@@ -234,6 +255,18 @@ static int route_attempts(struct vg_catalog_reader *r, const struct vg_json *v, 
     return rc;
 }
 
+/* A rule that no length passes would close the route by mistake. */
+static int check_rules(struct vg_catalog_reader *r, const struct vg_route *route)
+{
+    vg_seconds_set all =
+        route->seconds | route->seconds_with_image | route->seconds_with_references;
+
+    for (size_t i = 0; i < route->rule_count; i++)
+        if (!(route->rules[i].seconds & all))
+            return vg_catalog_fail(r, "rules[%zu] leaves none of the lengths", i);
+    return 0;
+}
+
 int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *value,
                           struct vg_route *route)
 {
@@ -241,13 +274,20 @@ int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *val
         {"provider", route_provider, true},
         {"model", route_model, true},
         {"status", route_status, false},
+        {"closed_on", route_closed_on, false},
+        {"source", vg_catalog_read_note, false},
+        {"checked", vg_catalog_read_day, false},
+        {"comment", vg_catalog_read_note, false},
         {"stealth", route_stealth, false},
         {"sizes", route_sizes, true},
         {"seconds", route_seconds, true},
         {"seconds_with_image", route_seconds_image, false},
         {"seconds_with_references", route_seconds_references, false},
+        {"rules", vg_catalog_read_rules, false},
         {"audio", route_audio, true},
         {"inputs", route_inputs, false},
+        {"images", route_images, false},
+        {"extra", route_extra, false},
         {"operations", route_operations, false},
         {"price_per_second", route_prices, true},
         {"price_per_image_input", route_image_price, false},
@@ -255,15 +295,18 @@ int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *val
         {"max_attempts", route_attempts, true},
     };
 
+    vg_image_rules_default(&route->images);
     if (vg_catalog_read_object(r, value, members, VG_COUNT(members), route) < 0)
         return -1;
     if (!route->seconds_with_image)
         route->seconds_with_image = route->seconds;
     if (!route->seconds_with_references)
         route->seconds_with_references = route->seconds;
+    if (route->closed_on && !route->closed)
+        return vg_catalog_fail(r, "closed_on is for what is closed");
     if (route->last_frame && route->image == VG_NEED_NONE)
         return vg_catalog_fail(r, "inputs: last_frame needs image");
     if (route->image == VG_NEED_REQUIRED && route->references_required)
         return vg_catalog_fail(r, "inputs: image and references cannot both be required");
-    return 0;
+    return check_rules(r, route);
 }

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/str.h"
+
+#define MAX_NOTE 1000
+
 int vg_catalog_fail(struct vg_catalog_reader *r, const char *fmt, ...)
 {
     char why[256];
@@ -113,14 +117,82 @@ int vg_catalog_read_word(struct vg_catalog_reader *r, const struct vg_json *valu
     return vg_catalog_fail(r, "must be one of %s", all);
 }
 
-int vg_catalog_read_closed(struct vg_catalog_reader *r, const struct vg_json *value, bool *out)
+int vg_catalog_read_number(struct vg_catalog_reader *r, const struct vg_json *value, double min,
+                           double max, double *out)
 {
-    static const char *const words[] = {"live", "closed"};
+    double n = vg_json_number(value);
+
+    if (vg_json_type(value) != VG_JSON_NUMBER || n < min || n > max)
+        return vg_catalog_fail(r, "must be a number from %g to %g", min, max);
+    *out = n;
+    return 0;
+}
+
+int vg_catalog_read_status(struct vg_catalog_reader *r, const struct vg_json *value,
+                           enum vg_catalog_status *out)
+{
+    static const char *const words[] = {"live", "preview", "closed"};
     int word = 0;
 
     if (vg_catalog_read_word(r, value, words, VG_COUNT(words), &word) < 0)
         return -1;
-    *out = word == 1;
+    *out = (enum vg_catalog_status)word;
+    return 0;
+}
+
+int vg_catalog_read_date(struct vg_catalog_reader *r, const struct vg_json *value, const char **out)
+{
+    static const char form[] = "dddd-dd-dd";
+    const char *s = vg_json_string(value);
+    bool good = s && strlen(s) == sizeof(form) - 1;
+
+    for (size_t i = 0; good && form[i]; i++)
+        good = form[i] == 'd' ? s[i] >= '0' && s[i] <= '9' : s[i] == form[i];
+    int month = good ? (s[5] - '0') * 10 + s[6] - '0' : 0;
+    int day = good ? (s[8] - '0') * 10 + s[9] - '0' : 0;
+    if (s == NULL || month < 1 || month > 12 || day < 1 || day > 31)
+        return vg_catalog_fail(r, "must be a date \"YYYY-MM-DD\"");
+    *out = vg_arena_strdup(r->arena, s);
+    return 0;
+}
+
+int vg_catalog_read_note(struct vg_catalog_reader *r, const struct vg_json *value, void *target)
+{
+    const char *s = vg_json_string(value);
+
+    (void)target;
+    if (!s || !s[0] || vg_utf8_length(s, strlen(s)) > MAX_NOTE)
+        return vg_catalog_fail(r, "must be a text of 1 to %d characters", MAX_NOTE);
+    return 0;
+}
+
+int vg_catalog_read_day(struct vg_catalog_reader *r, const struct vg_json *value, void *target)
+{
+    const char *ignored = NULL;
+
+    (void)target;
+    return vg_catalog_read_date(r, value, &ignored);
+}
+
+int vg_catalog_read_names(struct vg_catalog_reader *r, const struct vg_json *value, size_t max,
+                          bool upstream, const char ***out, size_t *out_count)
+{
+    size_t count = vg_json_count(value);
+    size_t n = 0;
+
+    if (vg_json_type(value) != VG_JSON_ARRAY || count == 0 || count > max)
+        return vg_catalog_fail(r, "must be a list of 1 to %zu names", max);
+    const char **names = vg_arena_alloc(r->arena, count * sizeof(*names));
+    for (const struct vg_json *v = vg_json_first(value); v; v = vg_json_next(v)) {
+        if (vg_catalog_read_name(r, v, upstream, &names[n]) < 0)
+            return -1;
+        for (size_t i = 0; i < n; i++)
+            if (strcmp(names[i], names[n]) == 0)
+                return vg_catalog_fail(r, "\"%s\" stands twice", names[n]);
+        n++;
+    }
+    *out = names;
+    *out_count = n;
     return 0;
 }
 

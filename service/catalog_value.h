@@ -42,8 +42,20 @@ int vg_catalog_read_name(struct vg_catalog_reader *r, const struct vg_json *valu
 /* The string's position among `words`. */
 int vg_catalog_read_word(struct vg_catalog_reader *r, const struct vg_json *value,
                          const char *const *words, size_t count, int *out);
-/* "live" or "closed". */
-int vg_catalog_read_closed(struct vg_catalog_reader *r, const struct vg_json *value, bool *out);
+int vg_catalog_read_number(struct vg_catalog_reader *r, const struct vg_json *value, double min,
+                           double max, double *out);
+enum vg_catalog_status { VG_CATALOG_LIVE, VG_CATALOG_PREVIEW, VG_CATALOG_CLOSED };
+int vg_catalog_read_status(struct vg_catalog_reader *r, const struct vg_json *value,
+                           enum vg_catalog_status *out);
+/* "2026-09-24". */
+int vg_catalog_read_date(struct vg_catalog_reader *r, const struct vg_json *value,
+                         const char **out);
+/* For people: checked, not kept. */
+int vg_catalog_read_note(struct vg_catalog_reader *r, const struct vg_json *value, void *target);
+int vg_catalog_read_day(struct vg_catalog_reader *r, const struct vg_json *value, void *target);
+/* A list of 1 to `max` names, none of them twice. */
+int vg_catalog_read_names(struct vg_catalog_reader *r, const struct vg_json *value, size_t max,
+                          bool upstream, const char ***out, size_t *out_count);
 int vg_catalog_read_size(struct vg_catalog_reader *r, const struct vg_json *value,
                          struct vg_size *out);
 /* A list of seconds, or {"min": a, "max": b}. */

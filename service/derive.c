@@ -150,8 +150,7 @@ static int resolve(struct derive *d)
     d->wanted.seconds = d->ask.seconds;
     if (d->ask.model)
         d->wanted.model = d->ask.model;
-    return vg_validate_derive(vg_request_env(&c->request), &d->wanted,
-                              vg_request_arena(&c->request), &c->job, &c->err);
+    return vg_validate_derive(vg_request_env(&c->request), &d->wanted, &c->job, &c->err);
 }
 
 static int write_bytes(struct derive *d)

@@ -15,13 +15,14 @@ struct verdict {
     bool fits;
 };
 
-static vg_seconds_set lengths_for(const struct vg_route *route, const struct vg_ask *ask)
+static struct vg_rule_case case_of(const struct vg_ask *ask, struct vg_size size)
 {
-    if (ask->image)
-        return route->seconds_with_image;
-    return ask->references + ask->reference_videos + ask->reference_audios > 0
-               ? route->seconds_with_references
-               : route->seconds;
+    return (struct vg_rule_case){
+        .size = size,
+        .image = ask->image,
+        .last_frame = ask->last_frame,
+        .references = ask->references + ask->reference_videos + ask->reference_audios > 0,
+    };
 }
 
 static int32_t shortest(vg_seconds_set set)
@@ -66,9 +67,12 @@ static void reason_size(struct reasons *r, const struct vg_route *route, struct 
     reason(r, "size", text);
 }
 
-static void reason_seconds(struct reasons *r, vg_seconds_set set, int32_t seconds)
+/* With the circumstances that leave no other lengths. */
+static void reason_seconds(struct reasons *r, const struct vg_route *route,
+                           const struct vg_rule_case *of, int32_t seconds)
 {
-    char text[400];
+    const vg_seconds_set set = vg_route_lengths(route, of);
+    char text[800];
     size_t len = 0;
     const char *comma = "";
 
@@ -81,13 +85,16 @@ static void reason_seconds(struct reasons *r, vg_seconds_set set, int32_t second
             len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%ds", comma, (int)s);
             comma = ", ";
         }
+    for (size_t i = 0; i < route->rule_count; i++)
+        if (vg_rule_applies(&route->rules[i], of) && len < sizeof(text) - 400)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", route->rules[i].where);
     (void)snprintf(text + len, sizeof(text) - len, ")");
     reason(r, "seconds", text);
 }
 
 static bool judge_size(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
 {
-    struct vg_size wanted = ask->has_size ? ask->size : ask->model->default_size;
+    struct vg_size wanted = ask->has_size ? ask->size : ask->pick.model->default_size;
 
     v->size = wanted;
     if (vg_route_has_size(v->route, wanted))
@@ -125,16 +132,17 @@ static bool judge_seconds(const struct vg_ask *ask, struct verdict *v, struct re
         v->seconds = ask->source_seconds;
         return true;
     }
-    vg_seconds_set set = lengths_for(v->route, ask);
-    int32_t wanted = ask->seconds ? ask->seconds : ask->model->default_seconds;
+    const struct vg_rule_case of = case_of(ask, v->size);
+    vg_seconds_set set = vg_route_lengths(v->route, &of);
+    int32_t wanted = ask->seconds ? ask->seconds : ask->pick.model->default_seconds;
 
     v->seconds = wanted;
     if (vg_seconds_has(set, wanted))
         return true;
     v->seconds = shortest(set);
-    if (!ask->seconds)
+    if (!ask->seconds && set)
         return true;
-    reason_seconds(r, set, wanted);
+    reason_seconds(r, v->route, &of, wanted);
     return false;
 }
 
@@ -256,14 +264,42 @@ static bool has_worker(const struct vg_validate_env *env, const char *provider)
 static bool open_route(const struct vg_validate_env *env, const struct vg_ask *ask,
                        const struct vg_route *route)
 {
-    if (ask->pin && strcmp(route->provider, ask->pin) != 0)
+    if (!vg_catalog_picks(&ask->pick, route))
         return false;
-    return env->route_all_provider || env->allow_closed || !(route->closed || ask->model->closed);
+    return env->route_all_provider || env->allow_closed ||
+           !(route->closed || ask->pick.model->closed);
+}
+
+bool vg_model_open(const struct vg_validate_env *env, const struct vg_model *model)
+{
+    const struct vg_ask ask = {.pick = {.model = model}};
+
+    for (size_t i = 0; i < model->route_count; i++)
+        if (open_route(env, &ask, &model->routes[i]))
+            return true;
+    return false;
+}
+
+int vg_model_gone(const struct vg_catalog_pick *pick, struct vg_err *err)
+{
+    const struct vg_model *model = pick->model;
+    const char *last = model->closed_on;
+
+    for (size_t i = 0; i < model->route_count; i++) {
+        const char *on = model->routes[i].closed_on;
+        if (on && vg_catalog_picks(pick, &model->routes[i]) && (!last || strcmp(on, last) > 0))
+            last = on;
+    }
+    return vg_err_param(err, VG_ERR_GONE, "model",
+                        "The model %s%s%s has been deactivated and is no longer available%s%s%s",
+                        pick->provider ? pick->provider : "", pick->provider ? "/" : "",
+                        pick->upstream ? pick->upstream : model->name, last ? " (closed on " : "",
+                        last ? last : "", last ? ")" : "");
 }
 
 bool vg_model_offered(const struct vg_validate_env *env, const struct vg_model *model)
 {
-    const struct vg_ask ask = {.model = model};
+    const struct vg_ask ask = {.pick = {.model = model}};
 
     for (size_t i = 0; i < model->route_count; i++)
         if (open_route(env, &ask, &model->routes[i]) && has_worker(env, model->routes[i].provider))
@@ -274,7 +310,7 @@ bool vg_model_offered(const struct vg_validate_env *env, const struct vg_model *
 /* The name for a message; NULL: only a caller who said it may read it. */
 static const char *shown_name(const struct vg_ask *ask, const struct vg_route *route)
 {
-    return route->stealth && !ask->pin ? NULL : route->provider;
+    return route->stealth && !ask->pick.provider ? NULL : route->provider;
 }
 
 static int refuse(const struct vg_validate_env *env, const struct vg_ask *ask, struct vg_err *err)
@@ -284,8 +320,8 @@ static int refuse(const struct vg_validate_env *env, const struct vg_ask *ask, s
     size_t asked = 0;
 
     vg_buf_init(&all.text, 4096);
-    for (size_t i = 0; i < ask->model->route_count; i++) {
-        struct verdict v = {.route = &ask->model->routes[i]};
+    for (size_t i = 0; i < ask->pick.model->route_count; i++) {
+        struct verdict v = {.route = &ask->pick.model->routes[i]};
         struct reasons one = {.param = NULL};
         if (!open_route(env, ask, v.route))
             continue;
@@ -304,7 +340,7 @@ static int refuse(const struct vg_validate_env *env, const struct vg_ask *ask, s
     int rc = vg_err_param(err, VG_ERR_UNSUPPORTED, all.param ? all.param : "model",
                           "Requested parameters are not supported for %s%s%s. %s",
                           asked == 1 && named ? named : "", asked == 1 && named ? "/" : "",
-                          ask->model->name, text);
+                          ask->pick.model->name, text);
     vg_buf_fini(&all.text);
     return rc;
 }
@@ -313,7 +349,7 @@ static int no_worker(const struct vg_ask *ask, struct vg_size size, struct vg_er
 {
     return vg_err_param(err, VG_ERR_UNSUPPORTED, "model",
                         "No configured provider is available for model %s and size %dx%d",
-                        ask->model->name, size.width, size.height);
+                        ask->pick.model->name, size.width, size.height);
 }
 
 static bool same_product(const struct verdict *a, const struct verdict *b)
@@ -361,8 +397,8 @@ int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *as
     struct vg_size unserved = {0, 0};
     size_t open = 0;
 
-    for (size_t i = 0; i < ask->model->route_count; i++) {
-        struct verdict v = {.route = &ask->model->routes[i]};
+    for (size_t i = 0; i < ask->pick.model->route_count; i++) {
+        struct verdict v = {.route = &ask->pick.model->routes[i]};
         if (!open_route(env, ask, v.route))
             continue;
         open++;
@@ -385,9 +421,7 @@ int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *as
             add_route(env, v.route, job);
     }
     if (open == 0)
-        return vg_err_param(err, VG_ERR_GONE, "model",
-                            "The model %s has been deactivated and is no longer available",
-                            ask->model->name);
+        return vg_model_gone(&ask->pick, err);
     if (!first.route)
         return unserved.width ? no_worker(ask, unserved, err) : refuse(env, ask, err);
     if (env->max_deadline_s > 0 && job->deadline_s > env->max_deadline_s)

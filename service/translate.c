@@ -190,6 +190,24 @@ static void model_pricing(const struct vg_model *model, struct vg_arena *arena,
         price->usd_per_second = route->prices[i].usd;
         out->pricing[out->n_pricing++] = price;
     }
+    if (route->price_per_image > 0) {
+        out->opt_usd_per_image_input_case =
+            VIDEOGATE__V1__MODEL__OPT_USD_PER_IMAGE_INPUT_USD_PER_IMAGE_INPUT;
+        out->usd_per_image_input = route->price_per_image;
+    }
+}
+
+static const char *model_status(const struct vg_model *model)
+{
+    bool preview = false;
+
+    for (size_t i = 0; i < model->route_count; i++) {
+        const struct vg_route *route = &model->routes[i];
+        if (!model->closed && !route->closed && !route->preview)
+            return "live";
+        preview |= !model->closed && route->preview;
+    }
+    return preview ? "preview" : "closed";
 }
 
 void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
@@ -214,6 +232,7 @@ void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
                                         (int)model->default_size.height);
     model_capabilities(model, arena, out);
     model_pricing(model, arena, out);
+    out->status = vg_pb_text(model_status(model));
 }
 
 static void translate_scopes(const char *text, struct vg_arena *arena, Videogate__V1__ApiKey *out)

@@ -211,35 +211,21 @@ static int unknown_model(const char *text, struct vg_err *err)
         (int)vg_utf8_cut(text, strnlen(text, 80)), text);
 }
 
-static bool model_has_provider(const struct vg_model *model, const char *provider)
+static int take_model(const struct vg_validate_env *env, const char *text, struct vg_ask *ask,
+                      struct vg_job *job, struct vg_err *err)
 {
-    for (size_t i = 0; i < model->route_count; i++)
-        if (strcmp(model->routes[i].provider, provider) == 0)
-            return true;
-    return false;
-}
+    size_t len = text ? strlen(text) : 0;
 
-static int take_model(const struct vg_validate_env *env, const char *text, struct vg_arena *arena,
-                      struct vg_ask *ask, struct vg_err *err)
-{
-    if (!text) {
-        ask->model = vg_catalog_default(env->catalog);
-        return 0;
-    }
-    size_t len = strlen(text);
-    if (len < 1 || len > MODEL_CHARS || !vg_utf8_valid(text, len))
+    if (!text)
+        ask->pick.model = vg_catalog_default(env->catalog);
+    else if (len < 1 || len > MODEL_CHARS || !vg_utf8_valid(text, len))
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "model",
                             "model: must have 1 to %d characters", MODEL_CHARS);
-    const char *slash = strchr(text, '/');
-    const char *name = slash ? slash + 1 : text;
-    ask->model = vg_catalog_find(env->catalog, name, strlen(name));
-    if (!ask->model)
+    else if (!vg_catalog_pick(env->catalog, text, &ask->pick))
         return unknown_model(text, err);
-    if (slash) {
-        ask->pin = vg_arena_memdup(arena, text, (size_t)(slash - text));
-        if (!model_has_provider(ask->model, ask->pin))
-            return unknown_model(text, err);
-    }
+    job->model = ask->pick.model->name;
+    job->pin = ask->pick.provider;
+    job->pin_model = ask->pick.upstream;
     return 0;
 }
 
@@ -256,11 +242,11 @@ static int take_numbers(const Videogate__V1__CreateVideoRequest *request, struct
         if (request->seconds < 1)
             return vg_err_param(err, VG_ERR_INVALID_REQUEST, "seconds",
                                 "seconds: must be a whole number of at least 1");
-        if (request->seconds > ask->model->max_seconds)
+        if (request->seconds > ask->pick.model->max_seconds)
             return vg_err_param(err, VG_ERR_UNSUPPORTED, "seconds",
                                 "seconds: %ds is longer than the %ds that %s makes at most",
-                                (int)request->seconds, (int)ask->model->max_seconds,
-                                ask->model->name);
+                                (int)request->seconds, (int)ask->pick.model->max_seconds,
+                                ask->pick.model->name);
         ask->seconds = request->seconds;
     }
     if (request->opt_audio_case) {
@@ -279,15 +265,13 @@ int vg_validate_create(const struct vg_validate_env *env,
                        struct vg_job *out, struct vg_err *err)
 {
     struct vg_job job = {.no_fallback = request->no_fallback != 0};
-    struct vg_ask ask = {.model = NULL};
+    struct vg_ask ask = {.has_size = false};
 
     if (take_texts(request, &job, err) < 0 ||
-        take_model(env, request->opt_model_case ? request->model : NULL, arena, &ask, err) < 0 ||
+        take_model(env, request->opt_model_case ? request->model : NULL, &ask, &job, err) < 0 ||
         take_numbers(request, &ask, &job, err) < 0 || take_media(request, arena, &job, err) < 0 ||
         take_pictures(request, &job, err) < 0 || take_callback(env, request, arena, &job, err) < 0)
         return -1;
-    job.model = ask.model->name;
-    job.pin = ask.pin;
     ask.image = job.image != NULL;
     ask.last_frame = job.last_frame != NULL;
     ask.references = (int32_t)job.reference_count;
@@ -301,7 +285,7 @@ int vg_validate_create(const struct vg_validate_env *env,
 }
 
 int vg_validate_derive(const struct vg_validate_env *env, const struct vg_derive_ask *in,
-                       struct vg_arena *arena, struct vg_job *job, struct vg_err *err)
+                       struct vg_job *job, struct vg_err *err)
 {
     struct vg_ask ask = {
         .operation = in->operation,
@@ -313,10 +297,8 @@ int vg_validate_derive(const struct vg_validate_env *env, const struct vg_derive
         .source_seconds = in->source_seconds,
     };
 
-    if (take_model(env, in->model, arena, &ask, err) < 0)
+    if (take_model(env, in->model, &ask, job, err) < 0)
         return -1;
-    job->model = ask.model->name;
-    job->pin = ask.pin;
     job->n = 1;
     return vg_resolve_routes(env, &ask, job, err);
 }
@@ -365,9 +347,10 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
     uint8_t hashes[PICTURES][32];
     char mac_hex[VG_SECRET_MAC_SIZE];
     char size[24];
-    char model[160];
+    char model[320];
 
-    (void)snprintf(model, sizeof(model), "%s/%s", job->pin ? job->pin : "", job->model);
+    (void)snprintf(model, sizeof(model), "%s/%s%s%s", job->pin ? job->pin : "", job->model,
+                   job->pin_model ? "/" : "", job->pin_model ? job->pin_model : "");
     (void)snprintf(size, sizeof(size), "%dx%d", (int)job->width, (int)job->height);
     normal.opt_model_case = VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_MODEL_MODEL;
     normal.model = model;

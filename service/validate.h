@@ -48,7 +48,8 @@ struct vg_job_route {
 /* The job as it will be recorded. Points into request, catalog, environment and arena. */
 struct vg_job {
     const char *model;
-    const char *pin; /* provider asked for; NULL: none */
+    const char *pin;       /* provider asked for; NULL: none */
+    const char *pin_model; /* its own id of the model, where the caller gave that; NULL: none */
     const char *prompt;
     int32_t width, height, seconds, n;
     bool audio;
@@ -97,9 +98,13 @@ struct vg_derive_ask {
 };
 /* Fills what of the job follows from it. Fails as vg_validate_create. */
 VG_MUSTCHECK int vg_validate_derive(const struct vg_validate_env *env,
-                                    const struct vg_derive_ask *ask, struct vg_arena *arena,
-                                    struct vg_job *job, struct vg_err *err);
+                                    const struct vg_derive_ask *ask, struct vg_job *job,
+                                    struct vg_err *err);
 
+/* Whether any route of the model is open in this set-up. */
+bool vg_model_open(const struct vg_validate_env *env, const struct vg_model *model);
+/* What is said of one that is not: VG_ERR_GONE. */
+int vg_model_gone(const struct vg_catalog_pick *pick, struct vg_err *err);
 /* Whether any route of the model could be taken in this set-up (open, with a worker): what
  * ListModels shows. */
 bool vg_model_offered(const struct vg_validate_env *env, const struct vg_model *model);

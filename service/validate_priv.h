@@ -7,8 +7,7 @@
 
 /* What the caller asked for, with presence. */
 struct vg_ask {
-    const struct vg_model *model;
-    const char *pin; /* NULL: any provider */
+    struct vg_catalog_pick pick;
     bool has_size;
     struct vg_size size;
     int32_t seconds; /* 0: not given */

@@ -267,23 +267,17 @@ static void handle_models(void *ctx, struct vg_rpc_call *call)
     vg_request_begin(ctx, call, sizeof(struct vg_request), VG_SCOPE_VIDEOS_READ, models_run);
 }
 
-/* The one route of a model that "provider/model" names; false: there is none. */
-static bool pinned_model(const struct vg_catalog *catalog, const char *id, const char *slash,
-                         struct vg_model *out)
+/* The model with those of its routes that are meant. */
+static struct vg_model picked_model(const struct vg_catalog_pick *pick, struct vg_arena *arena)
 {
-    const struct vg_model *found = vg_catalog_find(catalog, slash + 1, strlen(slash + 1));
-    size_t len = (size_t)(slash - id);
+    struct vg_model model = *pick->model;
 
-    for (size_t i = 0; found && i < found->route_count; i++) {
-        struct vg_route *route = &found->routes[i];
-        if (strncmp(route->provider, id, len) != 0 || route->provider[len] != '\0')
-            continue;
-        *out = *found;
-        out->routes = route;
-        out->route_count = 1;
-        return true;
-    }
-    return false;
+    model.routes = vg_arena_alloc(arena, model.route_count * sizeof(*model.routes));
+    model.route_count = 0;
+    for (size_t i = 0; i < pick->model->route_count; i++)
+        if (vg_catalog_picks(pick, &pick->model->routes[i]))
+            model.routes[model.route_count++] = pick->model->routes[i];
+    return model;
 }
 
 static void model_run(struct vg_request *request)
@@ -291,21 +285,25 @@ static void model_run(struct vg_request *request)
     const struct vg_validate_env *env = vg_request_env(request);
     const Videogate__V1__GetModelRequest *in = vg_request_message(request);
     Videogate__V1__GetModelResponse response = VIDEOGATE__V1__GET_MODEL_RESPONSE__INIT;
-    const char *slash = strchr(in->id, '/');
-    struct vg_model pinned;
-    const struct vg_model *model = &pinned;
+    struct vg_arena *arena = vg_request_arena(request);
+    struct vg_catalog_pick pick = {.model = NULL};
+    struct vg_model model = {.name = NULL};
+    struct vg_err err;
 
-    if (!slash)
-        model = vg_catalog_find(env->catalog, in->id, strlen(in->id));
-    else if (!pinned_model(env->catalog, in->id, slash, &pinned))
-        model = NULL;
-    if (!model || !vg_model_offered(env, model)) {
+    if (vg_catalog_pick(env->catalog, in->id, &pick))
+        model = picked_model(&pick, arena);
+    if (pick.model && !vg_model_open(env, &model)) {
+        (void)vg_model_gone(&pick, &err);
+        vg_request_fail(request, &err);
+        return;
+    }
+    if (!pick.model || !vg_model_offered(env, &model)) {
         vg_request_refuse(request, VG_ERR_NOT_FOUND, "model", "There is no such model.");
         return;
     }
-    response.model = vg_arena_alloc(vg_request_arena(request), sizeof(*response.model));
-    vg_translate_model(model, vg_request_arena(request), response.model);
-    if (slash)
+    response.model = vg_arena_alloc(arena, sizeof(*response.model));
+    vg_translate_model(&model, arena, response.model);
+    if (pick.provider)
         response.model->id = in->id;
     vg_request_reply(request, &response.base);
 }

@@ -21,9 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < count; i++) {
         const struct vg_model *m = &models[i];
         VG_ASSERT(vg_catalog_find(catalog, m->name, strlen(m->name)) == m);
+        for (size_t a = 0; a < m->alias_count; a++)
+            VG_ASSERT(vg_catalog_find(catalog, m->aliases[a], strlen(m->aliases[a])) == m);
         VG_ASSERT(m->route_count > 0 && m->max_seconds >= m->default_seconds);
         for (size_t r = 0; r < m->route_count; r++) {
+            const struct vg_rule_case of = {.size = m->default_size, .image = true};
             VG_ASSERT(m->routes[r].size_count > 0 && m->routes[r].seconds != 0);
+            VG_ASSERT((vg_route_lengths(&m->routes[r], &of) & ~m->routes[r].seconds_with_image) ==
+                      0);
             (void)vg_route_price(&m->routes[r], m->default_size, m->default_seconds, true);
         }
     }

@@ -53,7 +53,10 @@ def test_reload(reloading, catalog):
     wait_for(lambda: names(reloading) == before | {"brand-new"}, "the new model")
     made = reloading.create(model="brand-new")
     # A bad file is named in the log, with the place and the rule, and replaces nothing.
-    for bad, why in (('{"version": 1', "catalog.json"), (with_model("sandbox"), "stands twice"), (with_model("Not A Name"), "models[")):
+    shipped = (ROOT / "service/catalog.json").read_text()
+    bads = (('{"version": 1', "catalog.json"), (with_model("sandbox"), "stands twice"), (with_model("Not A Name"), "models["), ("", "catalog.json"),
+            (shipped[: len(shipped) // 2], "catalog.json"), (shipped + " " * (4 << 20), "larger than"), ("[" * 100000, "catalog.json"), (shipped.replace('"version": 1', '"version": 2'), "version"))
+    for bad, why in bads:
         failed = reloads(reloading)["failed"]
         replace(catalog, bad)
         reloading.kill("service", signal.SIGHUP)
@@ -65,7 +68,7 @@ def test_reload(reloading, catalog):
     replace(catalog, (ROOT / "service/catalog.json").read_text())
     reloading.kill("service", signal.SIGHUP)
     wait_for(lambda: names(reloading) == before, "the model to go")
-    assert reloads(reloading) == {"ok": 2, "failed": 3}
+    assert reloads(reloading) == {"ok": 2, "failed": len(bads)}
     assert reloading.wait(made["id"])["status"] == "completed"
     assert reloading.get(made["id"])["model"] == "brand-new"
     assert reloading.create(expect=400, model="brand-new")["error"]["param"] == "model"

@@ -20,12 +20,18 @@ static const char good[] =
     "seconds\":8,\"routes\":["
     "{\"provider\":\"p\",\"model\":\"P/"
     "b:1\",\"sizes\":[\"1280x720\",\"3840x2160\"],\"seconds\":[4,8],"
-    "\"seconds_with_image\":[4],\"audio\":\"both\",\"inputs\":{\"image\":\"optional\",\"last_"
+    "\"seconds_with_image\":[4],\"rules\":[{\"when\":{\"class\":[\"4k\"],\"image\":false},"
+    "\"seconds\":[8]}],"
+    "\"images\":{\"types\":[\"image/"
+    "png\"],\"min_side\":300,\"match_size\":true},\"extra\":[\"seed\",\"cfgScale\"],"
+    "\"audio\":\"both\",\"inputs\":{\"image\":\"optional\",\"last_"
     "frame\":true,"
     "\"references\":{\"min\":1,\"max\":3}},\"price_per_second\":{\"default_audio\":0.4,\"default\":"
     "0.2,\"4k\":0.6},"
     "\"deadline_s\":600,\"max_attempts\":3}]},"
-    "{\"name\":\"a\",\"owned_by\":\"o\",\"created\":7,\"status\":\"closed\",\"default_size\":"
+    "{\"name\":\"a\",\"owned_by\":\"o\",\"created\":7,\"status\":\"closed\",\"closed_on\":\"2026-"
+    "09-24\","
+    "\"aliases\":[\"a-1\",\"c\"],\"source\":\"a page\",\"checked\":\"2026-11-23\",\"default_size\":"
     "\"160x90\","
     "\"default_seconds\":1,\"routes\":[{\"provider\":\"q\",\"model\":\"a\",\"sizes\":[\"160x90\"],"
     "\"seconds\":{\"min\":1,\"max\":60},\"audio\":\"off\",\"price_per_second\":{\"default\":0},"
@@ -76,6 +82,13 @@ static void catalog__reads_every_field(void **state)
     assert_false(vg_seconds_has(r->seconds, 5));
     assert_false(vg_seconds_has(r->seconds_with_image, 8));
     assert_true(vg_seconds_has(r->seconds_with_references, 8));
+    assert_int_equal(r->images.types, VG_IMAGE_PNG);
+    assert_int_equal(r->images.min_side, 300);
+    assert_int_equal(r->images.max_bytes, 20 << 20);
+    assert_true(r->images.match_size);
+    assert_true(vg_route_takes_extra(r, "seed") && vg_route_takes_extra(r, "cfgScale"));
+    assert_false(vg_route_takes_extra(r, "see"));
+    assert_string_equal(models[0].closed_on, "2026-09-24");
     assert_int_equal(r->audio, VG_AUDIO_BOTH);
     assert_int_equal(r->image, VG_NEED_OPTIONAL);
     assert_true(r->last_frame);
@@ -83,6 +96,51 @@ static void catalog__reads_every_field(void **state)
     assert_int_equal(r->references_max, 3);
     assert_int_equal(r->deadline_s, 600);
     assert_int_equal(r->max_attempts, 3);
+    (void)vg_catalog_free(c);
+}
+
+static void catalog__rules_narrow_the_lengths(void **state)
+{
+    (void)state;
+    struct vg_catalog *c = parsed(good);
+    const struct vg_route *r = &vg_catalog_default(c)->routes[0];
+    struct vg_rule_case of = {.size = {3840, 2160}};
+    assert_false(vg_seconds_has(vg_route_lengths(r, &of), 4));
+    assert_true(vg_seconds_has(vg_route_lengths(r, &of), 8));
+    of.image = true; /* the rule is for none */
+    assert_true(vg_seconds_has(vg_route_lengths(r, &of), 4));
+    of = (struct vg_rule_case){.size = {1280, 720}};
+    assert_true(vg_seconds_has(vg_route_lengths(r, &of), 4));
+    assert_string_equal(r->rules[0].where, " at 4k without image");
+    (void)vg_catalog_free(c);
+}
+
+static void catalog__knows_aliases_pins_and_upstream_ids(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *model, *provider, *upstream;
+    } cases[] = {
+        {"b", "b", NULL, NULL},         {"a-1", "a", NULL, NULL},   {"c", "a", NULL, NULL},
+        {"p/b", "b", "p", NULL},        {"q/c", "a", "q", NULL},    {"p/P/b:1", "b", "p", "P/b:1"},
+        {"q/b", NULL, NULL, NULL},      {"p/a", NULL, NULL, NULL},  {"P/b:1", NULL, NULL, NULL},
+        {"p/P/b:12", NULL, NULL, NULL}, {"p/", NULL, NULL, NULL},   {"/b", NULL, NULL, NULL},
+        {"", NULL, NULL, NULL},         {"pp/b", NULL, NULL, NULL}, {"q/P/b:1", NULL, NULL, NULL},
+    };
+    struct vg_catalog *c = parsed(good);
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        struct vg_catalog_pick pick = {.model = NULL};
+        if (vg_catalog_pick(c, cases[i].text, &pick) != (cases[i].model != NULL))
+            fail_msg("\"%s\"", cases[i].text);
+        if (!cases[i].model)
+            continue;
+        assert_string_equal(pick.model->name, cases[i].model);
+        assert_string_equal(pick.provider ? pick.provider : "-",
+                            cases[i].provider ? cases[i].provider : "-");
+        assert_string_equal(pick.upstream ? pick.upstream : "-",
+                            cases[i].upstream ? cases[i].upstream : "-");
+        assert_true(vg_catalog_picks(&pick, &pick.model->routes[0]));
+    }
     (void)vg_catalog_free(c);
 }
 
@@ -128,7 +186,8 @@ static void catalog__names_place_and_rule_of_a_mistake(void **state)
         {"\"name\":\"a\"", "\"name\":3", "is a number"},
         {"\"created\":7", "\"created\":-1", "models[0].created"},
         {"\"created\":7", "\"created\":1.5", "models[0].created"},
-        {"\"status\":\"closed\"", "\"status\":\"shut\"", "must be one of \"live\", \"closed\""},
+        {"\"status\":\"closed\"", "\"status\":\"shut\"",
+         "must be one of \"live\", \"preview\", \"closed\""},
         {"\"default_size\":\"160x90\"", "\"default_size\":\"320x180\"",
          "no route makes default_size"},
         {"\"default_seconds\":8", "\"default_seconds\":5",
@@ -158,6 +217,26 @@ static void catalog__names_place_and_rule_of_a_mistake(void **state)
         {"\"max_attempts\":3", "\"max_attempts\":0",
          "max_attempts: must be a whole number from 1 to 20"},
         {"\"max_attempts\":3", "\"max_attempts\":3,\"max_attempts\":3", "t.json: "},
+        {"\"2026-09-24\"", "\"2026-9-24\"", "models[1].closed_on: must be a date"},
+        {"\"2026-09-24\"", "\"2026-13-24\"", "closed_on: must be a date"},
+        {"\"2026-09-24\"", "20260924", "closed_on: must be a date"},
+        {"\"status\":\"closed\"", "\"status\":\"live\"", "closed_on is for what is closed"},
+        {"\"a-1\",\"c\"", "\"c\",\"c\"", "models[1].aliases: \"c\" stands twice"},
+        {"\"a-1\",\"c\"", "\"b\"", "the name \"b\" stands twice"},
+        {"\"a-1\",\"c\"", "", "aliases: must be a list of 1 to 16 names"},
+        {"\"source\":\"a page\"", "\"source\":\"\"", "source: must be a text of 1 to 1000"},
+        {"\"class\":[\"4k\"]", "\"class\":[\"5k\"]",
+         "rules[0].when.class: \"5k\" is not a class of sizes"},
+        {"\"class\":[\"4k\"],\"image\":false", "", "rules[0].when: must have a condition"},
+        {"\"image\":false},\"seconds\":[8]", "\"image\":false},\"seconds\":[5]",
+         "rules[0] leaves none of the lengths"},
+        {"\"min_side\":300", "\"min_side\":0", "images.min_side: must be a whole number"},
+        {"\"min_side\":300", "\"min_side\":300,\"max_side\":200", "min_side is larger"},
+        {"\"min_side\":300", "\"min_aspect\":2,\"max_aspect\":1", "min_aspect is larger"},
+        {"\"min_side\":300", "\"max_aspect\":\"1\"", "max_aspect: must be a number from 0.01"},
+        {"[\"image/png\"]", "[\"image/bmp\"]", "images.types: must be one of"},
+        {"[\"image/png\"]", "[]", "images.types: must be a list of media types"},
+        {"\"cfgScale\"", "\"seed\"", "extra: \"seed\" stands twice"},
         {"\"provider\":\"p\",", "", "models[0].routes[0]: \"provider\" is missing"},
         {"\"provider\":\"p\"", "\"provider\":\"p q\"", "routes[0].provider"},
     };
@@ -227,43 +306,18 @@ static void catalog__ships_the_models_of_the_seed(void **state)
     (void)vg_catalog_free(c);
 }
 
-static void size__is_parsed_strictly(void **state)
-{
-    (void)state;
-    static const char *const bad[] = {"",          "x",         "1280x",  "x720",      "1280X720",
-                                      "01280x720", "1280x0720", "-1x720", "1280x-1",   "1280 x 720",
-                                      "1280x720 ", "123456x1",  "0x0",    "1280x720x1"};
-    struct vg_size size = {0, 0};
-    for (size_t i = 0; i < VG_COUNT(bad); i++)
-        if (vg_size_parse(vg_view_of(bad[i]), &size))
-            fail_msg("accepted \"%s\"", bad[i]);
-    assert_true(vg_size_parse(vg_view_of("1280x720"), &size));
-    assert_int_equal(size.width, 1280);
-    assert_int_equal(size.height, 720);
-}
-
-static void size__has_a_class(void **state)
-{
-    (void)state;
-    assert_string_equal(vg_size_class((struct vg_size){720, 1280}), "720p");
-    assert_string_equal(vg_size_class((struct vg_size){854, 480}), "480p");
-    assert_string_equal(vg_size_class((struct vg_size){1792, 1024}), "hd");
-    assert_string_equal(vg_size_class((struct vg_size){3840, 2160}), "4k");
-    assert_string_equal(vg_size_class((struct vg_size){160, 90}), "default");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(catalog__reads_every_field),
+        cmocka_unit_test(catalog__rules_narrow_the_lengths),
+        cmocka_unit_test(catalog__knows_aliases_pins_and_upstream_ids),
         cmocka_unit_test(catalog__finds_whole_names_only),
         cmocka_unit_test(catalog__prices_by_class_and_sound),
         cmocka_unit_test(catalog__names_place_and_rule_of_a_mistake),
         cmocka_unit_test(catalog__says_that_the_file_is_missing),
         cmocka_unit_test(catalog__refuses_a_file_without_end),
         cmocka_unit_test(catalog__ships_the_models_of_the_seed),
-        cmocka_unit_test(size__is_parsed_strictly),
-        cmocka_unit_test(size__has_a_class),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

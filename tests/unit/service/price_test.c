@@ -80,6 +80,55 @@ static void price__what_has_none_costs_nothing(void **state)
     assert_int_equal(quote("gone", "a", 1280, 720, true, true).input, 0);
 }
 
+/* What LLM Gateway's own tests ask of its prices. */
+static void price__of_what_is_shipped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *provider;
+        int32_t width, height, seconds;
+        bool audio;
+        size_t pictures;
+        int64_t output, input;
+    } cases[] = {
+        {"veo-3.1-generate-preview", "google-vertex", 3840, 2160, 8, true, 0, 4800000, 0},
+        {"veo-3.1-fast-generate-preview", "google-vertex", 1920, 1080, 4, true, 0, 600000, 0},
+        {"veo-3.1-fast-generate-preview", "google-vertex", 1920, 1080, 4, false, 0, 400000, 0},
+        {"kling-v3-0", "atlascloud", 3840, 2160, 5, true, 0, 2100000, 0},
+        {"kling-v3-0", "atlascloud", 2160, 3840, 5, false, 0, 2100000, 0},
+        {"kling-v3-0", "atlascloud", 1280, 720, 5, false, 0, 420000, 0},
+        {"grok-imagine-video-1-5", "xai", 848, 480, 6, true, 1, 480000, 10000},
+        {"grok-imagine-video-1-5", "xai", 1280, 720, 6, true, 1, 840000, 10000},
+        {"sora-2-pro", "avalanche", 1280, 720, 15, true, 1, 3600000, 0},
+        {"seedance-1-5-pro", "bytedance", 1920, 1080, 10, false, 0, 583200, 0},
+        {"minimax-h3", "minimax", 2560, 1440, 4, true, 0, 520000, 0},
+        {"ray-3.2", "luma", 1280, 720, 5, false, 0, 300000, 0},
+        {"ray-3.2", "luma", 1920, 1080, 5, false, 0, 1200000, 0},
+    };
+    struct vg_catalog *catalog = NULL;
+    Videogate__Store__V1__MediaRef ref = VIDEOGATE__STORE__V1__MEDIA_REF__INIT;
+
+    assert_int_equal(vg_catalog_load(&catalog, VG_CATALOG_FILE, NULL), 0);
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        Videogate__Store__V1__JobSpec spec = VIDEOGATE__STORE__V1__JOB_SPEC__INIT;
+        Videogate__Store__V1__Route route = VIDEOGATE__STORE__V1__ROUTE__INIT;
+        Videogate__Store__V1__Route *routes[] = {&route};
+        route.provider = vg_pb_text(cases[i].provider);
+        spec.routes = routes;
+        spec.n_routes = 1;
+        spec.width = cases[i].width;
+        spec.height = cases[i].height;
+        spec.audio = cases[i].audio;
+        spec.image = cases[i].pictures ? &ref : NULL;
+        const struct vg_price_quote out =
+            vg_price_of(catalog, cases[i].model, &spec, cases[i].seconds);
+        if (out.output != cases[i].output || out.input != cases[i].input)
+            fail_msg("%s %dx%d: %lld + %lld", cases[i].model, cases[i].width, cases[i].height,
+                     (long long)out.output, (long long)out.input);
+    }
+    (void)vg_catalog_unref(catalog);
+}
+
 static void price__usage_comes_with_the_end_and_pays_for_what_was_made(void **state)
 {
     struct vg_arena *arena = vg_arena_new();
@@ -106,6 +155,7 @@ int main(void)
         cmocka_unit_test(price__is_seconds_times_the_routes_price),
         cmocka_unit_test(price__a_rerouted_job_costs_what_the_model_says),
         cmocka_unit_test(price__what_has_none_costs_nothing),
+        cmocka_unit_test(price__of_what_is_shipped),
         cmocka_unit_test(price__usage_comes_with_the_end_and_pays_for_what_was_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,13 @@ static void translate__a_model_shows_the_union_of_its_routes(void **state)
     assert_int_equal(out.n_pricing, 3);
     assert_string_equal(out.pricing[0]->key, "720p");
     assert_true(out.pricing[0]->usd_per_second > 0.29 && out.pricing[0]->usd_per_second < 0.31);
+    assert_string_equal(out.status, "closed");
+    assert_int_equal(out.opt_usd_per_image_input_case, 0);
+    vg_translate_model(vg_catalog_find(catalog, "grok-imagine-video-1-5-preview", 30), arena, &out);
+    assert_string_equal(out.status, "preview");
+    assert_true(out.opt_usd_per_image_input_case && out.usd_per_image_input == 0.01);
+    vg_translate_model(vg_catalog_default(catalog), arena, &out);
+    assert_string_equal(out.status, "live");
     (void)vg_catalog_free(catalog);
     (void)vg_arena_free(arena);
 }

@@ -55,6 +55,20 @@ EDIT(model_unknown, SET(model, MODEL, text("gpt-4")))
 EDIT(model_empty, SET(model, MODEL, text("")))
 EDIT(model_of_other_provider, SET(model, MODEL, text("google/sora-2")))
 EDIT(model_closed, SET(model, MODEL, text("sora-2")))
+EDIT(model_alias, SET(model, MODEL, text("veo-3.1-generate-001")))
+EDIT(alias_closed, SET(model, MODEL, text("openai/sora-2-2025-10-06")))
+EDIT(pin_closed, SET(model, MODEL, text("google/veo-3.1-generate-preview")))
+EDIT(pin_vertex_upstream, SET(model, MODEL, text("google-vertex/veo-3.1-generate-001")))
+EDIT(pin_kling, SET(model, MODEL, text("atlascloud/kling-v3-0")))
+EDIT(pin_kling_std, SET(model, MODEL, text("atlascloud/kwaivgi/kling-v3.0-std")))
+EDIT(pin_kling_std_4k, pin_kling_std(r); SET(size, SIZE, text("3840x2160")))
+EDIT(pin_upstream_closed, SET(model, MODEL, text("avalanche/sora-2-pro")))
+EDIT(hailuo_1080p, SET(model, MODEL, text("minimax/MiniMax-Hailuo-2.3"));
+     SET(size, SIZE, text("1920x1080")))
+EDIT(hailuo_1080p_ten, hailuo_1080p(r); SET(seconds, SECONDS, 10))
+EDIT(gemini_1080p, SET(model, MODEL, text("google/veo-3.1-generate-preview"));
+     SET(size, SIZE, text("1920x1080")))
+EDIT(gemini_1080p_four, gemini_1080p(r); SET(seconds, SECONDS, 4))
 EDIT(pin_avalanche, SET(model, MODEL, text("avalanche/veo-3.1-generate-preview")))
 EDIT(pin_avalanche_720p, SET(model, MODEL, text("avalanche/veo-3.1-generate-preview"));
      SET(size, SIZE, text("1280x720")))
@@ -187,6 +201,18 @@ static void validate__refuses_with_field_and_reason(void **state)
          "google/sora-2"},
         {"closed model", model_closed, VG_ERR_GONE, "model",
          "has been deactivated and is no longer available"},
+        {"closed alias", alias_closed, VG_ERR_GONE, "model",
+         "The model openai/sora-2 has been deactivated and is no longer available (closed on "
+         "2026-09-24)"},
+        {"closed at one provider", pin_closed, VG_ERR_GONE, "model",
+         "google/veo-3.1-generate-preview has been deactivated and is no longer available (closed "
+         "on 2026-10-22)"},
+        {"closed with another name there", pin_upstream_closed, VG_ERR_GONE, "model",
+         "/sora-2-pro has been deactivated"},
+        {"an id without its 4k", pin_kling_std_4k, VG_ERR_UNSUPPORTED, "size",
+         "atlascloud: size 3840x2160 is unsupported"},
+        {"10 s at 1080p", hailuo_1080p_ten, VG_ERR_UNSUPPORTED, "seconds",
+         "minimax: duration 10s is unsupported (supported durations: 6s at 1080p)"},
         {"size form", size_form, VG_ERR_INVALID_REQUEST, "size", "1280x720"},
         {"size unsupported", size_unsupported, VG_ERR_UNSUPPORTED, "size",
          "google-vertex: size 848x480 is unsupported (supported sizes: 1280x720, 720x1280"},
@@ -233,7 +259,7 @@ static void validate__refuses_with_field_and_reason(void **state)
         {"plain link", video_plain, VG_ERR_INVALID_REQUEST, "reference_videos", "HTTPS"},
         {"broken link", audio_broken, VG_ERR_INVALID_REQUEST, "reference_audios", "HTTPS"},
         {"links to Veo", video_to_veo, VG_ERR_UNSUPPORTED, "reference_videos",
-         "google: reference video inputs are unsupported"},
+         "google-vertex: reference video inputs are unsupported"},
         {"frames and links", video_and_frame, VG_ERR_INVALID_REQUEST, "image", "Frame inputs"},
         {"both kinds of references", both_references, VG_ERR_INVALID_REQUEST, "reference_images",
          "input_reference"},
@@ -259,7 +285,9 @@ static void validate__refuses_with_field_and_reason(void **state)
             !strstr(vg_err_text(&err), cases[i].says))
             fail_msg("%s: %s, param %s, \"%s\"", cases[i].name, vg_err_info(err.kind)->reason,
                      err.param, vg_err_text(&err));
-        if (strcmp(cases[i].name, "pinned size") != 0 && strstr(vg_err_text(&err), "avalanche"))
+        if (strcmp(cases[i].name, "pinned size") != 0 &&
+            strcmp(cases[i].name, "closed with another name there") != 0 &&
+            strstr(vg_err_text(&err), "avalanche"))
             fail_msg("%s: names a stealth provider: %s", cases[i].name, vg_err_text(&err));
     }
 }
@@ -294,7 +322,7 @@ static void validate__keeps_every_route_that_fits(void **state)
     assert_int_equal(job.route_count, 2);
     assert_string_equal(job.routes[0].provider, "google-vertex");
     assert_string_equal(job.routes[0].model, "veo-3.1-generate-001");
-    assert_string_equal(job.routes[1].provider, "google");
+    assert_string_equal(job.routes[1].provider, "fal");
     accepts(*state, full_hd, &job);
     assert_int_equal(job.route_count, 3);
     assert_string_equal(job.routes[2].provider, "avalanche");
@@ -409,6 +437,37 @@ static void validate__needs_a_worker_for_the_route(void **state)
                "No configured provider is available for model veo-3.1-generate-preview"));
 }
 
+static void validate__a_name_may_be_an_alias_or_the_providers_own(void **state)
+{
+    struct vg_job job;
+    accepts(*state, model_alias, &job);
+    assert_string_equal(job.model, "veo-3.1-generate-preview");
+    assert_null(job.pin);
+    accepts(*state, pin_vertex_upstream, &job);
+    assert_string_equal(job.model, "veo-3.1-generate-preview");
+    assert_string_equal(job.pin, "google-vertex");
+    assert_null(job.pin_model); /* an alias as well, and that comes first */
+    accepts(*state, pin_kling, &job);
+    assert_int_equal(job.route_count, 1); /* 4k is the other */
+    assert_string_equal(job.routes[0].model, "kwaivgi/kling-v3.0-std");
+    accepts(*state, pin_kling_std, &job);
+    assert_string_equal(job.pin_model, "kwaivgi/kling-v3.0-std");
+}
+
+static void validate__a_length_that_is_not_given_follows_the_rules(void **state)
+{
+    struct fixture *f = *state;
+    struct vg_job job;
+    struct vg_err err;
+    accepts(f, hailuo_1080p, &job);
+    assert_int_equal(job.seconds, 6);
+    f->env.allow_closed = true;
+    accepts(f, gemini_1080p, &job);
+    assert_int_equal(job.seconds, 8);
+    assert_int_equal(judge(f, gemini_1080p_four, &job, &err), -1);
+    assert_non_null(strstr(vg_err_text(&err), "(supported durations: 8s at 1080p, 4k)"));
+}
+
 static void validate__caps_the_deadline(void **state)
 {
     struct fixture *f = *state;
@@ -441,10 +500,10 @@ static void fingerprint__sees_meaning_not_spelling(void **state)
 
 static void fingerprint__differs_with_each_parameter(void **state)
 {
-    static edit_f *const edits[] = {nothing,      full_hd,     seconds_ten,   n_ten,
-                                    audio_false,  callback,    with_image,    with_frames,
-                                    image_url,    hailuo,      pin_avalanche, references_three,
-                                    seedance_all, fallback_off};
+    static edit_f *const edits[] = {nothing,      full_hd,      seconds_ten,   n_ten,
+                                    audio_false,  callback,     with_image,    with_frames,
+                                    image_url,    hailuo,       pin_avalanche, references_three,
+                                    seedance_all, fallback_off, pin_kling,     pin_kling_std};
     uint8_t prints[VG_COUNT(edits)][32];
     for (size_t i = 0; i < VG_COUNT(edits); i++) {
         fingerprint_of(*state, edits[i], prints[i]);
@@ -467,6 +526,8 @@ int main(void)
         CASE(validate__closed_routes_open_for_an_operator),
         CASE(validate__route_all_sends_everything_one_way),
         CASE(validate__needs_a_worker_for_the_route),
+        CASE(validate__a_name_may_be_an_alias_or_the_providers_own),
+        CASE(validate__a_length_that_is_not_given_follows_the_rules),
         CASE(validate__caps_the_deadline),
         CASE(fingerprint__sees_meaning_not_spelling),
         CASE(fingerprint__differs_with_each_parameter),
