@@ -379,7 +379,7 @@ static void json_pb__writes_models_and_lists(void **state)
         &list.base,
         "{\"object\":\"list\",\"data\":[{\"id\":\"m\",\"object\":\"model\",\"created\":7,"
         "\"owned_by\":\"google\",\"sizes\":[\"1x1\",\"2x2\"],\"seconds\":[4,8],"
-        "\"default_seconds\":8,\"default_size\":\"1x1\",\"pricing\":[]}]}");
+        "\"default_seconds\":8,\"default_size\":\"1x1\",\"pricing\":[],\"status\":\"\"}]}");
     list.n_data = 0;
     expect_written(&list.base, "{\"object\":\"list\",\"data\":[]}");
 }
