@@ -39,6 +39,12 @@ struct vg_rsa_key *vg_rsa_key_free(struct vg_rsa_key *key);
 VG_MUSTCHECK int vg_rs256_sign(const struct vg_rsa_key *key, struct vg_view data,
                                struct vg_buf *out);
 
+#define VG_ED25519_KEY_SIZE 32
+#define VG_ED25519_SIGNATURE_SIZE 64
+/* Pure Ed25519 (RFC 8032). */
+bool vg_ed25519_verify(const uint8_t key[VG_ED25519_KEY_SIZE],
+                       const uint8_t signature[VG_ED25519_SIGNATURE_SIZE], struct vg_view data);
+
 /* Sealing at rest: AES-256-GCM, 12-byte random nonce in front, 16-byte tag behind. `key` is the
  * SHA-256 of the configured text. `aad` binds the value to its row. */
 VG_MUSTCHECK int vg_seal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad,

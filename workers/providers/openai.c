@@ -339,12 +339,16 @@ void vg_openai_lookup(struct vg_call *call)
                        });
 }
 
+/* One address for the whole project: video.completed, video.failed. */
+static const struct vg_event_scheme events = {.sign = VG_EVENT_STANDARD, .id_paths = {"data.id"}};
+
 static const struct vg_adapter adapter = {
     .name = "openai",
     .base_url = "https://api.openai.com/v1",
     .auth = "Authorization: Bearer ",
     .key_optional = true,
     VG_OPENAI_ANSWERS,
+    .events = &events,
     .submit = vg_openai_submit,
     .poll = vg_openai_poll,
     .lookup = vg_openai_lookup,
@@ -353,7 +357,8 @@ static const struct vg_adapter adapter = {
 const struct vg_provider *vg_openai_provider(void)
 {
     static const struct vg_config_key keys[] = {
-        VG_ADAPTER_KEYS_ROW("openai", "Keys for OpenAI or an engine that speaks its API.")};
+        VG_ADAPTER_KEYS_ROW("openai", "Keys for OpenAI or an engine that speaks its API."),
+        VG_ADAPTER_EVENT_ROW("openai", "Secrets of the project's webhook, whsec_...")};
     static const struct vg_provider provider = {
         VG_UPSTREAM_PROVIDER(adapter, keys, struct vg_adapter_config)};
 

@@ -9,9 +9,8 @@
 #include "common/config.h"
 #include "workers/provider.h"
 #include "workers/upstream/call.h"
+#include "workers/upstream/events.h"
 #include "workers/upstream/fault.h"
-
-struct vg_event_scheme;
 
 /* Every adapter's configuration struct begins with this. */
 struct vg_adapter_config {

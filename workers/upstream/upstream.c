@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "workers/upstream/events.h"
 #include "workers/upstream/upstream_priv.h"
 
 enum { REFRESH_MS = 1000 };
@@ -84,6 +85,13 @@ static int add_keys(struct vg_upstream *self, struct vg_err *err)
     return 0;
 }
 
+static int check_events(const struct vg_upstream *self, struct vg_err *err)
+{
+    return self->adapter->events
+               ? vg_event_check(self->adapter->events, self->adapter_config->event_secret, err)
+               : 0;
+}
+
 static void refresh(struct vg_timer *timer)
 {
     struct vg_upstream *self = VG_CONTAINER(timer, struct vg_upstream, refresh);
@@ -98,7 +106,7 @@ static void refresh(struct vg_timer *timer)
 
 static int open_all(struct vg_upstream *self, struct vg_err *err)
 {
-    if (add_bases(self, err) != 0 || add_keys(self, err) != 0 ||
+    if (add_bases(self, err) != 0 || add_keys(self, err) != 0 || check_events(self, err) != 0 ||
         vg_http_client_new(&self->client, self->loop, NULL, err) != 0 ||
         vg_http_client_new(&self->outside, self->loop, &self->guard, err) != 0)
         return -1;
@@ -123,6 +131,7 @@ int vg_upstream_check(const struct vg_adapter *adapter, const struct vg_upstream
     self->config = config;
     self->adapter_config = adapter_config;
     int rc = add_bases(self, err) != 0 || add_keys(self, err) != 0 ||
+                     check_events(self, err) != 0 ||
                      (adapter->check && adapter->check(adapter_config, err) != 0)
                  ? -1
                  : 0;
@@ -190,7 +199,7 @@ void vg_upstream_describe(void *ctx, Videogate__V1__DescribeResponse *response)
     response->max_concurrency = self->config->concurrency > 0 ? (int32_t)self->config->concurrency
                                                               : self->adapter->max_concurrency;
     response->max_submit_ms = self->adapter->max_submit_ms;
-    response->supports_events = self->adapter->events != NULL;
+    response->supports_events = self->adapter->events && self->adapter->events->per_job;
 }
 
 /* --- arrival: any thread --- */
@@ -268,9 +277,10 @@ FOLLOW(cancel, CANCEL, CancelRequest)
 void vg_upstream_read_event(void *ctx, const Videogate__V1__ReadEventRequest *request,
                             struct vg_op *op)
 {
+    const struct vg_upstream *self = ctx;
     Videogate__V1__ReadEventResponse response = VIDEOGATE__V1__READ_EVENT_RESPONSE__INIT;
 
-    (void)ctx, (void)request;
-    response.verdict = VIDEOGATE__V1__EVENT_VERDICT__EVENT_VERDICT_REFUSED;
+    vg_event_read(self->adapter->events, self->adapter_config->event_secret, vg_wall_ms() / 1000,
+                  request, op->arena, &response);
     vg_op_reply(op, &response.base);
 }
