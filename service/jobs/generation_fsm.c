@@ -176,36 +176,59 @@ static int64_t poll_wait(const struct turn *t)
 struct class_row {
     const char *code;
     const char *message;
-    bool final;     /* neither another try nor another provider */
-    bool throttled; /* not a failure: uses up no budget while there is nowhere else to go */
+    enum {
+        RULE_NONE,      /* as the provider's flags say */
+        RULE_FINAL,     /* neither another try nor another provider */
+        RULE_ELSEWHERE, /* another provider before another try here */
+        RULE_THROTTLED, /* not a failure: uses up no budget while there is nowhere else to go */
+        RULE_FULL,      /* both of the above */
+    } rule;
 };
 
-static const struct class_row other_class = {
-    "provider_error", "The provider could not make the video.", false, false};
+#define COULD_NOT "The provider could not make the video."
+#define BUSY "The provider is overloaded."
+
+static const struct class_row other_class = {"provider_error", COULD_NOT, RULE_NONE};
 
 static const struct class_row classes[] = {
     [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_INVALID_REQUEST] =
-        {"invalid_request", "The provider refused the request as invalid.", true, false},
+        {"invalid_request", "The provider refused the request as invalid.", RULE_FINAL},
     [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONTENT_FILTERED] =
-        {"content_filtered", "The request was refused by the content policy.", true, false},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_RATE_LIMITED] = {"provider_error",
-                                                              "The provider is overloaded.", false,
-                                                              true},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONCURRENCY_FULL] = {"provider_error",
-                                                                  "The provider is overloaded.",
-                                                                  false, true},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_OVERLOADED] = {"provider_error",
-                                                            "The provider is overloaded.", false,
-                                                            true},
+        {"content_filtered", "The request was refused by the content policy.", RULE_FINAL},
+    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_AUTH] = {"provider_error", COULD_NOT, RULE_ELSEWHERE},
+    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_BILLING] = {"provider_error", COULD_NOT,
+                                                         RULE_ELSEWHERE},
+    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_MODEL_GONE] = {"provider_error", COULD_NOT,
+                                                            RULE_ELSEWHERE},
+    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_RATE_LIMITED] = {"provider_error", BUSY,
+                                                              RULE_THROTTLED},
+    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONCURRENCY_FULL] = {"provider_error", BUSY,
+                                                                  RULE_FULL},
+    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_OVERLOADED] = {"provider_error", BUSY, RULE_THROTTLED},
     [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_TIMEOUT] = {"timeout",
                                                          "The provider did not answer in time.",
-                                                         false, false},
+                                                         RULE_NONE},
 };
 
 static const struct class_row *class_of(const struct turn *t)
 {
     size_t i = (size_t)t->event->error.class;
     return i < VG_COUNT(classes) && classes[i].code ? &classes[i] : &other_class;
+}
+
+static bool final(const struct turn *t)
+{
+    return class_of(t)->rule == RULE_FINAL;
+}
+
+static bool throttled(const struct turn *t)
+{
+    return class_of(t)->rule == RULE_THROTTLED || class_of(t)->rule == RULE_FULL;
+}
+
+static bool better_elsewhere(const struct turn *t)
+{
+    return class_of(t)->rule == RULE_ELSEWHERE || class_of(t)->rule == RULE_FULL;
 }
 
 static void fail_by_class(const struct turn *t)
@@ -254,14 +277,16 @@ static bool may_move(const struct turn *t)
 
 static bool again_here(const struct turn *t)
 {
-    return t->event->error.retryable &&
-           (budget_left(t) || (class_of(t)->throttled && !may_move(t)));
+    if (!t->event->error.retryable || (better_elsewhere(t) && may_move(t))) {
+        return false;
+    }
+    return budget_left(t) || (throttled(t) && !may_move(t));
 }
 
 /* The upstream job does not exist: again here, elsewhere, or the end. */
 static void not_submitted(const struct turn *t)
 {
-    bool over = class_of(t)->final || t->event->error.charged;
+    bool over = final(t) || t->event->error.charged;
     if (t->row->cancel_requested) {
         cancel_now(t);
     } else if (!over && late(t)) {
@@ -325,12 +350,13 @@ static void pending_worker_away(const struct turn *t)
     if (pending_ends(t)) {
         return;
     }
-    if (t->event->next_ready && has_next_route(t) &&
-        t->event->away_ms >= t->policy->away_fallback_ms) {
+    bool gone = t->event->held_back || t->event->away_ms >= t->policy->away_fallback_ms;
+    if (gone && t->event->next_ready && has_next_route(t)) {
         try_next_route(t);
         return;
     }
-    release(t, VG_GEN_PENDING, retry_wait(t, 2));
+    release(t, VG_GEN_PENDING,
+            t->event->held_back ? spread(t->event->wait_ms, t->event->jitter) : retry_wait(t, 2));
 }
 
 static void pending_put_off(const struct turn *t)
@@ -490,14 +516,14 @@ static void running_finished(const struct turn *t)
 /* The poll failed, not the job. */
 static void poll_failed(const struct turn *t)
 {
-    bool throttled = class_of(t)->throttled;
+    bool busy = throttled(t);
     t->out->poll_errors = t->row->poll_errors + 1;
     if (late(t)) {
         time_out(t);
         t->out->stop_upstream = true;
         return;
     }
-    if (!throttled && t->out->poll_errors >= t->policy->max_poll_errors) {
+    if (!busy && t->out->poll_errors >= t->policy->max_poll_errors) {
         finish(t, VG_GEN_FAILED, "poll_error", "The state of the job could not be read.");
         t->out->stop_upstream = true;
         return;
@@ -505,7 +531,7 @@ static void poll_failed(const struct turn *t)
     int64_t own = vg_fsm_backoff(t->policy->poll_retry_base_ms, t->policy->poll_retry_max_ms,
                                  t->out->poll_errors, t->event->jitter);
     int64_t wish = min64(t->event->wait_ms, t->policy->poll_retry_max_ms);
-    if (throttled) {
+    if (busy) {
         t->out->poll_errors = t->row->poll_errors;
     }
     release(t, VG_GEN_RUNNING, max64(own, wish));
@@ -514,14 +540,14 @@ static void poll_failed(const struct turn *t)
 static void running_error(const struct turn *t)
 {
     const struct vg_fsm_error *error = &t->event->error;
-    bool final = class_of(t)->final;
+    bool over = final(t);
     if (t->row->cancel_requested && error->retryable) {
         running_cancel(t);
     } else if (t->row->cancel_requested) {
         cancel_now(t);
-    } else if (error->retryable && !final) {
+    } else if (error->retryable && !over) {
         poll_failed(t);
-    } else if (!final && !error->charged && may_move(t) && !late(t)) {
+    } else if (!over && !error->charged && may_move(t) && !late(t)) {
         try_next_route(t);
     } else {
         fail_by_class(t);
@@ -609,7 +635,7 @@ static void fetching_error(const struct turn *t)
 {
     if (t->row->cancel_requested) {
         cancel_now(t);
-    } else if (t->event->error.retryable && class_of(t)->throttled) {
+    } else if (t->event->error.retryable && throttled(t)) {
         fetching_later(t);
     } else if (t->event->error.retryable) {
         fetching_failed(t);

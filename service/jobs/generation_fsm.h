@@ -69,7 +69,8 @@ struct vg_fsm_event {
     enum vg_fsm_event_kind kind;
     double jitter;           /* uniform in [0, 1) */
     bool leaving;            /* the process drains: start nothing, hold nothing */
-    bool next_ready;         /* NOT_SENT: the worker of the next route is there */
+    bool next_ready;         /* NOT_SENT: the next route may be tried now */
+    bool held_back;          /* NOT_SENT: the provider's breaker is open */
     int64_t away_ms;         /* NOT_SENT: how long the worker has been away */
     int64_t wait_ms;         /* the peer's wish (poll_after, retry_after) or our own; 0: none */
     const char *upstream_id; /* ACCEPTED, FINISHED */
