@@ -70,12 +70,24 @@ static void write_pictures(struct vg_create *c)
     vg_post(c->request.service->pool, &c->disk);
 }
 
+/* Routes that do not take them are left out. The fingerprint stays: it is of what was asked for. */
+static int judge_pictures(struct vg_create *c)
+{
+    return vg_validate_pictures(vg_request_env(&c->request), vg_request_message(&c->request),
+                                c->pictures, c->picture_count, vg_request_arena(&c->request),
+                                &c->job, &c->err);
+}
+
 static void fetched(struct vg_task *task)
 {
     struct vg_create *c = VG_CONTAINER(task, struct vg_create, group.done);
 
     if (!c->group.ok) {
         vg_create_refuse(c, &c->group.err);
+        return;
+    }
+    if (judge_pictures(c) < 0) {
+        vg_create_refuse(c, &c->err);
         return;
     }
     write_pictures(c);
@@ -142,6 +154,10 @@ static void create_run(struct vg_request *request)
             vg_create_refuse(c, &c->err);
             return;
         }
+    if (c->picture_count > 0 && judge_pictures(c) < 0) {
+        vg_create_refuse(c, &c->err);
+        return;
+    }
     vg_create_unless_repeat(c, c->picture_count > 0 ? write_pictures : insert_job);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/image_rules.h"
 
+#include <string.h>
+
 #include "service/catalog_value.h"
 #include "service/media.h"
 
@@ -17,6 +19,83 @@ void vg_image_rules_default(struct vg_image_rules *out)
         .max_side = VG_PICTURE_MAX_SIDE,
     };
 }
+
+static bool type_fits(const struct vg_image_rules *rules, const char *type, struct vg_buf *why)
+{
+    const char *between = "";
+
+    for (size_t i = 0; i < VG_COUNT(type_names); i++)
+        if (rules->types & 1U << i && strcmp(type_names[i], type) == 0)
+            return true;
+    if (!why)
+        return false;
+    (void)vg_buf_addf(why, "type %s is unsupported (supported types: ", type);
+    for (size_t i = 0; i < VG_COUNT(type_names); i++)
+        if (rules->types & 1U << i) {
+            (void)vg_buf_addf(why, "%s%s", between, type_names[i]);
+            between = ", ";
+        }
+    (void)vg_buf_adds(why, ")");
+    return false;
+}
+
+static bool sides_fit(const struct vg_image_rules *rules, const struct vg_media_info *info,
+                      struct vg_buf *why)
+{
+    int32_t shorter = info->width < info->height ? info->width : info->height;
+    int32_t longer = info->width < info->height ? info->height : info->width;
+
+    if (shorter >= rules->min_side && longer <= rules->max_side)
+        return true;
+    if (why)
+        (void)vg_buf_addf(why, "%dx%d is unsupported (supported sides: %d to %d pixels)",
+                          (int)info->width, (int)info->height, (int)rules->min_side,
+                          (int)rules->max_side);
+    return false;
+}
+
+static bool aspect_fits(const struct vg_image_rules *rules, const struct vg_media_info *info,
+                        struct vg_buf *why)
+{
+    double aspect = (double)info->width / info->height;
+
+    if ((rules->min_aspect <= 0 || aspect >= rules->min_aspect) &&
+        (rules->max_aspect <= 0 || aspect <= rules->max_aspect))
+        return true;
+    if (why)
+        (void)vg_buf_addf(why,
+                          "%dx%d is unsupported (supported aspects, width over height: %g to %g)",
+                          (int)info->width, (int)info->height, rules->min_aspect,
+                          rules->max_aspect > 0 ? rules->max_aspect : MAX_ASPECT);
+    return false;
+}
+
+bool vg_image_fits(const struct vg_image_rules *rules, const struct vg_picture *picture,
+                   struct vg_size video, struct vg_buf *why)
+{
+    const struct vg_media_info *info = &picture->info;
+
+    if (!type_fits(rules, info->mime_type, why) || !sides_fit(rules, info, why) ||
+        !aspect_fits(rules, info, why))
+        return false;
+    if ((int64_t)picture->bytes.len > rules->max_bytes) {
+        if (why)
+            (void)vg_buf_addf(why, "%.1fMB are unsupported (supported: %.1fMB)",
+                              (double)picture->bytes.len / (1 << 20),
+                              (double)rules->max_bytes / (1 << 20));
+        return false;
+    }
+    if (rules->match_size && (info->width != video.width || info->height != video.height)) {
+        if (why)
+            (void)vg_buf_addf(why, "%dx%d must match the size of the video, %dx%d",
+                              (int)info->width, (int)info->height, (int)video.width,
+                              (int)video.height);
+        return false;
+    }
+    return true;
+}
+
+/* --- reading --- */
 
 static int images_types(struct vg_catalog_reader *r, const struct vg_json *value, void *t)
 {

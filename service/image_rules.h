@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "service/extent.h"
+
 /* Bits of vg_image_rules.types. */
 enum vg_image_type {
     VG_IMAGE_PNG = 1,
@@ -24,6 +26,12 @@ struct vg_image_rules {
 
 /* What is said of a route that says nothing. */
 void vg_image_rules_default(struct vg_image_rules *out);
+
+/* Whether they take the picture of a video of `video` size. If not, what is wrong goes to `why`
+ * (NULL: nobody asks). */
+struct vg_picture;
+bool vg_image_fits(const struct vg_image_rules *rules, const struct vg_picture *picture,
+                   struct vg_size video, struct vg_buf *why);
 
 struct vg_catalog_reader;
 struct vg_json;

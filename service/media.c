@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/mem.h"
+#include "service/media_whole.h"
 
 struct vg_media {
     struct vg_media_options options;
@@ -101,23 +102,33 @@ static bool sniff_jpeg(const uint8_t *p, size_t len, struct vg_media_info *out)
     return false;
 }
 
-bool vg_media_sniff(const uint8_t *data, size_t len, struct vg_media_info *out)
+struct kind {
+    const char *magic;
+    size_t len;
+    bool (*sniff)(const uint8_t *p, size_t len, struct vg_media_info *out);
+    bool (*whole)(const uint8_t *p, size_t len);
+};
+
+static const struct kind *kind_of(const uint8_t *data, size_t len)
 {
-    static const struct {
-        const char *magic;
-        size_t len;
-        bool (*sniff)(const uint8_t *p, size_t len, struct vg_media_info *out);
-    } kinds[] = {
-        {"\x89PNG\r\n\x1a\n", 8, sniff_png},
-        {"\xff\xd8\xff", 3, sniff_jpeg},
-        {"RIFF", 4, sniff_webp},
-        {"GIF8", 4, sniff_gif},
+    static const struct kind kinds[] = {
+        {"\x89PNG\r\n\x1a\n", 8, sniff_png, vg_png_whole},
+        {"\xff\xd8\xff", 3, sniff_jpeg, vg_jpeg_whole},
+        {"RIFF", 4, sniff_webp, vg_webp_whole},
+        {"GIF8", 4, sniff_gif, vg_gif_whole},
     };
 
     for (size_t i = 0; i < VG_COUNT(kinds); i++)
         if (len >= kinds[i].len && memcmp(data, kinds[i].magic, kinds[i].len) == 0)
-            return kinds[i].sniff(data, len, out);
-    return false;
+            return &kinds[i];
+    return NULL;
+}
+
+bool vg_media_sniff(const uint8_t *data, size_t len, struct vg_media_info *out)
+{
+    const struct kind *kind = kind_of(data, len);
+
+    return kind && kind->sniff(data, len, out);
 }
 
 int vg_media_judge(struct vg_view bytes, const char *param, struct vg_media_info *out,
@@ -128,7 +139,9 @@ int vg_media_judge(struct vg_view bytes, const char *param, struct vg_media_info
             err, VG_ERR_INVALID_REQUEST, param,
             "Invalid image input: Image size (%.1fMB) exceeds the 20MB limit for image inputs",
             (double)bytes.len / (1 << 20));
-    if (!vg_media_sniff((const uint8_t *)bytes.data, bytes.len, out))
+    const uint8_t *data = (const uint8_t *)bytes.data;
+    const struct kind *kind = kind_of(data, bytes.len);
+    if (!kind || !kind->sniff(data, bytes.len, out))
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,
                             "Invalid image input: %s is not a whole PNG, JPEG, WebP or GIF picture",
                             param);
@@ -139,6 +152,10 @@ int vg_media_judge(struct vg_view bytes, const char *param, struct vg_media_info
                             "%d million in all)",
                             (int)out->width, (int)out->height, VG_PICTURE_MAX_SIDE,
                             VG_PICTURE_MAX_PIXELS / 1000000);
+    if (!kind->whole(data, bytes.len))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,
+                            "Invalid image input: the picture in %s is cut short or damaged",
+                            param);
     return 0;
 }
 

@@ -29,7 +29,8 @@ struct vg_media_info {
 /* Reads type and dimensions out of the first bytes; false when it is none of the four kinds or is
  * cut short. Pure. */
 bool vg_media_sniff(const uint8_t *data, size_t len, struct vg_media_info *out);
-/* As above with the limits of size and dimensions; VG_ERR_INVALID_REQUEST names `param`. */
+/* As above, whole to its end (media_whole.h) and within the limits of size and dimensions;
+ * VG_ERR_INVALID_REQUEST names `param`. */
 VG_MUSTCHECK int vg_media_judge(struct vg_view bytes, const char *param, struct vg_media_info *out,
                                 struct vg_err *err);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "service/media.h"
 #include "service/validate_priv.h"
 
 /* One route judged: what it would make, or its reasons against it. */
@@ -211,6 +212,24 @@ static bool judge_references(const struct vg_ask *ask, const struct vg_route *ro
     return false;
 }
 
+/* The first that is not taken is told. */
+static bool judge_pictures(const struct vg_ask *ask, const struct verdict *v, struct reasons *r)
+{
+    for (size_t i = 0; i < ask->picture_count; i++) {
+        const struct vg_picture *p = &ask->pictures[i];
+        struct vg_buf why;
+        vg_buf_init(&why, 512);
+        bool fits = vg_buf_addf(&why, "%s ", p->param) == 0 &&
+                    vg_image_fits(&v->route->images, p, v->size, r ? &why : NULL);
+        if (!fits && r)
+            reason(r, p->param, why.data);
+        vg_buf_fini(&why);
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
 static bool judge_links(int32_t count, int32_t max, const char *param, const char *what,
                         struct reasons *r)
 {
@@ -236,6 +255,7 @@ static void judge(const struct vg_ask *ask, struct verdict *v, struct reasons *r
     ok = judge_audio(ask, v, r) && ok;
     ok = judge_frames(ask, v->route, r) && ok;
     ok = judge_references(ask, v->route, r) && ok;
+    ok = judge_pictures(ask, v, r) && ok;
     ok = judge_links(ask->reference_videos, v->route->reference_videos_max, "reference_videos",
                      "reference video", r) &&
          ok;

@@ -264,8 +264,16 @@ int vg_validate_create(const struct vg_validate_env *env,
                        const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
                        struct vg_job *out, struct vg_err *err)
 {
+    return vg_validate_pictures(env, request, NULL, 0, arena, out, err);
+}
+
+int vg_validate_pictures(const struct vg_validate_env *env,
+                         const Videogate__V1__CreateVideoRequest *request,
+                         const struct vg_picture *pictures, size_t count, struct vg_arena *arena,
+                         struct vg_job *out, struct vg_err *err)
+{
     struct vg_job job = {.no_fallback = request->no_fallback != 0};
-    struct vg_ask ask = {.has_size = false};
+    struct vg_ask ask = {.pictures = pictures, .picture_count = count};
 
     if (take_texts(request, &job, err) < 0 ||
         take_model(env, request->opt_model_case ? request->model : NULL, &ask, &job, err) < 0 ||

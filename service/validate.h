@@ -77,6 +77,13 @@ struct vg_job {
 VG_MUSTCHECK int vg_validate_create(const struct vg_validate_env *env,
                                     const Videogate__V1__CreateVideoRequest *request,
                                     struct vg_arena *arena, struct vg_job *out, struct vg_err *err);
+/* The same once its pictures are known: the routes that take them, or why there is none. */
+struct vg_picture;
+VG_MUSTCHECK int vg_validate_pictures(const struct vg_validate_env *env,
+                                      const Videogate__V1__CreateVideoRequest *request,
+                                      const struct vg_picture *pictures, size_t count,
+                                      struct vg_arena *arena, struct vg_job *out,
+                                      struct vg_err *err);
 /* The rules of the two fields that RemixVideo shares with CreateVideo. `request_id` may be NULL. */
 VG_MUSTCHECK int vg_validate_prompt(const char *prompt, struct vg_err *err);
 VG_MUSTCHECK int vg_validate_request_id(const char *request_id, struct vg_err *err);

@@ -19,6 +19,8 @@ struct vg_ask {
     const char *reference_param; /* the name they came under; NULL: none came */
     int32_t reference_videos;
     int32_t reference_audios;
+    const struct vg_picture *pictures; /* what they have turned out to be; NULL: not known yet */
+    size_t picture_count;
     enum vg_operation operation; /* with a source, whose size and sound are asked for */
     int32_t source_seconds;
 };

@@ -10,6 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct vg_media_info info = {NULL, 0, 0};
+    struct vg_err err;
     uint8_t *exact =
         vg_xalloc(size + 1); /* a copy of its own, so that a read past the end is seen */
 
@@ -19,6 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     VG_ASSERT(tight != NULL);
     if (vg_media_sniff(tight, size, &info))
         VG_ASSERT(info.mime_type && info.width > 0 && info.height > 0);
+    if (vg_media_judge((struct vg_view){(const char *)tight, size}, "image", &info, &err) == 0)
+        VG_ASSERT(info.width <= VG_PICTURE_MAX_SIDE && info.height <= VG_PICTURE_MAX_SIDE);
+    else
+        VG_ASSERT(err.kind == VG_ERR_INVALID_REQUEST);
     free(tight);
     return 0;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What POST /v1/videos takes and refuses, in JSON and as a form, as LLM Gateway and OpenAI's page have it."""
+import base64
 import json
 import socket
 
@@ -7,6 +8,7 @@ import pytest
 from test_clients import png
 
 DATA_URL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+GIF = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 LINK = "https://example.com/a.mp4"
 VEO = {"prompt": "x", "model": "veo-3.1-generate-preview"}
 # Fields, status, param, words of the message.
@@ -78,10 +80,41 @@ def test_shape(stack, fields):
 
 
 def test_nine_references_and_links(stack):
-    answer = stack.http("POST", "/v1/videos", {"prompt": "x", "model": "seedance-2-5", "reference_images": [DATA_URL] * 9, "reference_videos": [LINK, {"video_url": LINK}],
+    picture = data_url(png(300, 300))  # no smaller ones there
+    answer = stack.http("POST", "/v1/videos", {"prompt": "x", "model": "seedance-2-5", "reference_images": [picture] * 9, "reference_videos": [LINK, {"video_url": LINK}],
                                                "reference_audios": [{"audio_url": "https://example.com/a.mp3"}]})
     assert answer.status == 200, answer.body
     stack.http("POST", f"/v1/videos/{answer.json['id']}/cancel")
+
+
+def data_url(data, kind="image/png"):
+    return f"data:{kind};base64," + base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("model, data, words", [
+    ("seedance-2-5", png(299, 300), "bytedance: image 299x300 is unsupported (supported sides: 300 to 6000 pixels)"),
+    ("seedance-2-5", png(300, 800), "bytedance: image 300x800 is unsupported (supported aspects"),
+    ("sandbox-instant", GIF, "sandbox: image type image/gif is unsupported (supported types: image/png, image/jpeg, image/webp)"),
+    ("sandbox-instant", png(64, 64)[:-5], "the picture in image is cut short or damaged"),
+    ("sandbox-instant", png(64, 64)[:50], "the picture in image is cut short or damaged"),
+    ("sandbox-instant", png(64, 64)[:20], "not a whole"),
+], ids=["small", "narrow", "gif", "no-end", "half", "head"])
+def test_a_picture_that_is_not_taken(stack, model, data, words):
+    """Said at the create: nothing is recorded, nothing is sent."""
+    newest = lambda: stack.http("GET", "/v1/videos?limit=1").json.get("first_id")
+    before = newest()
+    answer = stack.http("POST", "/v1/videos", {"prompt": "x", "model": model, "image": data_url(data)})
+    assert answer.status == 400 and answer.error["param"] == "image" and words in answer.error["message"], answer.error
+    assert newest() == before
+
+
+def test_a_picture_of_another_size_than_the_video(stack):
+    ask = {"prompt": "x", "model": "sora-2", "size": "1280x720", "seconds": 4}
+    answer = stack.http("POST", "/v1/videos", {**ask, "input_reference": data_url(png(1280, 718))})
+    assert answer.status == 400 and answer.error["param"] == "input_reference"
+    assert "openai: input_reference 1280x718 must match the size of the video, 1280x720" in answer.error["message"]
+    made = stack.create(**{**ask, "input_reference": data_url(png(1280, 720))})
+    stack.http("POST", f"/v1/videos/{made['id']}/cancel")
 
 
 # --- forms ---

@@ -21,6 +21,9 @@
 #define PNG(w1, w2, w3, w4, h1, h2, h3, h4)                                                        \
     "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" w1 w2 w3 w4 h1 h2 h3 h4 "\x08\x02\0\0\0"
 #define SMALL_PNG PNG("\0", "\0", "\0", "\x40", "\0", "\0", "\0", "\x24")
+/* What follows a head to make a picture of it. */
+#define PNG_REST "....\0\0\0\1IDATx....\0\0\0\0IEND...."
+#define WHOLE_PNG SMALL_PNG PNG_REST
 #define JPEG_HEAD "\xff\xd8\xff\xe0\0\x04JF"
 
 #define BYTES(literal) (const uint8_t *)(literal), sizeof(literal) - 1
@@ -96,9 +99,11 @@ static void judge__bounds_sides_pixels_and_bytes(void **state)
         assert_non_null(strstr(vg_err_text(&err), "pixels are too many"));
         assert_string_equal(err.param, "image");
     }
-    assert_int_equal(vg_media_judge(VG_VIEW(SMALL_PNG), "image", &info, &err), 0);
+    assert_int_equal(vg_media_judge(VG_VIEW(WHOLE_PNG), "image", &info, &err), 0);
+    assert_int_equal(vg_media_judge(VG_VIEW(SMALL_PNG), "image", &info, &err), -1);
+    assert_non_null(strstr(vg_err_text(&err), "the picture in image is cut short or damaged"));
     char *large = vg_xalloc(VG_PICTURE_MAX_BYTES + 1);
-    memcpy(large, SMALL_PNG, sizeof(SMALL_PNG) - 1);
+    memcpy(large, WHOLE_PNG, sizeof(WHOLE_PNG) - 1);
     assert_int_equal(
         vg_media_judge((struct vg_view){large, VG_PICTURE_MAX_BYTES + 1}, "image", &info, &err),
         -1);
@@ -127,7 +132,7 @@ static void send_endless(int fd)
 {
     static char block[65536];
     send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n",
-              SMALL_PNG, sizeof(SMALL_PNG) - 1);
+              WHOLE_PNG, sizeof(WHOLE_PNG) - 1);
     while (send(fd, block, sizeof(block), MSG_NOSIGNAL) > 0)
         ;
 }
@@ -143,7 +148,7 @@ static void *serve(void *ctx)
         (void)recv(fd, request, sizeof(request) - 1, 0);
         if (strstr(request, "GET /ok"))
             send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n",
-                      SMALL_PNG, sizeof(SMALL_PNG) - 1);
+                      WHOLE_PNG, sizeof(WHOLE_PNG) - 1);
         else if (strstr(request, "GET /html"))
             send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n",
                       "<html>", 6);
@@ -222,7 +227,7 @@ static const char *fetch(struct server *s, const struct vg_http_guard *guard,
     for (size_t i = 0; i < count; i++) {
         if (f.group.ok) {
             assert_int_equal(pictures[i].info.width, 64);
-            assert_int_equal(pictures[i].bytes.len, sizeof(SMALL_PNG) - 1);
+            assert_int_equal(pictures[i].bytes.len, sizeof(WHOLE_PNG) - 1);
         }
         vg_picture_fini(&pictures[i]);
     }
