@@ -106,6 +106,7 @@ class Simulator:
     checks = ()      # names of further checks, see `must`
     outcomes = ("ok", "never")
     prefix = ""      # what stands before each path
+    base_path = ""   # what a worker's --base-url has behind the address
     scoped = True    # a job is seen by the key that made it alone
     max_jobs = None  # unfinished jobs of one key; beyond it `error(429)`
     rpm = None       # submissions of one key in a minute

@@ -76,12 +76,14 @@ class Simulator(openai_azure.Sora1, base.Simulator):
               *openai_azure.CHECKS)
     tables = (("create", CREATE), ("engine", ENGINE), ("remix", REMIX), ("edit", EDIT), ("extend", EXTEND), ("list", LIST),
               *openai_azure.TABLES)
+    base_path = "/v1"
     poll_after_ms = 50
     redirects = False  # content is a 302 to the media host
 
     def __init__(self, dialect="openai", **more):
         self.dialect = dialect
-        self.prefix = "/openai" if dialect == "azure" else ""
+        if dialect == "azure":
+            self.prefix, self.base_path = "/openai", "/openai/v1"
         super().__init__(**more)
 
     # --- words ---
@@ -175,7 +177,11 @@ class Simulator(openai_azure.Sora1, base.Simulator):
                 data = part.data
             else:
                 self.must("create.part", part.filename is None, f"create.{name}", "this part is no file")
-                body[name] = self._plain(name, part.text)
+                outer, _, inner = name.rstrip("]").partition("[")  # video[id], as SDKs write objects
+                if inner:
+                    body.setdefault(outer, {})[inner] = part.text
+                else:
+                    body[name] = self._plain(name, part.text)
         return body, data
 
     @staticmethod
@@ -256,11 +262,11 @@ class Simulator(openai_azure.Sora1, base.Simulator):
 
     def _derive(self, request, table, name):
         """(body, width, height, seconds, model, source id) of an edit or extension of a video by id or as a file."""
-        if not request.is_form():
-            body = table.check(request.json(), name)
+        body, data = self._form(request, ("video",)) if request.is_form() else (request.json(), None)
+        if data is None and "video" in body:
+            body = table.check(body, name)
             source = self._source(request, body["video"]["id"], f"{name}.video.id")
             return body, source.width, source.height, source.seconds, source.fields["model"], source.id
-        body, data = self._form(request, ("video",))
         self.must("source.file", data is not None, f"{name}.video", "the file is missing")
         body = table.check({**body, "video": {"id": "file"}}, name)
         film = media.probe(data)

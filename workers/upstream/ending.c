@@ -92,6 +92,8 @@ static void reply_poll_error(struct vg_call_run *run, struct vg_fault *fault)
     Videogate__V1__PollResponse response = VIDEOGATE__V1__POLL_RESPONSE__INIT;
     Videogate__V1__ProviderError error;
 
+    if (fault->retryable)
+        fault->fallback_ok = false; /* the job may still end well, and is paid for */
     vg_fault_message(fault, &error);
     response.state_case = VIDEOGATE__V1__POLL_RESPONSE__STATE_ERROR;
     response.error = &error;
@@ -362,6 +364,10 @@ void vg_call_lookup_ended(struct vg_call *call, Videogate__V1__LookupOutcome out
 {
     struct vg_call_run *run = vg_call_run_of(call);
 
+    if (outcome == VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY) {
+        run->lookup_unsure = true; /* of this key; another may have it */
+        outcome = VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT;
+    }
     if (outcome != VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT) {
         reply_lookup(run, outcome, NULL);
     } else if (aim_lookup(run)) {

@@ -142,6 +142,7 @@ void vg_fetch_fail(struct vg_call_run *run, struct vg_fault *fault)
 
     f->failed = f->closed = true;
     f->fault = *fault;
+    f->fault.fallback_ok = false; /* the video is made and paid for */
     go_on(f);
 }
 
@@ -150,7 +151,6 @@ static void fail_here(struct vg_fetch *f, Videogate__V1__ErrorClass class, const
     struct vg_fault fault;
 
     vg_fault_of_class(&fault, class);
-    fault.fallback_ok = false; /* the video is made and paid for */
     (void)vg_strcpy(fault.code, sizeof(fault.code), code);
     vg_fetch_fail(f->run, &fault);
 }
