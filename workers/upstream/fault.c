@@ -202,7 +202,8 @@ void vg_fault_of_answer(struct vg_fault *out, const struct vg_adapter *adapter,
     int64_t wanted = adapter->retry_after ? adapter->retry_after(answer) : 0;
     if (wanted > 0)
         out->retry_after_ms = wanted < MAX_WAIT_MS ? wanted : MAX_WAIT_MS;
-    out->maybe_submitted = phase == VG_PHASE_CREATE && !row && unsure(answer, status);
+    out->maybe_submitted =
+        phase == VG_PHASE_CREATE && (row ? row->flags & VG_FAULT_UNSURE : unsure(answer, status));
     /* A job that exists is not lost by one bad answer about it. */
     if (phase == VG_PHASE_POLL && out->class != VG_CLASS(CONTENT_FILTERED))
         out->retryable = true;

@@ -38,9 +38,10 @@ enum vg_fault_phase {
 };
 
 enum vg_fault_flags {
-    VG_FAULT_CHARGED = 1,    /* the provider charges for the failed job */
-    VG_FAULT_FINAL = 2,      /* not retryable although its class is */
-    VG_FAULT_NO_FALLBACK = 4 /* another provider would say the same */
+    VG_FAULT_CHARGED = 1,     /* the provider charges for the failed job */
+    VG_FAULT_FINAL = 2,       /* not retryable although its class is */
+    VG_FAULT_NO_FALLBACK = 4, /* another provider would say the same */
+    VG_FAULT_UNSURE = 8       /* said of a Submit, it may have been accepted */
 };
 
 /* First match wins. */
