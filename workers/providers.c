@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "workers/providers/azure.h"
+#include "workers/providers/bytedance.h"
 #include "workers/providers/openai.h"
 #include "workers/providers/sandbox.h"
 
 /* Sorted by name. */
 static const struct vg_provider *(*const providers[])(void) = {
     vg_azure_provider,
+    vg_bytedance_provider,
     vg_openai_provider,
     vg_sandbox_provider,
 };
