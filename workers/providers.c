@@ -5,6 +5,8 @@
 
 #include "workers/providers/azure.h"
 #include "workers/providers/bytedance.h"
+#include "workers/providers/google.h"
+#include "workers/providers/google_vertex.h"
 #include "workers/providers/openai.h"
 #include "workers/providers/sandbox.h"
 
@@ -12,6 +14,8 @@
 static const struct vg_provider *(*const providers[])(void) = {
     vg_azure_provider,
     vg_bytedance_provider,
+    vg_google_provider,
+    vg_google_vertex_provider,
     vg_openai_provider,
     vg_sandbox_provider,
 };

@@ -39,7 +39,10 @@ struct vg_adapter {
      */
     void (*unauthorized)(struct vg_call *call, const char *key);
     const char *const
-        *headers;          /* sent with each request to the base; NULL-terminated; may be NULL */
+        *headers; /* sent with each request to the base; NULL-terminated; may be NULL */
+    /* A second origin of the provider's that may see the key, e.g. its store of files; the
+     * operator's configuration says where it is. */
+    const char *(*also_base)(const void *config);
     bool key_optional;     /* engines of one's own need none */
     bool result_needs_key; /* the result's address wants the key, where its origin is the base's */
     int32_t max_concurrency; /* jobs at once per key; 0: no limit known */

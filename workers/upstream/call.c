@@ -32,7 +32,9 @@ char *vg_call_address(struct vg_call_run *run, const char *url, bool *to_base)
         *to_base = true;
         return vg_arena_printf(run->call.arena, "%s%s", run->base->url, url);
     }
-    *to_base = vg_url_same_origin(run->base->url, url);
+    const struct vg_adapter *adapter = run->upstream->adapter;
+    const char *also = adapter->also_base ? adapter->also_base(run->call.config) : NULL;
+    *to_base = vg_url_same_origin(run->base->url, url) || (also && vg_url_same_origin(also, url));
     return vg_arena_strdup(run->call.arena, url);
 }
 
@@ -200,6 +202,13 @@ void vg_call_http(struct vg_call *call, const struct vg_call_http *http)
         start_request(run, vg_call_auth_header(run));
 }
 
+const char *vg_call_key(const struct vg_call *call)
+{
+    const struct vg_call_run *run = VG_CONTAINER(call, const struct vg_call_run, call);
+
+    return run->credential ? run->credential->key : "";
+}
+
 void vg_call_authorized(struct vg_call *call, const char *header)
 {
     vg_call_run_of(call)->authorized(call, vg_arena_strdup(call->arena, header));
@@ -219,11 +228,16 @@ struct vg_json_writer *vg_call_json(struct vg_call *call)
     return &run->writer;
 }
 
+struct vg_view vg_call_body(struct vg_call *call)
+{
+    return vg_buf_view(&vg_call_run_of(call)->body);
+}
+
 void vg_call_post(struct vg_call *call, const char *url, bool creates, vg_call_then_f *then)
 {
     vg_call_http(call, &(struct vg_call_http){.method = "POST",
                                               .url = url,
-                                              .body = vg_buf_view(&vg_call_run_of(call)->body),
+                                              .body = vg_call_body(call),
                                               .creates = creates,
                                               .then = then});
 }

@@ -61,6 +61,8 @@ void vg_call_http(struct vg_call *call, const struct vg_call_http *http);
 void vg_call_get(struct vg_call *call, const char *url, vg_call_then_f *then);
 /* A JSON body: write it between the two. */
 struct vg_json_writer *vg_call_json(struct vg_call *call);
+/* What was written so far, for vg_call_http. */
+struct vg_view vg_call_body(struct vg_call *call);
 /* `creates` as above. */
 void vg_call_post(struct vg_call *call, const char *url, bool creates, vg_call_then_f *then);
 
@@ -99,6 +101,8 @@ void vg_call_put_extra(struct vg_call *call, struct vg_json_writer *w, const cha
 /* LOOKUP: whether an upstream id already belongs to another generation. */
 bool vg_call_taken(const struct vg_call *call, const char *upstream_id);
 
+/* The key that the call goes with; "" when there is none. */
+const char *vg_call_key(const struct vg_call *call);
 /* With an authorize hook: the whole header line, e.g. "Authorization: Bearer ya29...". Copied. */
 void vg_call_authorized(struct vg_call *call, const char *header);
 
