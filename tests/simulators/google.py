@@ -51,7 +51,8 @@ class Simulator(google_omni.Omni, google_api.Words, base.Simulator):
               "veo.person_text", "veo.person_image", "veo.person_region", "veo.negative_prompt", "file.alt", "file.ready", "file.age",
               *google_omni.CHECKS)
     tables = (("create", CREATE), ("list", LIST), *google_omni.TABLES)
-    redirects = True         # a download is a 302 to the media host
+    base_path = "/v1beta"
+    redirects = False        # a download is a 302 to the media host
     region = "us"
     negative_prompts = True  # the live API was seen refusing them for some model
     file_life = 48 * 3600

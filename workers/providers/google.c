@@ -73,9 +73,15 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
     if (!vg_call_ok(call, answer) || !vg_veo_done(call, answer))
         return;
+    const struct vg_json *made = vg_json_at(answer->json, "response.generateVideoResponse");
+    const struct vg_json *video = made ? vg_json_at(made, "generatedSamples.0") : NULL;
     const char *uri = vg_call_text(call, answer->json, SAMPLE ".uri");
+    if (!video) {
+        vg_veo_without_video(call, made);
+        return;
+    }
     if (!uri && !vg_json_at(answer->json, SAMPLE "." INLINE_KEY)) {
-        vg_veo_without_video(call, vg_json_at(answer->json, "response.generateVideoResponse"));
+        vg_call_nonsense(call, answer, "a video without address or bytes");
         return;
     }
     call->state->stage = uri ? AT_ADDRESS : INSIDE_OPERATION;

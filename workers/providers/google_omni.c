@@ -180,8 +180,12 @@ static void take_video(struct vg_call *call, const struct vg_answer *answer, con
     const struct vg_json *video = video_of(answer->json);
     const char *file = video ? file_of(call, vg_call_text(call, video, "uri")) : NULL;
 
-    if (!file && (!id || !video || !vg_json_get(video, INLINE_KEY))) {
+    if (!video) {
         vg_call_job_failed(call, VG_GOOGLE_EMPTY, words_of(call, answer->json));
+        return;
+    }
+    if (!file && (!id || !vg_json_get(video, INLINE_KEY))) {
+        vg_call_nonsense(call, answer, "a video without address or bytes");
         return;
     }
     call->state->stage = file ? WAIT_FOR_FILE : INSIDE_INTERACTION;

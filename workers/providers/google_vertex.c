@@ -122,8 +122,12 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
     const struct vg_json *response = vg_json_get(answer->json, "response");
     const struct vg_json *video = vg_json_at(response, "videos.0");
     const char *uri = video ? vg_call_text(call, video, "gcsUri") : NULL;
-    if (!uri && !(video && vg_json_get(video, INLINE_KEY))) {
+    if (!video) {
         vg_veo_without_video(call, response);
+        return;
+    }
+    if (!uri && !vg_json_get(video, INLINE_KEY)) {
+        vg_call_nonsense(call, answer, "a video without address or bytes");
         return;
     }
     call->state->stage = uri ? IN_BUCKET : INSIDE_OPERATION;

@@ -79,12 +79,14 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     if (run->to_base)
         run->base->down_until_ns =
             result->status == 0 && !result->sent ? vg_now_ns() + DOWN_MS * VG_NS_PER_MS : 0;
-    if (!result->reason && result->body.len > 0 && vg_json_parse(&json, result->body, NULL) != 0)
+    bool elided = run->elide && result->status >= 200 && result->status < 300;
+    struct vg_view body = elided ? vg_buf_view(&run->skeleton) : result->body;
+    if (!result->reason && body.len > 0 && vg_json_parse(&json, body, NULL) != 0)
         json = NULL;
     const struct vg_answer answer = {.status = result->status,
                                      .reason = result->reason,
                                      .sent = result->sent,
-                                     .body = result->body,
+                                     .body = body,
                                      .json = json,
                                      .retry_after_ms = result->retry_after_ms,
                                      .http = result};

@@ -140,6 +140,8 @@ static void of_broken(struct vg_fault *out, const struct vg_answer *answer,
                                        : VG_CLASS(UPSTREAM_INTERNAL));
     (void)vg_strcpy(out->code, sizeof(out->code), reason);
     out->maybe_submitted = phase == VG_PHASE_CREATE && (answer->sent || !no_answer);
+    if (phase == VG_PHASE_POLL || phase == VG_PHASE_FETCH)
+        out->fallback_ok = false;
 }
 
 /* A text or whole number at one of the paths. */
