@@ -119,6 +119,14 @@ static const char *const code_paths[] = {VG_GOOGLE_CODE_PATHS};
 static const char *const message_paths[] = {VG_GOOGLE_MESSAGE_PATHS};
 static const struct vg_fault_row faults[] = {VG_GOOGLE_FAULTS};
 
+/* The address of a request is signed another way than that of an account (JWT, they say). */
+static const struct vg_event_scheme events = {
+    .sign = VG_EVENT_STANDARD,
+    .per_job = true,
+    .other_signs = true,
+    .id_paths = {"data.name", "data.id", "name"},
+};
+
 static const struct vg_adapter google = {
     .name = "google",
     .base_url = "https://generativelanguage.googleapis.com/v1beta",
@@ -133,6 +141,7 @@ static const struct vg_adapter google = {
     .faults = faults,
     .fault_count = VG_COUNT(faults),
     .retry_after = vg_google_retry_after,
+    .events = &events,
     .submit = submit,
     .poll = poll,
     .fetch = fetch,
@@ -141,7 +150,9 @@ static const struct vg_adapter google = {
 const struct vg_provider *vg_google_provider(void)
 {
     static const struct vg_config_key keys[] = {
-        VG_ADAPTER_KEYS_ROW("google", "Keys of the Gemini API.")};
+        VG_ADAPTER_EVENT_ROW("google", "Signing secrets of the account's webhook."),
+        VG_ADAPTER_KEYS_ROW("google", "Keys of the Gemini API."),
+    };
     static const struct vg_provider provider = {
         VG_UPSTREAM_PROVIDER(google, keys, struct vg_adapter_config)};
 

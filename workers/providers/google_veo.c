@@ -158,6 +158,15 @@ void vg_veo_write(struct vg_call *call, const struct vg_veo_request *request)
     vg_json_array_close(w);
     vg_json_put_key(w, "parameters");
     put_parameters(call, w, request);
+    if (request->api == VG_VEO_GEMINI && *call->submit->event_url) {
+        vg_json_put_key(w, "webhookConfig");
+        vg_json_object_open(w);
+        vg_json_put_key(w, "uris");
+        vg_json_array_open(w);
+        vg_json_put_text(w, call->submit->event_url);
+        vg_json_array_close(w);
+        vg_json_object_close(w);
+    }
     vg_json_object_close(w);
 }
 
