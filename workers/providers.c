@@ -18,6 +18,8 @@ static const struct vg_provider *(*const providers[])(void) = {
     vg_google_vertex_provider,
     vg_openai_provider,
     vg_sandbox_provider,
+    vg_azure_provider,  vg_google_provider,  vg_google_vertex_provider,
+    vg_openai_provider, vg_sandbox_provider,
 };
 
 const struct vg_provider *vg_provider_at(size_t index)
