@@ -11,6 +11,7 @@
 #include "workers/providers/sandbox.h"
 
 /* Sorted by name. */
+/* clang-format off */
 static const struct vg_provider *(*const providers[])(void) = {
     vg_azure_provider,
     vg_bytedance_provider,
@@ -18,9 +19,8 @@ static const struct vg_provider *(*const providers[])(void) = {
     vg_google_vertex_provider,
     vg_openai_provider,
     vg_sandbox_provider,
-    vg_azure_provider,  vg_google_provider,  vg_google_vertex_provider,
-    vg_openai_provider, vg_sandbox_provider,
 };
+/* clang-format on */
 
 const struct vg_provider *vg_provider_at(size_t index)
 {
