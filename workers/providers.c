@@ -8,6 +8,7 @@
 #include "workers/providers/google.h"
 #include "workers/providers/google_vertex.h"
 #include "workers/providers/openai.h"
+#include "workers/providers/runway.h"
 #include "workers/providers/sandbox.h"
 
 /* Sorted by name. */
@@ -18,6 +19,7 @@ static const struct vg_provider *(*const providers[])(void) = {
     vg_google_provider,
     vg_google_vertex_provider,
     vg_openai_provider,
+    vg_runway_provider,
     vg_sandbox_provider,
 };
 /* clang-format on */
