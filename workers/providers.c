@@ -5,6 +5,7 @@
 
 #include "workers/providers/azure.h"
 #include "workers/providers/bytedance.h"
+#include "workers/providers/fal.h"
 #include "workers/providers/google.h"
 #include "workers/providers/google_vertex.h"
 #include "workers/providers/luma.h"
@@ -17,6 +18,7 @@
 static const struct vg_provider *(*const providers[])(void) = {
     vg_azure_provider,
     vg_bytedance_provider,
+    vg_fal_provider,
     vg_google_provider,
     vg_google_vertex_provider,
     vg_luma_provider,
