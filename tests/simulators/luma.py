@@ -103,7 +103,7 @@ FAILURES = {  # outcome: failure_code, failure_reason
 
 
 class Simulator(base.Simulator):
-    name = "luma"
+    name, base_path = "luma", "/v1"
     keys = ("luma-api-sim-one", "luma-api-sim-two")
     outcomes = ("ok", *FAILURES, "moderation_at_submit", "empty_result", "model_gone", "never")
     tables = (("create", CREATE),)

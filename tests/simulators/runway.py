@@ -135,7 +135,7 @@ FAILURES = {  # outcome: failureCode, failure
 
 
 class Simulator(base.Simulator):
-    name = "runway"
+    name, base_path = "runway", "/v1"
     keys = ("key_sim_runway_one", "key_sim_runway_two")
     outcomes = ("ok", *FAILURES, "empty_result", "model_gone", "never")
     checks = ("version", "model", "upload.known", "upload.complete", "upload.fields", "upload.file")
