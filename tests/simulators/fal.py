@@ -47,6 +47,18 @@ def seedance(resolutions, *more_rules, **more):
     }, *more_rules)
 
 
+def seedance_1(**more):
+    """Silent."""
+    return rules.obj({
+        "prompt": COMMON["prompt"], "seed": COMMON["seed"], **more,
+        "aspect_ratio": rules.one_of("auto", "21:9", "16:9", "4:3", "1:1", "3:4", "9:16", default="16:9"),
+        "duration": rules.one_of(*map(str, range(2, 13)), default="5"),
+        "resolution": rules.one_of("480p", "720p", "1080p", default="1080p"),
+        "camera_fixed": rules.boolean(default=False),
+        "enable_safety_checker": rules.boolean(default=True),
+    })
+
+
 def references(resolutions):
     address = rules.url("https")
     return seedance(
@@ -73,6 +85,8 @@ for model, sizes in (("bytedance/seedance-2.0", ("480p", "720p", "1080p")), ("by
     ENDPOINTS[model + "/text-to-video"] = seedance(sizes)
     ENDPOINTS[model + "/image-to-video"] = seedance(sizes, image_url=needed(), end_image_url=PICTURE)
     ENDPOINTS[model + "/reference-to-video"] = references(sizes)
+ENDPOINTS["fal-ai/bytedance/seedance/v1/pro/text-to-video"] = seedance_1()
+ENDPOINTS["fal-ai/bytedance/seedance/v1/pro/image-to-video"] = seedance_1(image_url=needed(), end_image_url=PICTURE)
 QUERY = rules.obj({"fal_webhook": rules.url("https?"), "fal_max_queue_length": rules.text(pattern=r"\d{1,6}"),
                    "priority": rules.one_of("low", "normal")})
 
@@ -144,7 +158,7 @@ class Simulator(base.Simulator):
             wrong = {"loc": ["body", path], "msg": broken.detail, "type": KINDS[broken.kind], "url": "https://docs.fal.ai/errors#" + KINDS[broken.kind]}
             body = {"prompt": str(body.get("prompt"))}
         width, height, seconds = self._shape(endpoint, body)
-        job = self.new_job(request, str(uuid.uuid4()), body["prompt"], width, height, seconds, body.get("generate_audio", True),
+        job = self.new_job(request, str(uuid.uuid4()), body["prompt"], width, height, seconds, body.get("generate_audio", False),
                            endpoint=endpoint, app="/".join(endpoint.split("/")[:2]), wrong=wrong, webhook=request.query.get("fal_webhook"))
         return Reply(200, {"status": "IN_QUEUE", "request_id": job.id, "queue_position": 0, **self._addresses(job)})
 

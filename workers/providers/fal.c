@@ -6,6 +6,7 @@
 #include "common/http/url.h"
 #include "common/mem.h"
 #include "workers/upstream/adapter.h"
+#include "workers/upstream/events.h"
 
 static const struct vg_adapter adapter; /* below */
 
@@ -28,6 +29,7 @@ static const struct vg_fault_row faults[] = {
 struct input {
     const char *text, *image, *frames, *references;
     const char *first, *first_of_two, *last; /* members for the frames */
+    bool sound;                              /* can be had: `generate_audio` switches it */
     bool unit;                               /* seconds are "8s", not "8" */
     bool resolution;                         /* is said; else the model has one */
     bool shaped;                             /* the aspect ratio is said with a picture, too */
@@ -42,6 +44,7 @@ static const struct input veo = {
     .first = "image_url",
     .first_of_two = "first_frame_url",
     .last = "last_frame_url",
+    .sound = true,
     .unit = true,
     .resolution = true,
     .shaped = true,
@@ -53,6 +56,7 @@ static const struct input kling = {
     .first = "start_image_url",
     .first_of_two = "start_image_url",
     .last = "end_image_url",
+    .sound = true,
 };
 static const struct input seedance = {
     .text = "/text-to-video",
@@ -62,9 +66,20 @@ static const struct input seedance = {
     .first = "image_url",
     .first_of_two = "image_url",
     .last = "end_image_url",
+    .sound = true,
     .resolution = true,
     .shaped = true,
     .media = true,
+};
+static const struct input seedance_1 = {
+    .text = "/text-to-video",
+    .image = "/image-to-video",
+    .frames = "/image-to-video",
+    .first = "image_url",
+    .first_of_two = "image_url",
+    .last = "end_image_url",
+    .resolution = true,
+    .shaped = true,
 };
 
 static const struct input *input_of(const char *model)
@@ -75,6 +90,7 @@ static const struct input *input_of(const char *model)
     } models[] = {
         {"bytedance/seedance-2.0", &seedance},
         {"bytedance/seedance-2.0/fast", &seedance},
+        {"fal-ai/bytedance/seedance/v1/pro", &seedance_1},
         {"fal-ai/kling-video/v2.6/pro", &kling},
         {"fal-ai/kling-video/v3/pro", &kling},
         {"fal-ai/kling-video/v3/standard", &kling},
@@ -213,8 +229,10 @@ static void write_input(struct vg_call *call, const struct input *input)
         vg_json_put_key(w, "aspect_ratio");
         vg_json_put_text(w, vg_call_aspect(call));
     }
-    vg_json_put_key(w, "generate_audio");
-    vg_json_put_bool(w, s->audio);
+    if (input->sound) {
+        vg_json_put_key(w, "generate_audio");
+        vg_json_put_bool(w, s->audio);
+    }
     put_media(w, input, s);
     vg_call_put_extra(call, w, own);
     vg_json_object_close(w);
@@ -321,6 +339,10 @@ static void cancel(struct vg_call *call)
                                               .then = on_cancel});
 }
 
+/* Its keys stand at https://rest.fal.ai/.well-known/jwks.json. */
+static const struct vg_event_scheme events = {
+    .sign = VG_EVENT_ED25519, .per_job = true, .id_paths = {"request_id", NULL}};
+
 static const struct vg_adapter adapter = {
     .name = "fal",
     .base_url = "https://queue.fal.run",
@@ -332,6 +354,7 @@ static const struct vg_adapter adapter = {
     .message_paths = message_paths,
     .faults = faults,
     .fault_count = VG_COUNT(faults),
+    .events = &events,
     .submit = submit,
     .poll = poll,
     .cancel = cancel,
@@ -339,7 +362,10 @@ static const struct vg_adapter adapter = {
 
 const struct vg_provider *vg_fal_provider(void)
 {
-    static const struct vg_config_key keys[] = {VG_ADAPTER_KEYS_ROW("fal", "Keys for fal.ai.")};
+    static const struct vg_config_key keys[] = {
+        VG_ADAPTER_KEYS_ROW("fal", "Keys for fal.ai."),
+        VG_ADAPTER_EVENT_ROW("fal",
+                             "Public keys of fal.ai's webhooks: x of each key in its JWKS.")};
     static const struct vg_provider provider = {
         VG_UPSTREAM_PROVIDER(adapter, keys, struct vg_adapter_config)};
 

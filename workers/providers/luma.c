@@ -25,6 +25,9 @@ static const struct vg_fault_row faults[] = {
 
 /* --- submit --- */
 
+/* Further parameters that stand inside `video`. */
+static const char *const switches[] = {"loop", "hdr", "exr_export", NULL};
+
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
     if (!vg_call_ok(call, answer))
@@ -99,6 +102,17 @@ static void put_keyframes(struct vg_json_writer *w, const Videogate__V1__SubmitR
     vg_json_array_close(w);
 }
 
+static void put_switches(struct vg_call *call, struct vg_json_writer *w)
+{
+    for (const char *const *name = switches; *name; name++) {
+        const struct vg_json *value = vg_call_extra(call, *name);
+        if (!value)
+            continue;
+        vg_json_put_key(w, *name);
+        vg_json_put_bool(w, vg_json_bool(value));
+    }
+}
+
 static void put_video(struct vg_call *call, struct vg_json_writer *w)
 {
     const Videogate__V1__SubmitRequest *s = call->submit;
@@ -115,12 +129,14 @@ static void put_video(struct vg_call *call, struct vg_json_writer *w)
         put_frame(w, "start_frame", s->first_frame);
         put_frame(w, "end_frame", s->last_frame);
     }
+    put_switches(call, w);
     vg_json_object_close(w);
 }
 
 static void submit(struct vg_call *call)
 {
-    static const char *const own[] = {"model", "type", "prompt", "aspect_ratio", "video", NULL};
+    static const char *const own[] = {
+        "model", "type", "prompt", "aspect_ratio", "video", "loop", "hdr", "exr_export", NULL};
     const Videogate__V1__SubmitRequest *s = call->submit;
     const char *no = objection(call);
 
