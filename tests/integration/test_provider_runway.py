@@ -207,7 +207,8 @@ def test_the_key_that_made_a_task_follows_it(worker, sim):
     assert all(worker.finish(job) for job in jobs)
 
 
-@pytest.mark.parametrize("case", upstream.GENERIC_FAULTS, ids=str)
+# The file is on another host, which stays up.
+@pytest.mark.parametrize("case", upstream.generic_faults(fetch_refused={"whole": True}), ids=str)
 def test_generic_fault(worker, sim, case):
     upstream.check_generic_faults(worker, sim, case)
     sim.broken.clear()

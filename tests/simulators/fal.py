@@ -147,8 +147,9 @@ class Simulator(base.Simulator):
     def submit(self, request, endpoint):
         QUERY.check(request.query, "query")
         body = request.json()
+        if endpoint not in ENDPOINTS:
+            self.broken["endpoint"] += 1
         if self.next_outcome(request) == "model_gone" or endpoint not in ENDPOINTS:
-            self.broken["endpoint"] += endpoint not in ENDPOINTS
             raise Refusal(self.error(404, f"Application '{endpoint.split('/')[1] if '/' in endpoint else endpoint}' not found"))
         try:
             body, wrong = ENDPOINTS[endpoint].check(body, endpoint), None
