@@ -9,6 +9,7 @@
 #include "workers/providers/google.h"
 #include "workers/providers/google_vertex.h"
 #include "workers/providers/luma.h"
+#include "workers/providers/minimax.h"
 #include "workers/providers/openai.h"
 #include "workers/providers/runway.h"
 #include "workers/providers/sandbox.h"
@@ -22,6 +23,7 @@ static const struct vg_provider *(*const providers[])(void) = {
     vg_google_provider,
     vg_google_vertex_provider,
     vg_luma_provider,
+    vg_minimax_provider,
     vg_openai_provider,
     vg_runway_provider,
     vg_sandbox_provider,
