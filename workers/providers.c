@@ -14,6 +14,7 @@
 #include "workers/providers/openai.h"
 #include "workers/providers/runway.h"
 #include "workers/providers/sandbox.h"
+#include "workers/providers/xai.h"
 
 /* Sorted by name. */
 /* clang-format off */
@@ -29,6 +30,7 @@ static const struct vg_provider *(*const providers[])(void) = {
     vg_openai_provider,
     vg_runway_provider,
     vg_sandbox_provider,
+    vg_xai_provider,
 };
 /* clang-format on */
 
