@@ -8,18 +8,22 @@
 enum { LIST_LIMIT = 100 };
 
 /* Between a request and its answer. */
+struct follow {
+    const struct vg_task_api *api;
+};
+
 static const struct vg_task_api *keep(struct vg_call *call, const struct vg_task_api *api)
 {
-    const struct vg_task_api **kept = vg_arena_alloc(call->arena, sizeof(*kept));
+    struct follow *follow = vg_arena_alloc(call->arena, sizeof(*follow));
 
-    *kept = api;
-    call->scratch = kept;
+    follow->api = api;
+    call->scratch = follow;
     return api;
 }
 
 static const struct vg_task_api *kept(const struct vg_call *call)
 {
-    return *(const struct vg_task_api *const *)call->scratch;
+    return ((const struct follow *)call->scratch)->api;
 }
 
 static bool is(const char *text, const char *word)
