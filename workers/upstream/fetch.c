@@ -17,8 +17,9 @@ enum {
     MAX_HOPS = 5,
     FETCH_MS = 25 * 60 * 1000,
     MAX_URL = 8192,
-    MAX_CHUNK = 256 * 1024,
+    MAX_CHUNK = 512 * 1024,
     SEND_SIZE = 192 * 1024,
+    ENOUGH = 256 * 1024, /* waiting to be sent: the transfer rests */
     MAX_SKELETON = 4 * 1024 * 1024
 };
 #define MAX_FILE ((size_t)8 * 1024 * 1024 * 1024)
@@ -117,6 +118,8 @@ static void go_on(struct vg_fetch *f)
         vg_http_resume(f->transfer);
     } else if (f->chunk.len > 0 && !f->failed) {
         send_chunk(f);
+        if (f->transfer && f->chunk.len < ENOUGH)
+            vg_http_resume(f->transfer);
     } else if (f->transfer) {
         vg_http_resume(f->transfer);
     } else if (!f->closed) {
@@ -208,11 +211,10 @@ static bool on_data(void *ctx, const char *data, size_t len)
         return false;
     if (f->elide ? vg_elide_feed(f->elide, data, len) != 0 : vg_buf_add(&f->chunk, data, len) != 0)
         return false;
-    if (f->chunk.len > 0) {
+    if (f->chunk.len > 0 && !f->sending)
+        send_chunk(f);
+    if (f->chunk.len >= ENOUGH)
         vg_http_pause(f->transfer);
-        if (!f->sending)
-            send_chunk(f);
-    }
     return true;
 }
 
