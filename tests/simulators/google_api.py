@@ -19,6 +19,7 @@ FILTERED = ("The prompt could not be submitted. This prompt contains sensitive w
             "the prompt. If you think this was an error, send feedback. Support codes: ")
 RPC = {"CANCELLED": 1, "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5, "PERMISSION_DENIED": 7, "RESOURCE_EXHAUSTED": 8,
        "FAILED_PRECONDITION": 9, "INTERNAL": 13, "UNAVAILABLE": 14, "UNAUTHENTICATED": 16}
+STATUSES = {*STATUS.values(), *RPC}
 # outcome: the error of the operation
 OPERATION_ERRORS = {
     "failed": ("INTERNAL", "Video generation failed due to an internal server issue. Please try again in a few minutes."),
@@ -92,8 +93,9 @@ class Words:
 
     quota = "bare"
 
-    def error(self, status, message="", reason=None, details=()):
-        details = list(details)
+    def error(self, status, message="", code=None, details=()):
+        """`code` is a status of google.rpc, or the reason of an ErrorInfo."""
+        details, reason = list(details), None if code in STATUSES else code
         if status == 429:
             text, more = QUOTAS[self.quota]
             message, details = message or text, details or more
@@ -102,7 +104,7 @@ class Words:
         if reason:
             details.append({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com",
                             "metadata": {"service": self.service}})
-        told = {"code": status, "message": message or TEXTS.get(status, "Error."), "status": STATUS.get(status, "UNKNOWN")}
+        told = {"code": status, "message": message or TEXTS.get(status, "Error."), "status": code if code in STATUSES else STATUS.get(status, "UNKNOWN")}
         if details:
             told["details"] = details
         return Reply(status, {"error": told}, {"vary": "Origin", "server": "scaffolding on HTTPServer2"}, "application/json; charset=UTF-8")
@@ -133,7 +135,7 @@ class Words:
             self.refuse(401)
         if key not in self.keys or key in self.revoked:
             self.broken["auth.wrong"] += 1
-            self.refuse(400, "API key not valid. Please pass a valid API key.", reason="API_KEY_INVALID")
+            self.refuse(400, "API key not valid. Please pass a valid API key.", code="API_KEY_INVALID")
         if key in self.forbidden:
             self.broken["auth.forbidden"] += 1
             self.refuse(403, "Your API key was reported as leaked. Please use another API key.")

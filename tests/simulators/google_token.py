@@ -143,5 +143,5 @@ class Tokens:
         if rule:
             self.broken[rule] += 1
             self.refuse(401, "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
-                        "authentication credential." if token else "", reason="ACCESS_TOKEN_EXPIRED" if rule == "bearer.expired" else None)
+                        "authentication credential." if token else "", code="ACCESS_TOKEN_EXPIRED" if rule == "bearer.expired" else None)
         return path

@@ -83,6 +83,9 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
         """What the worker is configured with besides base-url and keys."""
         return {"google-vertex-token-url": f"{self.outside_url}/token", "google-vertex-storage-url": self.outside_url}
 
+    def is_link(self, value):
+        return isinstance(value, str) and value.startswith(("gs://", "AAAA"))
+
     # --- keys ---
 
     def authorize(self, request):
@@ -92,7 +95,7 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
             key = self.key_of(request)
         if key in self.forbidden:
             self.broken["auth.forbidden"] += 1
-            self.refuse(403, "Permission 'aiplatform.endpoints.predict' denied on resource.", reason="IAM_PERMISSION_DENIED")
+            self.refuse(403, "Permission 'aiplatform.endpoints.predict' denied on resource.", code="IAM_PERMISSION_DENIED")
         return key
 
     # --- submit ---
@@ -101,7 +104,7 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
     def create(self, request, project, location, model):
         if project != self.project:
             self.broken["veo.project"] += 1
-            self.refuse(403, "Permission 'aiplatform.endpoints.predict' denied on resource (or it may not exist).", reason="IAM_PERMISSION_DENIED")
+            self.refuse(403, "Permission 'aiplatform.endpoints.predict' denied on resource (or it may not exist).", code="IAM_PERMISSION_DENIED")
         if location != self.location:
             self.broken["veo.location"] += 1
             self.refuse(404, f"Publisher Model `{model}` is not found in {location}.")
@@ -200,8 +203,14 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
     def _object(self, job, index):
         """The name that Vertex gives the file: below the prefix, a number of its own."""
         prefix = job.fields["storage"].removeprefix("gs://").partition("/")[2]
-        number = int(job.id.replace("-", ""), 16) % 10 ** 19
-        return f"{prefix}{'' if prefix.endswith('/') or not prefix else '/'}{number}/sample_{index}.mp4"
+        return f"{prefix}{'' if prefix.endswith('/') or not prefix else '/'}{self._number(job)}/sample_{index}.mp4"
+
+    @staticmethod
+    def _number(job):
+        return int(job.id.replace("-", ""), 16) % 10 ** 19
+
+    def named_in(self, request):
+        return super().named_in(request) or [job for job in self.jobs.values() if f"/{self._number(job)}/" in urllib.parse.unquote(request.target)]
 
     def _objects(self):
         """{object: (job, index)} of what has been written."""
