@@ -37,10 +37,12 @@ static const struct vg_pg_statement move_statement = {
     "WITH input AS MATERIALIZED (SELECT * FROM unnest($1::int8[], $2::int8[], $3::int4[],"
     " $4::int4[], $5::int8[], $6::int8[], $7::int4[], $8::int4[], $9::int4[], $10::int4[],"
     " $11::int4[], $12::text[], $13::text[], $14::bytea[], $15::int4[], $16::text[], $17::text[],"
-    " $18::text[], $19::text[], $20::text[], $21::int8[], $22::text[], $23::int8[], $24::int8[])"
+    " $18::text[], $19::text[], $20::text[], $21::int8[], $22::text[], $23::int8[], $24::int8[],"
+    " $25::int4[], $26::int4[], $27::int8[], $28::bool[], $29::text[])"
     " AS t(id, lease_seq, from_state, to_state, lease_ms, due_ms, route, route_attempts, attempts,"
     " fetch_attempts, poll_errors, provider, upstream_id, poll_state, progress, error_code,"
-    " error_message, reason, blob, mime_type, bytes, sha256, retention_s, token)),"
+    " error_message, reason, blob, mime_type, bytes, sha256, retention_s, token,"
+    " width, height, duration_ms, has_audio, codec)),"
     " moved AS (UPDATE generations g SET state = i.to_state, last_change = i.token,"
     "  route = i.route, route_attempts = i.route_attempts, attempts = i.attempts,"
     "  fetch_attempts = i.fetch_attempts, poll_errors = i.poll_errors,"
@@ -67,8 +69,11 @@ static const struct vg_pg_statement move_statement = {
     " closed AS (UPDATE attempts a SET ended_at = now(), outcome = m.to_state, reason = m.reason"
     "  FROM moved m WHERE a.generation_id = m.id AND a.ended_at IS NULL"
     "   AND m.from_state IN (2, 3) AND m.to_state NOT IN (2, 3)),"
-    " stored AS (INSERT INTO outputs (video_id, idx, blob, mime_type, bytes, sha256, retention_s)"
-    "  SELECT m.video_id, m.idx, m.blob, m.mime_type, m.bytes, m.sha256, m.retention_s"
+    " stored AS (INSERT INTO outputs (video_id, idx, blob, mime_type, bytes, sha256, retention_s,"
+    "   width, height, duration_ms, has_audio, codec)"
+    "  SELECT m.video_id, m.idx, m.blob, m.mime_type, m.bytes, m.sha256, m.retention_s,"
+    "   nullif(m.width, 0), nullif(m.height, 0), CASE WHEN m.width > 0 THEN m.duration_ms END,"
+    "   CASE WHEN m.width > 0 THEN m.has_audio END, m.codec"
     "  FROM moved m WHERE m.to_state = 5 ON CONFLICT DO NOTHING)"
     " SELECT count(*) FROM moved"};
 
@@ -196,6 +201,11 @@ static const struct vg_pg_field change_fields[] = {
     VG_PG_FIELD(TEXT, vg_generation_change, output.sha256),
     VG_PG_FIELD(I64, vg_generation_change, retention_s),
     VG_PG_FIELD(I64, vg_generation_change, op.token),
+    VG_PG_FIELD(I32, vg_generation_change, output.width),
+    VG_PG_FIELD(I32, vg_generation_change, output.height),
+    VG_PG_FIELD(I64, vg_generation_change, output.duration_ms),
+    VG_PG_FIELD(BOOL, vg_generation_change, output.has_audio),
+    VG_PG_FIELD(TEXT, vg_generation_change, output.codec),
 };
 static const struct vg_pg_field result_fields[] = {
     VG_PG_FIELD(I64, vg_generation_change, id),

@@ -16,9 +16,12 @@ static const struct vg_pg_field video_fields[VG_VIDEO_COLUMN_COUNT] = {
 };
 
 static const struct vg_pg_field output_fields[] = {
-    VG_PG_FIELD(I32, vg_output, index),      VG_PG_FIELD(TEXT, vg_output, blob),
-    VG_PG_FIELD(TEXT, vg_output, mime_type), VG_PG_FIELD(I64, vg_output, bytes),
-    VG_PG_FIELD(TEXT, vg_output, sha256),    VG_PG_FIELD(TIME, vg_output, stored_at),
+    VG_PG_FIELD(I32, vg_output, index),       VG_PG_FIELD(TEXT, vg_output, blob),
+    VG_PG_FIELD(TEXT, vg_output, mime_type),  VG_PG_FIELD(I64, vg_output, bytes),
+    VG_PG_FIELD(TEXT, vg_output, sha256),     VG_PG_FIELD(TIME, vg_output, stored_at),
+    VG_PG_FIELD(I32, vg_output, width),       VG_PG_FIELD(I32, vg_output, height),
+    VG_PG_FIELD(I64, vg_output, duration_ms), VG_PG_FIELD(BOOL, vg_output, has_audio),
+    VG_PG_FIELD(TEXT, vg_output, codec),
 };
 
 void vg_video_row_read(const struct vg_pg_rows *rows, int row, int first_column,

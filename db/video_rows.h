@@ -19,7 +19,9 @@ void vg_video_row_read(const struct vg_pg_rows *rows, int row, int first_column,
 
 /* Columns of `outputs AS o` behind an ordinal that says which video. Rows come by ordinal and
  * index. */
-#define VG_OUTPUT_COLUMNS "o.idx::int4, o.blob, o.mime_type, o.bytes, o.sha256, o.stored_at"
+#define VG_OUTPUT_COLUMNS                                                                          \
+    "o.idx::int4, o.blob, o.mime_type, o.bytes, o.sha256, o.stored_at, o.width, o.height, "        \
+    "o.duration_ms, o.has_audio, o.codec"
 /* Moves *row over the rows of `ord` and attaches them to `video` when it is completed: content
  * shows at the end only. */
 void vg_video_rows_outputs(const struct vg_pg_rows *rows, int *row, int64_t ord,

@@ -24,6 +24,11 @@ struct vg_output {
     int64_t bytes;
     const char *sha256; /* hex */
     int64_t stored_at;  /* Unix seconds */
+    /* What a look at it found; width 0 and codec NULL: nobody has looked. */
+    int32_t width, height; /* pixels */
+    int64_t duration_ms;
+    bool has_audio;
+    const char *codec;
 };
 
 struct vg_video {

@@ -66,6 +66,25 @@ static int32_t poll_after_ms(const struct vg_video *video, int64_t now_s)
     return age_s < 90 ? 2000 : 5000;
 }
 
+/* What a look at the file found. */
+static void translate_media(const struct vg_output *o, Videogate__V1__VideoContent *c)
+{
+    if (o->width == 0)
+        return;
+    c->opt_width_case = VIDEOGATE__V1__VIDEO_CONTENT__OPT_WIDTH_WIDTH;
+    c->width = o->width;
+    c->opt_height_case = VIDEOGATE__V1__VIDEO_CONTENT__OPT_HEIGHT_HEIGHT;
+    c->height = o->height;
+    c->opt_duration_ms_case = VIDEOGATE__V1__VIDEO_CONTENT__OPT_DURATION_MS_DURATION_MS;
+    c->duration_ms = o->duration_ms;
+    c->opt_has_audio_case = VIDEOGATE__V1__VIDEO_CONTENT__OPT_HAS_AUDIO_HAS_AUDIO;
+    c->has_audio = o->has_audio;
+    if (!o->codec)
+        return;
+    c->opt_codec_case = VIDEOGATE__V1__VIDEO_CONTENT__OPT_CODEC_CODEC;
+    c->codec = vg_pb_text(o->codec);
+}
+
 static void translate_outputs(const struct vg_video *video, const struct vg_links *links,
                               int64_t now_s, struct vg_arena *arena, Videogate__V1__Video *out)
 {
@@ -82,6 +101,7 @@ static void translate_outputs(const struct vg_video *video, const struct vg_link
         c->index = o->index;
         c->bytes = o->bytes;
         c->sha256 = vg_pb_text(o->sha256);
+        translate_media(o, c);
         out->content[i] = c;
     }
     out->n_content = n;

@@ -29,24 +29,40 @@ static bool stop(void *ctx)
     return vg_now_ns() >= ((const struct memory *)ctx)->deadline_ns;
 }
 
+int vg_variant_probe_source(const struct vg_variant_source *source, struct vg_variant_facts *out,
+                            struct vg_err *err)
+{
+    struct vg_variant_reader *reader = NULL;
+    const struct AVFrame *frame = NULL;
+
+    if (vg_variant_reader_open(&reader, source, err) < 0)
+        return -1;
+    struct vg_variant_facts facts = vg_variant_reader_facts(reader);
+    int rc = facts.decodable ? vg_variant_reader_frame(reader, 0, &frame, err) : 0;
+    if (rc == 0 && frame) {
+        facts.width = frame->width;
+        facts.height = frame->height;
+    }
+    (void)vg_variant_reader_close(reader);
+    if (rc == 0 && facts.length_us <= 1)
+        rc = vg_err_set(err, VG_ERR_NO_VARIANT, "no length");
+    if (rc == 0)
+        *out = facts;
+    return rc;
+}
+
 int vg_variant_probe(struct vg_view bytes, const char *param, struct vg_variant_info *out,
                      struct vg_err *err)
 {
     struct memory memory = {bytes, vg_deadline_in_ms(PROBE_MS)};
     const struct vg_variant_source source = {
         .ctx = &memory, .size = (int64_t)bytes.len, .read = read_memory, .stop = stop};
-    struct vg_variant_reader *reader = NULL;
-    const struct AVFrame *frame = NULL;
+    struct vg_variant_facts facts;
 
-    if (vg_variant_reader_open(&reader, &source, err) < 0 ||
-        vg_variant_reader_frame(reader, 0, &frame, err) < 0) {
-        (void)vg_variant_reader_close(reader);
+    if (vg_variant_probe_source(&source, &facts, err) < 0)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,
                             "%s: this is not a video that can be decoded", param);
-    }
-    int64_t seconds = (vg_variant_reader_length(reader) + 500000) / 1000000;
-    *out =
-        (struct vg_variant_info){frame->width, frame->height, seconds < 1 ? 1 : (int32_t)seconds};
-    (void)vg_variant_reader_close(reader);
+    int64_t seconds = (facts.length_us + 500000) / 1000000;
+    *out = (struct vg_variant_info){facts.width, facts.height, seconds < 1 ? 1 : (int32_t)seconds};
     return 0;
 }

@@ -137,7 +137,7 @@ static int open_decoder(struct vg_variant_reader *r, struct vg_err *err)
             r->format->streams[i]->discard = AVDISCARD_ALL;
     r->stream = r->format->streams[index];
     if (judge_size(r->stream->codecpar->width, r->stream->codecpar->height, err) < 0)
-        return -1;
+        return r->source->any_size ? 0 : -1;
     r->decoder = avcodec_alloc_context3(codec);
     if (!r->decoder)
         return no_variant(err, "decoder", AVERROR(ENOMEM));
@@ -230,6 +230,21 @@ int64_t vg_variant_reader_length(const struct vg_variant_reader *reader)
     return reader->length_us;
 }
 
+struct vg_variant_facts vg_variant_reader_facts(const struct vg_variant_reader *r)
+{
+    struct vg_variant_facts facts = {
+        .width = r->stream->codecpar->width,
+        .height = r->stream->codecpar->height,
+        .length_us = r->length_us,
+        .decodable = r->decoder != NULL,
+        .codec = avcodec_get_name(r->stream->codecpar->codec_id),
+    };
+
+    for (unsigned i = 0; i < r->format->nb_streams; i++)
+        facts.has_audio |= r->format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
+    return facts;
+}
+
 /* --- frames --- */
 
 /* Gives the decoder the next packet of our stream, or word that there is none. */
@@ -295,6 +310,8 @@ int vg_variant_reader_frame(struct vg_variant_reader *r, int64_t at_us, const st
     int64_t target = start_of(r) + av_rescale_q(at_us, us, r->stream->time_base);
     int more = 1;
 
+    if (!r->decoder)
+        return vg_err_set(err, VG_ERR_NO_VARIANT, "too large to decode");
     if (r->frame_at == AV_NOPTS_VALUE || r->frame_at < target)
         leap(r, target);
     while (more > 0 && (r->frame_at == AV_NOPTS_VALUE || r->frame_at < target)) {

@@ -26,6 +26,16 @@ struct vg_variant_source {
     int (*read)(void *ctx, int64_t offset, void *buf, size_t len, size_t *out_len);
     /* Asked often; true: end now. */
     bool (*stop)(void *ctx);
+    bool any_size; /* one whose frames are too large to decode can be opened, for its facts */
+};
+
+/* What a file says of itself. */
+struct vg_variant_facts {
+    int32_t width, height;
+    int64_t length_us;
+    bool has_audio;
+    bool decodable;    /* its frames are within the limits */
+    const char *codec; /* of the pictures, e.g. "h264"; a literal */
 };
 
 struct AVFrame;
@@ -38,6 +48,7 @@ VG_MUSTCHECK int vg_variant_reader_open(struct vg_variant_reader **out,
 struct vg_variant_reader *vg_variant_reader_close(struct vg_variant_reader *reader);
 /* Microseconds; at least 1. */
 int64_t vg_variant_reader_length(const struct vg_variant_reader *reader);
+struct vg_variant_facts vg_variant_reader_facts(const struct vg_variant_reader *reader);
 /* The first frame at or behind `at_us` from the beginning, or the last one there is; times must not
  * go back. Borrowed until the next call. Fails as open. */
 VG_MUSTCHECK int vg_variant_reader_frame(struct vg_variant_reader *reader, int64_t at_us,

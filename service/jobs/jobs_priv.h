@@ -36,6 +36,7 @@ enum vg_jobs_metric {
     VG_JM_DELIVERIES,
     VG_JM_FETCHED_BYTES,
     VG_JM_STEP_SECONDS,
+    VG_JM_RESULTS,
     VG_JM_MAX
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/jobs/jobs_priv.h"
+#include "service/jobs/result_probe.h"
 
 static const char *const states[] = {"?",        "pending", "submitting", "running",
                                      "fetching", "stored",  "failed",     "canceled",
@@ -18,6 +19,9 @@ _Static_assert(VG_COUNT(delivery_ends) == VG_DE_MAX + 1, "a name for each end");
 
 static const char *const steps[] = {"end", "submit", "lookup", "poll", "fetch", "cancel", NULL};
 _Static_assert(VG_COUNT(steps) == VG_STEP_MAX + 1, "a name for each step");
+
+static const char *const results[] = {"as_asked", "differs", "unseen", "bad", "unread", NULL};
+_Static_assert(VG_COUNT(results) == VG_RESULT_KIND_MAX + 1, "a name for each kind");
 
 static const struct vg_metric_desc table[VG_JM_MAX] = {
     [VG_JM_TRANSITIONS] = {"videogate_generation_transitions_total", VG_METRIC_COUNTER,
@@ -37,6 +41,9 @@ static const struct vg_metric_desc table[VG_JM_MAX] = {
                              "Bytes of results stored.", NULL, NULL},
     [VG_JM_STEP_SECONDS] = {"videogate_generation_step_seconds", VG_METRIC_HISTOGRAM,
                             "Duration of upstream steps.", "step", steps},
+    [VG_JM_RESULTS] = {"videogate_results_total", VG_METRIC_COUNTER,
+                       "Results by what a look at them found; bad ones are fetched again.", "found",
+                       results},
 };
 
 void vg_jobs_metrics_register(struct vg_jobs *jobs, struct vg_metrics *metrics)

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "service/jobs/jobs_priv.h"
 #include "service/jobs/media_head.h"
+#include "service/jobs/result_probe.h"
 
 enum {
     FETCH_MS = 30 * 60 * 1000,
@@ -16,7 +18,7 @@ enum {
 };
 #define MAX_RESULT (INT64_C(8) * 1024 * 1024 * 1024)
 
-enum disk_op { DISK_CREATE, DISK_APPEND, DISK_COMMIT, DISK_ABORT, DISK_REMOVE };
+enum disk_op { DISK_CREATE, DISK_APPEND, DISK_COMMIT, DISK_PROBE, DISK_ABORT, DISK_REMOVE };
 
 struct vg_fetch {
     struct vg_job *job;
@@ -37,6 +39,7 @@ struct vg_fetch {
     int64_t bytes; /* as announced; 0: unknown */
     char sha256[VG_SHA256_HEX_SIZE];
     struct vg_blob_info info;
+    struct vg_result result;
     bool disk_ok;
     struct vg_err disk_err;
 
@@ -44,6 +47,7 @@ struct vg_fetch {
     char mime_type[64];
     int64_t received;
     bool informed; /* the first message has come */
+    bool kept;     /* the file stands under its key */
     bool decided;  /* `event` is the end; what still comes is dropped */
     struct vg_fsm_event event;
 };
@@ -77,6 +81,12 @@ static int op_commit(struct vg_fetch *f)
     return vg_blob_commit(writer, f->bytes, f->sha256, &f->info, &f->disk_err);
 }
 
+static int op_probe(struct vg_fetch *f)
+{
+    vg_result_probe(f->blobs, f->key, &f->result);
+    return 0;
+}
+
 static int op_abort(struct vg_fetch *f)
 {
     f->writer = vg_blob_abort(f->writer);
@@ -90,7 +100,7 @@ static int op_remove(struct vg_fetch *f)
 
 static int (*const disk_ops[])(struct vg_fetch *f) = {
     [DISK_CREATE] = op_create, [DISK_APPEND] = op_append, [DISK_COMMIT] = op_commit,
-    [DISK_ABORT] = op_abort,   [DISK_REMOVE] = op_remove,
+    [DISK_PROBE] = op_probe,   [DISK_ABORT] = op_abort,   [DISK_REMOVE] = op_remove,
 };
 
 static void disk_run(struct vg_task *task)
@@ -153,6 +163,11 @@ static void fill_output(struct vg_fetch *f)
         .bytes = f->info.bytes,
         .sha256 = vg_arena_strdup(job->arena, f->info.sha256),
         .stored_at = vg_wall_ms() / 1000,
+        .width = f->result.facts.width,
+        .height = f->result.facts.height,
+        .duration_ms = (f->result.facts.length_us + 500) / 1000,
+        .has_audio = f->result.facts.has_audio,
+        .codec = f->result.facts.codec,
     };
     vg_metric_add(job->jobs->metrics, VG_JM_FETCHED_BYTES, 0, f->info.bytes);
 }
@@ -188,7 +203,8 @@ static void settle(struct vg_fetch *f)
         return;
     }
     bool nobody = f->job->lost || f->job->ended;
-    if (nobody && f->event.kind == VG_EV_STORED && f->op == DISK_COMMIT) {
+    if (f->kept && (nobody || f->event.kind != VG_EV_STORED)) {
+        f->kept = false;
         to_disk(f, DISK_REMOVE); /* no row will ever name the file */
         return;
     }
@@ -203,6 +219,46 @@ static void disk_failed(struct vg_fetch *f)
                    : vg_err_info(f->disk_err.kind)->reason);
 }
 
+static void log_result(const struct vg_fetch *f, enum vg_log_level level, const char *what)
+{
+    const struct vg_job *job = f->job;
+    struct vg_buf asked, got;
+
+    vg_buf_init(&asked, 128);
+    vg_buf_init(&got, 128);
+    vg_result_say_asked(job->spec.message, &asked);
+    vg_result_say(&f->result, &got);
+    vg_log(level, what, VG_I("generation", job->row.id), VG_S("video", job->row.video_id),
+           VG_I("index", job->row.index), VG_S("provider", job->row.provider),
+           VG_S("asked", asked.data), VG_S("got", got.data),
+           VG_S("why", f->result.kind > VG_RESULT_DIFFERS ? vg_err_text(&f->result.err) : ""));
+    vg_buf_fini(&got);
+    vg_buf_fini(&asked);
+}
+
+/* What differs from what was asked for is stored all the same: it is made and paid for. */
+static void probed(struct vg_fetch *f)
+{
+    static const struct {
+        enum vg_fsm_event_kind event;
+        const char *log;    /* NULL: nothing to tell */
+        const char *reason; /* of the event */
+    } ends[VG_RESULT_KIND_MAX] = {
+        [VG_RESULT_AS_ASKED] = {VG_EV_STORED, NULL, NULL},
+        [VG_RESULT_DIFFERS] = {VG_EV_STORED, "result differs from what was asked", NULL},
+        [VG_RESULT_UNSEEN] = {VG_EV_STORED, "result stored without a look at it", NULL},
+        [VG_RESULT_BAD] = {VG_EV_BAD_BODY, "result is not a video", "not a video that plays"},
+        [VG_RESULT_UNREAD] = {VG_EV_STORE_FAILED, "result not read back", "read"},
+    };
+
+    vg_result_compare(&f->result, f->job->spec.message);
+    enum vg_result_kind kind = f->result.kind;
+    vg_metric_add(f->job->jobs->metrics, VG_JM_RESULTS, (size_t)kind, 1);
+    if (ends[kind].log)
+        log_result(f, VG_LOG_WARN, ends[kind].log);
+    decide(f, ends[kind].event, ends[kind].reason);
+}
+
 static void disk_back(struct vg_task *task)
 {
     struct vg_fetch *f = VG_CONTAINER(task, struct vg_fetch, disk);
@@ -214,8 +270,14 @@ static void disk_back(struct vg_task *task)
     if (!f->disk_ok) {
         disk_failed(f);
     } else if (f->op == DISK_COMMIT) {
+        f->kept = true;
+        if (f->job->jobs->dying)
+            decide(f, VG_EV_STORED, NULL); /* nobody will record it */
+        else
+            to_disk(f, DISK_PROBE);
+    } else if (f->op == DISK_PROBE) {
         f->decided = false; /* done is done, although the end was asked for meanwhile */
-        decide(f, VG_EV_STORED, NULL);
+        probed(f);
     } else if (f->decided) {
         decide(f, f->event.kind, NULL);
     } else {

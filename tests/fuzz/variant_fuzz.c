@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making pictures of a stored video: whatever the file is, the work ends within its bounds, and
- * what it gives is a file of its type. */
+/* Making pictures of a stored video, and looking at one: whatever the file is, the work ends within
+ * its bounds, and what it gives is a file of its type, or facts that can be. */
 #include <stdint.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
 #include "service/variant_media.h"
+#include "service/variant_probe.h"
 
 struct file {
     const uint8_t *data;
@@ -45,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct vg_variant_source source = {
         .ctx = &file, .size = (int64_t)size, .read = read_file, .stop = stop};
     struct vg_err err = {.kind = VG_ERR_MAX};
+    struct vg_variant_facts facts;
     struct vg_buf out;
 
     vg_buf_init(&out, VG_VARIANT_MAX_BYTES);
@@ -58,5 +60,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         VG_ASSERT(err.kind == VG_ERR_NO_VARIANT && err.detail[0]);
     vg_buf_fini(&out);
+    struct vg_variant_source any = source;
+    any.any_size = true;
+    file.deadline_ns = vg_deadline_in_ms(500);
+    if (vg_variant_probe_source(&any, &facts, &err) == 0)
+        VG_ASSERT(facts.width > 0 && facts.height > 0 && facts.length_us > 1 && facts.codec);
+    else
+        VG_ASSERT(err.kind == VG_ERR_NO_VARIANT && err.detail[0]);
     return 0;
 }
