@@ -98,7 +98,7 @@ typedef void vg_provider_read_event_f(void *self, const Videogate__V1__ReadEvent
                                       struct vg_op *op);
 
 struct vg_provider {
-    const char *name;                 /* --provider NAME */
+    const char *name;                 /* --provider NAME; NULL: the adapter's */
     const struct vg_adapter *adapter; /* of an HTTP provider (workers/upstream); else NULL */
     /* Its rows of the worker's configuration table; offsets count from its own config struct. Names
      * start with the provider's name; no row may be `required`, since another provider may run:

@@ -15,6 +15,7 @@
 #include "workers/providers/runway.h"
 #include "workers/providers/sandbox.h"
 #include "workers/providers/xai.h"
+#include "workers/upstream/adapter.h"
 
 /* Sorted by name. */
 /* clang-format off */
@@ -34,6 +35,11 @@ static const struct vg_provider *(*const providers[])(void) = {
 };
 /* clang-format on */
 
+const char *vg_provider_name(const struct vg_provider *provider)
+{
+    return provider->adapter ? provider->adapter->name : provider->name;
+}
+
 const struct vg_provider *vg_provider_at(size_t index)
 {
     return index < VG_COUNT(providers) ? providers[index]() : NULL;
@@ -42,7 +48,7 @@ const struct vg_provider *vg_provider_at(size_t index)
 const struct vg_provider *vg_provider_find(const char *name)
 {
     for (size_t i = 0; i < VG_COUNT(providers); i++) {
-        if (strcmp(providers[i]()->name, name) == 0)
+        if (strcmp(vg_provider_name(providers[i]()), name) == 0)
             return providers[i]();
     }
     return NULL;

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "workers/providers.h"
 
 enum method { DESCRIBE, SUBMIT, POLL, FETCH, CANCEL, LOOKUP, READ_EVENT, METHOD_MAX };
 enum outcome { OUTCOME_OK, OUTCOME_PROVIDER_ERROR, OUTCOME_RPC_ERROR };
@@ -81,7 +82,8 @@ static const Videogate__V1__ProviderError *error_in(const ProtobufCMessage *mess
 
 static void log_error(const struct rpc_op *self, const Videogate__V1__ProviderError *error)
 {
-    vg_log(VG_LOG_INFO, "provider error", VG_S("provider", self->worker->provider->name),
+    vg_log(VG_LOG_INFO, "provider error",
+           VG_S("provider", vg_provider_name(self->worker->provider)),
            VG_S("method", method_names[self->method]), VG_S("job", self->op.job),
            VG_I("class", error->class_), VG_S("code", error->upstream_code),
            VG_I("http_status", error->http_status), VG_I("retryable", error->retryable));
@@ -100,7 +102,7 @@ static void reply(struct vg_op *op, const ProtobufCMessage *response)
 static void fail(struct vg_op *op, const struct vg_err *err)
 {
     const struct rpc_op *self = rpc_op_of(op);
-    vg_log(VG_LOG_WARN, "call failed", VG_S("provider", self->worker->provider->name),
+    vg_log(VG_LOG_WARN, "call failed", VG_S("provider", vg_provider_name(self->worker->provider)),
            VG_S("method", method_names[self->method]), VG_S("job", self->op.job),
            VG_S("reason", vg_err_info(err->kind)->reason), VG_S("error", vg_err_text(err)));
     count(self, OUTCOME_RPC_ERROR);

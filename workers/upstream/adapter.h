@@ -79,11 +79,11 @@ struct vg_adapter {
  * config)};
  */
 #define VG_UPSTREAM_PROVIDER(adapter_, keys_, config_type)                                         \
-    .name = (adapter_).name, .adapter = &(adapter_), .keys = (keys_),                              \
-    .key_count = VG_COUNT(keys_), .config_size = sizeof(config_type), .check = NULL,               \
-    .start = vg_upstream_start, .ready = vg_upstream_ready, .stop = vg_upstream_stop,              \
-    .describe = vg_upstream_describe, .submit = vg_upstream_submit, .poll = vg_upstream_poll,      \
-    .fetch = vg_upstream_fetch, .cancel = vg_upstream_cancel, .lookup = vg_upstream_lookup,        \
+    .adapter = &(adapter_), .keys = (keys_), .key_count = VG_COUNT(keys_),                         \
+    .config_size = sizeof(config_type), .check = NULL, .start = vg_upstream_start,                 \
+    .ready = vg_upstream_ready, .stop = vg_upstream_stop, .describe = vg_upstream_describe,        \
+    .submit = vg_upstream_submit, .poll = vg_upstream_poll, .fetch = vg_upstream_fetch,            \
+    .cancel = vg_upstream_cancel, .lookup = vg_upstream_lookup,                                    \
     .read_event = vg_upstream_read_event
 
 vg_provider_start_f vg_upstream_start;
