@@ -44,6 +44,7 @@ struct vg_adapter {
      * operator's configuration says where it is. */
     const char *(*also_base)(const void *config);
     bool key_optional;     /* engines of one's own need none */
+    bool hidden;           /* callers must not know the provider: its texts are for operators */
     bool result_needs_key; /* the result's address wants the key, where its origin is the base's */
     int32_t max_concurrency; /* jobs at once per key; 0: no limit known */
     int64_t max_submit_ms;   /* 0: the usual 60 s per request */

@@ -72,7 +72,8 @@ void vg_fault_message(struct vg_fault *fault, Videogate__V1__ProviderError *out)
     out->upstream_code = fault->code;
     out->upstream_message = fault->message;
     /* What is the caller's to mend is told in the provider's words. */
-    if (fault->class == VG_CLASS(INVALID_REQUEST) || fault->class == VG_CLASS(CONTENT_FILTERED))
+    if (!fault->hidden &&
+        (fault->class == VG_CLASS(INVALID_REQUEST) || fault->class == VG_CLASS(CONTENT_FILTERED)))
         out->public_message = fault->message;
 }
 

@@ -191,7 +191,8 @@ void vg_fault_of_answer(struct vg_fault *out, const struct vg_adapter *adapter,
     }
     int status = disguised_status(adapter, answer);
     vg_fault_of_class(out, class_of_status(status, phase));
-    out->http_status = answer->status;
+    out->http_status = status;
+    out->hidden = adapter->hidden;
     read_first(out->code, sizeof(out->code), answer->json, adapter->code_paths);
     read_first(out->message, sizeof(out->message), answer->json, adapter->message_paths);
     const struct vg_fault_row *row = find_row(adapter, status, out->code, out->message);
@@ -217,6 +218,7 @@ void vg_fault_of_job(struct vg_fault *out, const struct vg_adapter *adapter, con
                      const char *message)
 {
     vg_fault_of_class(out, VG_CLASS(UPSTREAM_INTERNAL));
+    out->hidden = adapter->hidden;
     (void)vg_strcpy(out->code, sizeof(out->code), code ? code : "");
     (void)vg_strcpy(out->message, sizeof(out->message), message ? message : "");
     const struct vg_fault_row *row = find_row(adapter, 0, out->code, out->message);

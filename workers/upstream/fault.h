@@ -56,6 +56,7 @@ struct vg_fault_row {
 struct vg_fault {
     Videogate__V1__ErrorClass class;
     bool retryable, fallback_ok, maybe_submitted, charged;
+    bool hidden; /* the texts are not for callers */
     int64_t retry_after_ms;
     int http_status;
     char code[96];     /* the provider's; may be empty */
