@@ -13,6 +13,7 @@
 #include "workers/providers/luma.h"
 #include "workers/providers/minimax.h"
 #include "workers/providers/openai.h"
+#include "workers/providers/replicate.h"
 #include "workers/providers/runway.h"
 #include "workers/providers/sandbox.h"
 #include "workers/providers/xai.h"
@@ -31,6 +32,7 @@ static const struct vg_provider *(*const providers[])(void) = {
     vg_luma_provider,
     vg_minimax_provider,
     vg_openai_provider,
+    vg_replicate_provider,
     vg_runway_provider,
     vg_sandbox_provider,
     vg_xai_provider,
