@@ -175,17 +175,6 @@ static void put_picture(struct vg_json_writer *w, const char *name,
     vg_put_data_url(w, blob);
 }
 
-static void put_texts(struct vg_json_writer *w, const char *name, char *const *texts, size_t count)
-{
-    if (count == 0)
-        return;
-    vg_json_put_key(w, name);
-    vg_json_array_open(w);
-    for (size_t i = 0; i < count; i++)
-        vg_json_put_text(w, texts[i]);
-    vg_json_array_close(w);
-}
-
 static void put_media(struct vg_json_writer *w, const struct input *input,
                       const Videogate__V1__SubmitRequest *s)
 {
@@ -200,8 +189,8 @@ static void put_media(struct vg_json_writer *w, const struct input *input,
             vg_put_data_url(w, s->reference_images[i]);
         vg_json_array_close(w);
     }
-    put_texts(w, "video_urls", s->reference_videos, s->n_reference_videos);
-    put_texts(w, "audio_urls", s->reference_audios, s->n_reference_audios);
+    vg_put_texts(w, "video_urls", s->reference_videos, s->n_reference_videos);
+    vg_put_texts(w, "audio_urls", s->reference_audios, s->n_reference_audios);
 }
 
 static void write_input(struct vg_call *call, const struct input *input)
@@ -291,11 +280,7 @@ static void on_result(struct vg_call *call, const struct vg_answer *answer)
     const char *url = vg_call_text(call, answer->json, "video.url");
     if (!url)
         url = vg_call_text(call, answer->json, "videos.0.url");
-    call->state->result = (char *)url; /* protobuf-c's messages are not const */
-    if (url)
-        vg_call_finished(call, NULL);
-    else
-        vg_call_nonsense(call, answer, "a result without a video");
+    vg_call_take_result(call, answer, url);
 }
 
 static void on_status(struct vg_call *call, const struct vg_answer *answer)

@@ -30,13 +30,7 @@ static const char *const switches[] = {"loop", "hdr", "exr_export", NULL};
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a generation without an id");
+    vg_call_take_id(call, answer, "id");
 }
 
 static bool among(const char *text, const char *const *list)
@@ -175,25 +169,16 @@ static const char *video_of(struct vg_call *call, const struct vg_json *output)
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
+    if (!vg_call_about(call, answer, "id"))
         return;
-    const char *id = vg_call_text(call, answer->json, "id");
     const char *state = vg_call_text(call, answer->json, "state");
-    if (!id || strcmp(id, call->upstream_id) != 0) {
-        vg_call_nonsense(call, answer, "the generation answered for has another id");
-    } else if (state && strcmp(state, "failed") == 0) {
+    if (state && strcmp(state, "failed") == 0)
         vg_call_job_failed(call, vg_call_text(call, answer->json, "failure_code"),
                            vg_call_text(call, answer->json, "failure_reason"));
-    } else if (state && strcmp(state, "completed") == 0) {
-        const char *url = video_of(call, vg_json_at(answer->json, "output"));
-        call->state->result = (char *)url; /* protobuf-c's messages are not const */
-        if (url)
-            vg_call_finished(call, NULL);
-        else
-            vg_call_nonsense(call, answer, "a finished generation without a video");
-    } else {
+    else if (state && strcmp(state, "completed") == 0)
+        vg_call_take_result(call, answer, video_of(call, vg_json_at(answer->json, "output")));
+    else
         vg_call_running(call, -1, 0); /* queued, processing */
-    }
 }
 
 static void poll(struct vg_call *call)

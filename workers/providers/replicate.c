@@ -15,7 +15,6 @@
 enum {
     MAX_INLINE = 180 * 1024, /* Replicate takes data URLs of 256 kB: so many bytes in base64 */
     MAX_PICTURES = 16,
-    MAX_UPLOAD = 32 * 1024 * 1024,
     SETTLE_MS = 60 * 1000, /* by then the list shows what was accepted */
     SLACK_MS = 5000        /* between the two clocks */
 };
@@ -113,13 +112,7 @@ static void go_on(struct vg_call *call);
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a prediction without an id");
+    vg_call_take_id(call, answer, "id");
 }
 
 static void put_picture(struct vg_json_writer *w, const struct picture *p)
@@ -128,17 +121,6 @@ static void put_picture(struct vg_json_writer *w, const struct picture *p)
         vg_json_put_text(w, p->url);
     else
         vg_put_data_url(w, p->blob);
-}
-
-static void put_texts(struct vg_json_writer *w, const char *name, char *const *texts, size_t count)
-{
-    if (count == 0)
-        return;
-    vg_json_put_key(w, name);
-    vg_json_array_open(w);
-    for (size_t i = 0; i < count; i++)
-        vg_json_put_text(w, texts[i]);
-    vg_json_array_close(w);
 }
 
 static void put_media(struct vg_json_writer *w, const struct plan *plan,
@@ -159,8 +141,8 @@ static void put_media(struct vg_json_writer *w, const struct plan *plan,
             put_picture(w, &plan->references[i]);
         vg_json_array_close(w);
     }
-    put_texts(w, "reference_videos", s->reference_videos, s->n_reference_videos);
-    put_texts(w, "reference_audios", s->reference_audios, s->n_reference_audios);
+    vg_put_texts(w, "reference_videos", s->reference_videos, s->n_reference_videos);
+    vg_put_texts(w, "reference_audios", s->reference_audios, s->n_reference_audios);
 }
 
 static void put_input(struct vg_call *call, struct vg_json_writer *w, const struct plan *plan)
@@ -249,25 +231,12 @@ static void on_uploaded(struct vg_call *call, const struct vg_answer *answer)
 
 static void upload(struct vg_call *call, const Videogate__V1__MediaBlob *blob)
 {
-    const char *slash = strchr(blob->mime_type, '/');
-    const struct vg_form_part part = {
-        .name = "content",
-        .data = {(const char *)blob->data.data, blob->data.len},
-        .filename = vg_call_printf(call, "picture.%s", slash ? slash + 1 : "bin"),
-        .content_type = blob->mime_type};
-    char type[VG_FORM_TYPE_SIZE];
-    struct vg_buf body;
+    const struct vg_form_part part = {.name = "content",
+                                      .data = {(const char *)blob->data.data, blob->data.len},
+                                      .filename = vg_picture_name(call, blob),
+                                      .content_type = blob->mime_type};
 
-    vg_buf_init(&body, MAX_UPLOAD);
-    if (vg_form_write(&body, &part, 1, (uint64_t)vg_now_ns(), type) != 0)
-        vg_call_refuse(call, "The pictures are too large for this provider.");
-    else
-        vg_call_http(call, &(struct vg_call_http){.method = "POST",
-                                                  .url = "/files",
-                                                  .body = vg_buf_view(&body),
-                                                  .content_type = type,
-                                                  .then = on_uploaded});
-    vg_buf_fini(&body);
+    vg_call_post_form(call, "/files", &part, 1, on_uploaded);
 }
 
 static bool waits(const struct picture *p)
@@ -318,36 +287,18 @@ static void submit(struct vg_call *call)
 
 /* --- poll, cancel --- */
 
+/* starting and processing are RUNNING */
 enum word { WORD_RUNNING, WORD_DONE, WORD_FAILED, WORD_CANCELED, WORD_ABORTED };
 
-static enum word word_of(const char *status)
+static enum word word_of(struct vg_call *call, const struct vg_answer *answer)
 {
-    static const struct {
-        const char *text;
-        enum word word;
-    } words[] = {{"succeeded", WORD_DONE},
-                 {"failed", WORD_FAILED},
-                 {"canceled", WORD_CANCELED},
-                 {"aborted", WORD_ABORTED}};
+    static const struct vg_word words[] = {{"succeeded", WORD_DONE},
+                                           {"failed", WORD_FAILED},
+                                           {"canceled", WORD_CANCELED},
+                                           {"aborted", WORD_ABORTED}};
 
-    for (size_t i = 0; status && i < VG_COUNT(words); i++)
-        if (strcmp(words[i].text, status) == 0)
-            return words[i].word;
-    return WORD_RUNNING; /* starting, processing */
-}
-
-/* The prediction's word. False: the call has ended. */
-static bool read_prediction(struct vg_call *call, const struct vg_answer *answer, enum word *out)
-{
-    if (!vg_call_ok(call, answer))
-        return false;
-    const char *id = vg_call_text(call, answer->json, "id");
-    if (!id || strcmp(id, call->upstream_id) != 0) {
-        vg_call_nonsense(call, answer, "the prediction answered for has another id");
-        return false;
-    }
-    *out = word_of(vg_call_text(call, answer->json, "status"));
-    return true;
+    return (enum word)vg_word_of(words, VG_COUNT(words),
+                                 vg_call_text(call, answer->json, "status"));
 }
 
 static void take_output(struct vg_call *call, const struct vg_answer *answer)
@@ -357,25 +308,21 @@ static void take_output(struct vg_call *call, const struct vg_answer *answer)
 
     if (!url)
         url = vg_call_text(call, answer->json, "output.0");
-    if (url) {
-        call->state->result = (char *)url; /* protobuf-c's messages are not const */
-        vg_call_finished(call, NULL);
-    } else if (vg_json_bool(vg_json_at(answer->json, "data_removed"))) {
+    if (!url && vg_json_bool(vg_json_at(answer->json, "data_removed"))) {
         vg_fault_of_class(&gone, VG_CLASS(RESULT_EXPIRED)); /* after an hour, for good */
         gone.charged = true;
         (void)vg_strcpy(gone.code, sizeof(gone.code), "data_removed");
         vg_call_failed(call, &gone);
     } else {
-        vg_call_nonsense(call, answer, "a finished prediction without output");
+        vg_call_take_result(call, answer, url);
     }
 }
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    enum word word;
-
-    if (!read_prediction(call, answer, &word))
+    if (!vg_call_about(call, answer, "id"))
         return;
+    enum word word = word_of(call, answer);
     if (word == WORD_DONE)
         take_output(call, answer);
     else if (word == WORD_FAILED)
@@ -401,10 +348,9 @@ static void poll(struct vg_call *call)
 
 static void on_cancel(struct vg_call *call, const struct vg_answer *answer)
 {
-    enum word word;
-
-    if (!read_prediction(call, answer, &word))
+    if (!vg_call_about(call, answer, "id"))
         return;
+    enum word word = word_of(call, answer);
     vg_call_cancel_ended(call, word == WORD_DONE || word == WORD_FAILED
                                    ? VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_TOO_LATE
                                    : VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_CANCELED);

@@ -12,8 +12,7 @@
 enum {
     MAX_INLINE = 3500 * 1000, /* Runway takes data URIs of 5 MB: so many bytes in base64 */
     MAX_PICTURES = 12,
-    MAX_FIELDS = 32,
-    MAX_UPLOAD = 32 * 1024 * 1024
+    MAX_FIELDS = 32
 };
 
 static const char *const headers[] = {"X-Runway-Version: 2024-11-06", NULL};
@@ -120,13 +119,7 @@ static void add_picture(struct plan *plan, const Videogate__V1__MediaBlob *blob,
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a task without an id");
+    vg_call_take_id(call, answer, "id");
 }
 
 static void put_pictures(struct vg_json_writer *w, const struct plan *plan)
@@ -196,13 +189,6 @@ static void create(struct vg_call *call, const struct plan *plan)
 
 /* --- pictures too large for the request go up beforehand --- */
 
-static const char *filename_of(struct vg_call *call, const struct picture *p)
-{
-    const char *slash = strchr(p->blob->mime_type, '/');
-
-    return vg_call_printf(call, "picture.%s", slash ? slash + 1 : "bin");
-}
-
 static void on_uploaded(struct vg_call *call, const struct vg_answer *answer)
 {
     if (answer->reason || answer->status < 200 || answer->status >= 300)
@@ -216,8 +202,6 @@ static void send_picture(struct vg_call *call, const char *url, const struct vg_
     struct plan *plan = call->scratch;
     const Videogate__V1__MediaBlob *blob = plan->uploading->blob;
     struct vg_form_part parts[MAX_FIELDS + 1];
-    char type[VG_FORM_TYPE_SIZE];
-    struct vg_buf body;
     size_t n = 0;
 
     for (const struct vg_json *f = vg_json_first(fields); f && n < MAX_FIELDS; f = vg_json_next(f))
@@ -226,18 +210,9 @@ static void send_picture(struct vg_call *call, const char *url, const struct vg_
                                                .data = vg_view_of(vg_json_string(f))};
     parts[n++] = (struct vg_form_part){.name = "file",
                                        .data = {(const char *)blob->data.data, blob->data.len},
-                                       .filename = filename_of(call, plan->uploading),
+                                       .filename = vg_picture_name(call, blob),
                                        .content_type = blob->mime_type};
-    vg_buf_init(&body, MAX_UPLOAD);
-    if (vg_form_write(&body, parts, n, (uint64_t)vg_now_ns(), type) != 0)
-        vg_call_refuse(call, "The pictures are too large for this provider.");
-    else
-        vg_call_http(call, &(struct vg_call_http){.method = "POST",
-                                                  .url = url,
-                                                  .body = vg_buf_view(&body),
-                                                  .content_type = type,
-                                                  .then = on_uploaded});
-    vg_buf_fini(&body);
+    vg_call_post_form(call, url, parts, n, on_uploaded);
 }
 
 static void on_place(struct vg_call *call, const struct vg_answer *answer)
@@ -272,7 +247,7 @@ static void go_on(struct vg_call *call)
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
     vg_json_put_key(w, "filename");
-    vg_json_put_text(w, filename_of(call, plan->uploading));
+    vg_json_put_text(w, vg_picture_name(call, plan->uploading->blob));
     vg_json_put_key(w, "type");
     vg_json_put_text(w, "ephemeral");
     vg_json_object_close(w);
@@ -300,60 +275,36 @@ static void submit(struct vg_call *call)
 
 /* --- poll, cancel --- */
 
+/* PENDING and THROTTLED are QUEUED */
 enum word { WORD_QUEUED, WORD_RUNNING, WORD_DONE, WORD_FAILED, WORD_CANCELED };
 
-static enum word word_of(const char *status)
+static enum word word_of(struct vg_call *call, const struct vg_answer *answer)
 {
-    static const struct {
-        const char *text;
-        enum word word;
-    } words[] = {{"RUNNING", WORD_RUNNING},
-                 {"SUCCEEDED", WORD_DONE},
-                 {"FAILED", WORD_FAILED},
-                 {"CANCELLED", WORD_CANCELED},
-                 {"CANCELED", WORD_CANCELED}};
+    static const struct vg_word words[] = {{"RUNNING", WORD_RUNNING},
+                                           {"SUCCEEDED", WORD_DONE},
+                                           {"FAILED", WORD_FAILED},
+                                           {"CANCELLED", WORD_CANCELED},
+                                           {"CANCELED", WORD_CANCELED}};
 
-    for (size_t i = 0; status && i < VG_COUNT(words); i++)
-        if (strcmp(words[i].text, status) == 0)
-            return words[i].word;
-    return WORD_QUEUED; /* PENDING, THROTTLED */
-}
-
-/* The task's word. False: the call has ended. */
-static bool read_task(struct vg_call *call, const struct vg_answer *answer, enum word *out)
-{
-    if (!vg_call_ok(call, answer))
-        return false;
-    const char *id = vg_call_text(call, answer->json, "id");
-    if (!id || strcmp(id, call->upstream_id) != 0) {
-        vg_call_nonsense(call, answer, "the task answered for has another id");
-        return false;
-    }
-    *out = word_of(vg_call_text(call, answer->json, "status"));
-    return true;
+    return (enum word)vg_word_of(words, VG_COUNT(words),
+                                 vg_call_text(call, answer->json, "status"));
 }
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    enum word word;
-
-    if (!read_task(call, answer, &word))
+    if (!vg_call_about(call, answer, "id"))
         return;
     const struct vg_json *progress = vg_json_at(answer->json, "progress");
-    const char *result = vg_call_text(call, answer->json, "output.0");
-    if (word == WORD_FAILED) {
+    enum word word = word_of(call, answer);
+    if (word == WORD_FAILED)
         vg_call_job_failed(call, vg_call_text(call, answer->json, "failureCode"),
                            vg_call_text(call, answer->json, "failure"));
-    } else if (word == WORD_CANCELED) {
+    else if (word == WORD_CANCELED)
         vg_call_canceled(call);
-    } else if (word != WORD_DONE) {
+    else if (word == WORD_DONE)
+        vg_call_take_result(call, answer, vg_call_text(call, answer->json, "output.0"));
+    else
         vg_call_running(call, progress ? (int)(vg_json_number(progress) * 100) : -1, 0);
-    } else if (!result) {
-        vg_call_nonsense(call, answer, "a finished task without output");
-    } else {
-        call->state->result = (char *)result; /* protobuf-c's messages are not const */
-        vg_call_finished(call, NULL);
-    }
 }
 
 static const char *task_url(struct vg_call *call)
@@ -377,10 +328,9 @@ static void on_deleted(struct vg_call *call, const struct vg_answer *answer)
 /* DELETE stops a task, but deletes a finished one with its video: asked only while it runs. */
 static void on_state(struct vg_call *call, const struct vg_answer *answer)
 {
-    enum word word;
-
-    if (!read_task(call, answer, &word))
+    if (!vg_call_about(call, answer, "id"))
         return;
+    enum word word = word_of(call, answer);
     if (word == WORD_CANCELED)
         vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_CANCELED);
     else if (word == WORD_DONE || word == WORD_FAILED)

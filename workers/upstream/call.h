@@ -19,6 +19,7 @@
 #include "common/mem.h"
 #include "workers/upstream/fault.h"
 
+struct vg_form_part;
 struct vg_upstream;
 
 enum vg_call_kind { VG_CALL_SUBMIT, VG_CALL_POLL, VG_CALL_FETCH, VG_CALL_CANCEL, VG_CALL_LOOKUP };
@@ -69,6 +70,9 @@ void vg_call_post(struct vg_call *call, const char *url, bool creates, vg_call_t
 /* An answer that is 2xx, a JSON object, and no failure in disguise (adapter's ok_path). Otherwise
  * ends the call with what the fault tables say and returns false. */
 bool vg_call_ok(struct vg_call *call, const struct vg_answer *answer);
+/* As vg_call_ok; besides, the answer is about the job that was asked for: its id stands at `path`.
+ */
+bool vg_call_about(struct vg_call *call, const struct vg_answer *answer, const char *path);
 /* The header of an answer; NULL: not there. */
 const char *vg_answer_header(const struct vg_answer *answer, const char *name);
 
@@ -83,6 +87,20 @@ const char *vg_call_escape(struct vg_call *call, const char *text);
 const char *vg_call_printf(struct vg_call *call, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A provider's words for states: what `text` means in the table, 0 for others and NULL. */
+struct vg_word {
+    const char *text;
+    int word;
+};
+int vg_word_of(const struct vg_word *words, size_t count, const char *text);
+
+/* A list of texts as a member; none: nothing is written. */
+void vg_put_texts(struct vg_json_writer *w, const char *name, char *const *texts, size_t count);
+/* A multipart form that makes no job, e.g. an upload. */
+void vg_call_post_form(struct vg_call *call, const char *url, const struct vg_form_part *parts,
+                       size_t count, vg_call_then_f *then);
+/* "picture.png" and the like: a name for a file in a form. */
+const char *vg_picture_name(struct vg_call *call, const Videogate__V1__MediaBlob *blob);
 /* Pictures into a JSON body. */
 void vg_put_base64(struct vg_json_writer *w, const Videogate__V1__MediaBlob *blob);
 void vg_put_data_url(struct vg_json_writer *w, const Videogate__V1__MediaBlob *blob);
@@ -110,10 +128,14 @@ void vg_call_authorized(struct vg_call *call, const char *header);
 
 /* SUBMIT. poll_after_ms 0: the adapter's first_poll_ms. */
 void vg_call_accepted(struct vg_call *call, const char *upstream_id, int64_t poll_after_ms);
+/* SUBMIT: the answer is judged; the id of the accepted job stands at `path`. */
+void vg_call_take_id(struct vg_call *call, const struct vg_answer *answer, const char *path);
 /* POLL. progress -1: not told, made up from the time gone by; poll_after_ms 0: the adapter's. */
 void vg_call_running(struct vg_call *call, int progress, int64_t poll_after_ms);
 /* SUBMIT, POLL: state->result says where the file is. upstream_id NULL: as known. */
 void vg_call_finished(struct vg_call *call, const char *upstream_id);
+/* POLL: finished, the file is at `url`; NULL: the answer cannot be right, ask again. */
+void vg_call_take_result(struct vg_call *call, const struct vg_answer *answer, const char *url);
 /* POLL */
 void vg_call_canceled(struct vg_call *call);
 void vg_call_expired(struct vg_call *call);
