@@ -92,7 +92,7 @@ static void put_keyframes(struct vg_json_writer *w, const Videogate__V1__SubmitR
     if (s->first_frame)
         vg_json_put_int(w, 0);
     if (s->last_frame)
-        vg_json_put_int(w, s->seconds * FRAMES_PER_SECOND);
+        vg_json_put_int(w, (int64_t)s->seconds * FRAMES_PER_SECOND);
     vg_json_array_close(w);
 }
 
