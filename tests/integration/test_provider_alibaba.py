@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapter of Alibaba's DashScope (Wan) against its simulator."""
-import base64
-
 import pytest
 import upstream
+from offered import check_offers
 from simulators import alibaba
-from upstream import picture
+from upstream import class_of, data_url, picture
 
 MODEL = "wan2.6-t2v"
 SERVICE = "/api/v1/services/aigc/video-generation/video-synthesis"
@@ -34,14 +33,6 @@ def sent(sim):
     return sim.last("submit").path, sim.last("submit").json()
 
 
-def url_of(blob):
-    return f"data:{blob.mime_type};base64,{base64.b64encode(blob.data).decode()}"
-
-
-def name_of(error):
-    return upstream.NAMES[getattr(error, "class")]
-
-
 def test_describe(worker):
     told = worker.describe()
     assert (told.provider, told.supports_cancel, told.supports_lookup, told.supports_events) == ("alibaba", True, True, False)
@@ -60,7 +51,7 @@ def test_text(worker, sim, width, height, seconds):
 def test_first_frame(worker, sim, audio):
     first = picture(1280, 720)
     film = worker.make_video(model="wan2.6-i2v-flash", first_frame=first, audio=audio)
-    assert sent(sim) == (SERVICE, {"model": "wan2.6-i2v-flash", "input": {"prompt": worker.asked.prompt, "img_url": url_of(first)},
+    assert sent(sim) == (SERVICE, {"model": "wan2.6-i2v-flash", "input": {"prompt": worker.asked.prompt, "img_url": data_url(first)},
                                    "parameters": {"resolution": "720P", "duration": 2, "audio": audio}})
     assert film["audio"] == audio
     worker.make_video(model="wan2.6-i2v", first_frame=first)
@@ -72,14 +63,14 @@ def test_two_frames(worker, sim):
     worker.make_video(model="wan2.2-kf2v-flash", first_frame=first, last_frame=last, seconds=5, audio=False)
     path, body = sent(sim)
     assert path == "/api/v1/services/aigc/image2video/video-synthesis"
-    assert body["input"] == {"prompt": worker.asked.prompt, "first_frame_url": url_of(first), "last_frame_url": url_of(last)}
+    assert body["input"] == {"prompt": worker.asked.prompt, "first_frame_url": data_url(first), "last_frame_url": data_url(last)}
 
 
 def test_media(worker, sim):
     first, last = picture(1280, 720), picture(1280, 720, "jpeg")
     worker.make_video(model="wan2.7-i2v", first_frame=first, last_frame=last)
     assert sent(sim)[1] == {"model": "wan2.7-i2v", "parameters": {"resolution": "720P", "duration": 2}, "input": {
-        "prompt": worker.asked.prompt, "media": [{"type": "first_frame", "url": url_of(first)}, {"type": "last_frame", "url": url_of(last)}]}}
+        "prompt": worker.asked.prompt, "media": [{"type": "first_frame", "url": data_url(first)}, {"type": "last_frame", "url": data_url(last)}]}}
     worker.make_video(model="wan2.7-r2v", reference_images=[first], reference_videos=["https://media.example/a.mp4"],
                       reference_audios=["https://media.example/a.mp3"])
     assert [one["type"] for one in sent(sim)[1]["input"]["media"]] == ["reference_image", "reference_video", "reference_audio"]
@@ -89,7 +80,8 @@ def test_media(worker, sim):
 
 
 def test_further_parameters(worker, sim):
-    worker.make_video(extra='{"seed": 7, "shot_type": "multi", "size": "1*1"}')
+    worker.make_video(extra='{"seed": 7, "shot_type": "multi", "size": "1*1", "negative_prompt": "blur"}')
+    assert sent(sim)[1]["input"] == {"prompt": worker.asked.prompt, "negative_prompt": "blur"}
     assert sent(sim)[1]["parameters"] == {"size": "1280*720", "duration": 2, "seed": 7, "shot_type": "multi"}
 
 
@@ -101,7 +93,7 @@ def test_further_parameters(worker, sim):
     {"source": upstream.pb.SourceVideo(operation="SOURCE_OPERATION_EDIT", video=picture(64, 64))}], ids=range(9))
 def test_refused_here(worker, sim, fields):
     error = worker.refused(**fields)
-    assert name_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")
+    assert class_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")
     assert not error.maybe_submitted and error.fallback_ok and sim.count("submit") == 0
 
 
@@ -113,7 +105,7 @@ def test_refused_here(worker, sim, fields):
 def test_refused_there(worker, sim, outcome, kind, retryable, maybe):
     sim.script(outcome=outcome)
     error = worker.refused()
-    assert (name_of(error), error.retryable, error.maybe_submitted, error.charged) == (kind, retryable, maybe, False)
+    assert (class_of(error), error.retryable, error.maybe_submitted, error.charged) == (kind, retryable, maybe, False)
     if kind in upstream.RESTING:
         worker.restart()
 
@@ -122,7 +114,7 @@ def test_refused_there(worker, sim, outcome, kind, retryable, maybe):
 def test_failed_jobs(worker, sim, outcome, kind, fallback):
     sim.script(outcome=outcome)
     error = worker.poll_until_end(worker.accept()).error
-    assert (name_of(error), error.retryable, error.fallback_ok, error.charged) == (kind, False, fallback, False)
+    assert (class_of(error), error.retryable, error.fallback_ok, error.charged) == (kind, False, fallback, False)
     assert error.upstream_code == alibaba.FAILURES[outcome][0]
 
 
@@ -149,7 +141,7 @@ def test_a_task_lives_a_day(worker, sim):
         worker.fetch(done)
     assert not failed.value.error.fallback_ok
     error = worker.poll(done).error
-    assert name_of(error) == "NOT_FOUND" and error.retryable
+    assert class_of(error) == "NOT_FOUND" and error.retryable
 
 
 def test_lookup_is_certain_of_absence_alone(worker, sim):
@@ -175,6 +167,10 @@ def test_lookup_in_trouble(worker, sim, fault):
 
 UNKNOWN = {f"lookup-{name}": "a list that names no prompt, token or seed cannot say which job is ours"
            for name in ("lost-submit", "401", "404", "429", "500", "503", "reset", "html", "html_after", "empty", "truncated", "deep", "huge")}
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
 
 
 @pytest.mark.parametrize("case", upstream.generic_faults(without=UNKNOWN, fetch_refused={"whole": True}), ids=str)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapter of ByteDance's ModelArk (Seedance) against its simulator."""
-import base64
 import hashlib
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import bytedance, media
-from upstream import picture
+from upstream import class_of, data_url, picture
 
 MODEL = "dreamina-seedance-2-0-260128"
 
@@ -32,10 +32,6 @@ def sent(sim):
     """The body of the last Submit; every rule of the simulator held."""
     assert sim.broken == {}
     return sim.last("submit").json()
-
-
-def url_of(blob):
-    return f"data:{blob.mime_type};base64,{base64.b64encode(blob.data).decode()}"
 
 
 def test_describe(worker):
@@ -68,8 +64,8 @@ def test_frames(worker, sim):
     first, last = picture(1280, 720), picture(1280, 720, "jpeg")
     worker.make_video(first_frame=first, last_frame=last)
     assert sent(sim)["content"][1:] == [
-        {"type": "image_url", "image_url": {"url": url_of(first)}, "role": "first_frame"},
-        {"type": "image_url", "image_url": {"url": url_of(last)}, "role": "last_frame"}]
+        {"type": "image_url", "image_url": {"url": data_url(first)}, "role": "first_frame"},
+        {"type": "image_url", "image_url": {"url": data_url(last)}, "role": "last_frame"}]
 
 
 def test_references(worker, sim):
@@ -77,7 +73,7 @@ def test_references(worker, sim):
     worker.make_video(reference_images=pictures, reference_videos=["https://media.example/a.mp4"],
                       reference_audios=["https://media.example/a.mp3"])
     assert sent(sim)["content"][1:] == [
-        *({"type": "image_url", "image_url": {"url": url_of(one)}, "role": "reference_image"} for one in pictures),
+        *({"type": "image_url", "image_url": {"url": data_url(one)}, "role": "reference_image"} for one in pictures),
         {"type": "video_url", "video_url": {"url": "https://media.example/a.mp4"}, "role": "reference_video"},
         {"type": "audio_url", "audio_url": {"url": "https://media.example/a.mp3"}, "role": "reference_audio"}]
 
@@ -106,7 +102,7 @@ def test_old_models_are_silent(worker, sim):
     {"source": upstream.pb.SourceVideo(operation="SOURCE_OPERATION_EDIT", video=picture(64, 64))}], ids=lambda fields: "-".join(fields))
 def test_refused_here(worker, sim, fields):
     error = worker.refused(**fields)
-    assert upstream.NAMES[getattr(error, "class")] == "INVALID_REQUEST" and error.public_message.endswith(".")
+    assert class_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")
     assert not error.maybe_submitted and error.fallback_ok and sim.count("submit") == 0
 
 
@@ -117,7 +113,7 @@ def test_refused_here(worker, sim, fields):
 def test_refused_there(worker, sim, outcome, kind, retryable, fallback):
     sim.script(outcome=outcome)
     error = worker.refused()
-    assert (upstream.NAMES[getattr(error, "class")], error.retryable, error.fallback_ok, error.maybe_submitted, error.charged) == \
+    assert (class_of(error), error.retryable, error.fallback_ok, error.maybe_submitted, error.charged) == \
         (kind, retryable, fallback, False, False)
     if kind in upstream.RESTING:
         worker.restart()
@@ -127,7 +123,7 @@ def test_refused_there(worker, sim, outcome, kind, retryable, fallback):
 def test_failed_jobs(worker, sim, outcome, kind, fallback):
     sim.script(outcome=outcome)
     error = worker.poll_until_end(worker.accept()).error
-    assert (upstream.NAMES[getattr(error, "class")], error.retryable, error.fallback_ok, error.charged) == (kind, False, fallback, False)
+    assert (class_of(error), error.retryable, error.fallback_ok, error.charged) == (kind, False, fallback, False)
     assert error.upstream_code == bytedance.FAILURES[outcome][0]
 
 
@@ -190,6 +186,10 @@ def test_lookup_never_denies_what_may_be_there(worker, sim):
 def test_lookup_of_a_chosen_seed(worker, sim):
     lose(worker, sim, extra='{"seed": 7}')
     assert worker.lookup()[0] == "RETRY" and worker.lookup(age_ms=61000)[0] == "UNSUPPORTED", "others may have chosen it too"
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
 
 
 @pytest.mark.parametrize("case", upstream.generic_faults(fetch_refused={"whole": True}), ids=str)

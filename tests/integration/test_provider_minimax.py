@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapter of MiniMax's two video APIs against their simulator: v1 (Hailuo) and v2 (H3)."""
-import base64
-
 import pytest
 import upstream
+from offered import check_offers
 from simulators import minimax
-from upstream import picture
+from upstream import class_of, data_url, picture
 
 V1 = {"model": "MiniMax-Hailuo-2.3", "width": 1366, "height": 768, "seconds": 6, "audio": False}
 V2 = {"model": "MiniMax-H3-Max", "width": 1366, "height": 768, "seconds": 5, "audio": True}
@@ -41,14 +40,6 @@ def sent(sim):
     return sim.last("submit").path, sim.last("submit").json()
 
 
-def url_of(blob):
-    return f"data:{blob.mime_type};base64,{base64.b64encode(blob.data).decode()}"
-
-
-def name_of(error):
-    return upstream.NAMES[getattr(error, "class")]
-
-
 def test_describe(worker):
     told = worker.describe()
     assert (told.provider, told.supports_cancel, told.supports_lookup, told.supports_events, told.max_concurrency) == \
@@ -70,9 +61,9 @@ def test_v1_text(worker, sim, width, height, seconds, resolution, made):
 def test_v1_frames(worker, sim):
     first, last = picture(768, 1366), picture(768, 1366, "jpeg")
     worker.make_video(**{**V1, "width": 768, "height": 1366, "first_frame": first})
-    assert sent(sim)[1]["first_frame_image"] == url_of(first)
+    assert sent(sim)[1]["first_frame_image"] == data_url(first)
     worker.make_video(**{**V1, "model": "MiniMax-Hailuo-02", "first_frame": first, "last_frame": last})
-    assert sent(sim)[1]["last_frame_image"] == url_of(last)
+    assert sent(sim)[1]["last_frame_image"] == data_url(last)
 
 
 def test_v1_link_of_an_hour(worker, sim):
@@ -105,8 +96,8 @@ def test_v2_frames(worker, sim):
     worker.make_video(first_frame=first, last_frame=last)
     body = sent(sim)[1]
     assert body["ratio"] == "adaptive" and body["content"][1:] == [
-        {"type": "image_url", "image_url": {"url": url_of(first)}, "role": "first_frame"},
-        {"type": "image_url", "image_url": {"url": url_of(last)}, "role": "last_frame"}]
+        {"type": "image_url", "image_url": {"url": data_url(first)}, "role": "first_frame"},
+        {"type": "image_url", "image_url": {"url": data_url(last)}, "role": "last_frame"}]
 
 
 def test_v2_references(worker, sim):
@@ -162,7 +153,7 @@ def test_further_parameters_and_webhook(worker, sim, fields):
     {**V2, "first_frame": picture(64, 64), "reference_images": [picture(64, 64)]}], ids=range(9))
 def test_refused_here(worker, sim, fields):
     error = worker.refused(**fields)
-    assert name_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")
+    assert class_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")
     assert not error.maybe_submitted and error.fallback_ok and sim.count("submit") == 0
 
 
@@ -174,7 +165,7 @@ def test_refused_here(worker, sim, fields):
 def test_refused_there(worker, sim, fields, outcome, kind, retryable, maybe):
     sim.script(outcome=outcome)
     error = worker.refused(**fields)
-    assert (name_of(error), error.retryable, error.maybe_submitted, error.charged) == (kind, retryable, maybe, False)
+    assert (class_of(error), error.retryable, error.maybe_submitted, error.charged) == (kind, retryable, maybe, False)
     assert error.http_status == (200 if fields == V1 else minimax.REFUSALS[outcome][0])
     if kind in upstream.RESTING:
         worker.restart()
@@ -185,7 +176,7 @@ def test_refused_there(worker, sim, fields, outcome, kind, retryable, maybe):
 def test_failed_jobs(worker, sim, fields, outcome, kind, fallback):
     sim.script(outcome=outcome)
     error = worker.poll_until_end(worker.accept(**fields)).error
-    assert (name_of(error), error.retryable, error.fallback_ok, error.charged) == (kind, False, fallback, False)
+    assert (class_of(error), error.retryable, error.fallback_ok, error.charged) == (kind, False, fallback, False)
     assert error.upstream_code == minimax.FAILURES[outcome][0]
 
 
@@ -194,6 +185,10 @@ def test_finished_without_a_video(worker, sim, fields):
     sim.script(outcome="empty_result")
     answers = [answer for answer, _ in zip(worker.polls(worker.accept(**fields)), range(5))]
     assert all(one.HasField("running") or one.error.retryable for one in answers) and answers[-1].error.upstream_code == "malformed"
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
 
 
 WHOLE = {"fetch_refused": {"whole": True}}  # results come from another host

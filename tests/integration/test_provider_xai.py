@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapter of xAI's Grok Imagine against its simulator."""
-import base64
-
 import pytest
 import upstream
+from offered import check_offers
 from simulators import xai
-from upstream import picture
+from upstream import class_of, data_url, picture
 
 MODEL = "grok-imagine-video"
 
@@ -34,14 +33,6 @@ def sent(sim):
     return sim.last("submit").json()
 
 
-def url_of(blob):
-    return f"data:{blob.mime_type};base64,{base64.b64encode(blob.data).decode()}"
-
-
-def name_of(error):
-    return upstream.NAMES[getattr(error, "class")]
-
-
 def test_describe(worker):
     told = worker.describe()
     assert (told.provider, told.supports_cancel, told.supports_lookup, told.supports_events) == ("xai", False, False, False)
@@ -59,13 +50,13 @@ def test_text(worker, sim, width, height, ratio, resolution, made):
 def test_first_frame(worker, sim):
     first = picture(1280, 720)
     worker.make_video(model="grok-imagine-video-1.5", first_frame=first)
-    assert sent(sim)["image"] == {"url": url_of(first)}
+    assert sent(sim)["image"] == {"url": data_url(first)}
 
 
 def test_references(worker, sim):
     pictures = [picture(640, 480), picture(480, 640, "jpeg")]
     worker.make_video(reference_images=pictures)
-    assert sent(sim)["reference_images"] == [{"url": url_of(one)} for one in pictures]
+    assert sent(sim)["reference_images"] == [{"url": data_url(one)} for one in pictures]
 
 
 def test_further_parameters(worker, sim):
@@ -91,7 +82,7 @@ def test_done_without_the_word(worker, sim):
     {"source": upstream.pb.SourceVideo(operation="SOURCE_OPERATION_EDIT", video=picture(64, 64))}], ids=range(9))
 def test_refused_here(worker, sim, fields):
     error = worker.refused(**fields)
-    assert name_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")
+    assert class_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")
     assert not error.maybe_submitted and error.fallback_ok and sim.count("submit") == 0
 
 
@@ -100,7 +91,7 @@ def test_refused_here(worker, sim, fields):
 def test_refused_there(worker, sim, outcome, kind):
     sim.script(outcome=outcome)
     error = worker.refused()
-    assert (name_of(error), error.retryable, error.maybe_submitted, error.charged) == (kind, False, False, False)
+    assert (class_of(error), error.retryable, error.maybe_submitted, error.charged) == (kind, False, False, False)
     if kind in upstream.RESTING:
         worker.restart()
 
@@ -110,14 +101,14 @@ def test_refused_there(worker, sim, outcome, kind):
 def test_moderation_of_a_finished_video(worker, sim, outcome, status, charged):
     sim.script(outcome=outcome)
     error = worker.poll_until_end(worker.accept()).error
-    assert (name_of(error), error.retryable, error.fallback_ok, error.charged) == ("CONTENT_FILTERED", False, False, charged)
+    assert (class_of(error), error.retryable, error.fallback_ok, error.charged) == ("CONTENT_FILTERED", False, False, charged)
     assert error.http_status == status and "content moderation" in error.public_message
 
 
 def test_other_ends(worker, sim):
     sim.script(outcome="failed")
     error = worker.poll_until_end(worker.accept()).error
-    assert (name_of(error), error.retryable, error.upstream_code) == ("UPSTREAM_INTERNAL", False, "internal_error")
+    assert (class_of(error), error.retryable, error.upstream_code) == ("UPSTREAM_INTERNAL", False, "internal_error")
     sim.script(outcome="expired")
     assert worker.poll_until_end(worker.accept()).HasField("expired")
     sim.script(outcome="empty_result")
@@ -134,6 +125,10 @@ def test_links_grow_old(worker, sim):
 def test_a_lost_submission_stays_unknown(worker, sim):
     sim.script(fault="reset_after", kind="submit")
     assert worker.refused().maybe_submitted and worker.lookup()[0] == "UNSUPPORTED" and sim.submits == 1
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
 
 
 @pytest.mark.parametrize("case", upstream.generic_faults(without={"poll-other_id": "an answer names no id"}, fetch_refused={"whole": True}),

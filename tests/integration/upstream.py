@@ -15,6 +15,7 @@
     def test_generic_fault(worker, sim, case):
         upstream.check_generic_faults(worker, sim, case)
 """
+import base64
 import contextlib
 import itertools
 import os
@@ -61,6 +62,16 @@ NAMES = {number: name for name, number in CLASSES.items()}
 def picture(width, height, kind="png"):
     """A MediaBlob of one colour."""
     return pb.MediaBlob(data=media.png(width, height) if kind == "png" else media.jpeg(width, height), mime_type=f"image/{kind}")
+
+
+def data_url(blob):
+    """A MediaBlob as a data: URL."""
+    return f"data:{blob.mime_type};base64,{base64.b64encode(blob.data).decode()}"
+
+
+def class_of(error):
+    """The name of a ProviderError's class."""
+    return NAMES[getattr(error, "class")]
 
 
 def free_ports(count):
@@ -390,7 +401,7 @@ def _trouble(sim, case):
 
 
 def _check_error(case, error):
-    name = NAMES[getattr(error, "class")]
+    name = class_of(error)
     assert case.classes is None or name in case.classes, f"{name} is not one of {case.classes}: {error}"
     assert case.retryable in (None, error.retryable), error
     assert 0 <= error.retry_after_ms <= MAX_WAIT, error
@@ -412,7 +423,7 @@ def _check_submit(worker, sim, case):
     assert case.maybe in (None, answer.error.maybe_submitted), answer.error
     assert answer.error.maybe_submitted or sim.submits == made, f"a job was made, and denied: {answer.error}"
     assert sim.submits <= made + 1
-    if NAMES[getattr(answer.error, "class")] in RESTING:
+    if class_of(answer.error) in RESTING:
         worker.restart()
     assert worker.make_video(), "the next one works"
 

@@ -127,11 +127,16 @@ static void put_frame(struct vg_json_writer *w, const char *key,
 static void put_input(struct vg_call *call, struct vg_json_writer *w, enum form form)
 {
     const Videogate__V1__SubmitRequest *s = call->submit;
+    const char *unwanted = vg_json_string(vg_call_extra(call, "negative_prompt"));
 
     vg_json_put_key(w, "input");
     vg_json_object_open(w);
     vg_json_put_key(w, "prompt");
     vg_json_put_text(w, s->prompt);
+    if (unwanted) {
+        vg_json_put_key(w, "negative_prompt");
+        vg_json_put_text(w, unwanted);
+    }
     if (form == FORM_FRAME) {
         put_frame(w, "img_url", s->first_frame);
     } else if (form == FORM_FRAMES) {
@@ -143,8 +148,8 @@ static void put_input(struct vg_call *call, struct vg_json_writer *w, enum form 
     vg_json_object_close(w);
 }
 
-static const char *const own_parameters[] = {"size",     "resolution", "ratio",
-                                             "duration", "audio",      NULL};
+static const char *const own_parameters[] = {"size",  "resolution",      "ratio", "duration",
+                                             "audio", "negative_prompt", NULL};
 
 static void put_parameters(struct vg_call *call, struct vg_json_writer *w, enum form form)
 {
