@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapter of ByteDance's ModelArk (Seedance) against its simulator."""
 import hashlib
+import json
 
 import pytest
 import upstream
@@ -83,6 +84,13 @@ def test_further_parameters_and_webhook(worker, sim):
     body = sent(sim)
     assert (body["callback_url"], body["watermark"], body["seed"], body["service_tier"], body["model"]) == \
         ("https://videos.example/v1/events/x", True, 7, "flex", MODEL)
+
+
+def test_webhook(worker, sim):
+    accepted = worker.accept()
+    told = sim.task(sim.history[0])
+    answer = worker.stub.ReadEvent(upstream.pb.ReadEventRequest(body=json.dumps(told).encode()), timeout=60)
+    assert (answer.verdict, answer.upstream_id, answer.reply) == (upstream.pb.EVENT_VERDICT_UNSIGNED, accepted.upstream_id, "")
 
 
 def test_outputs_differ(worker, sim):

@@ -119,7 +119,7 @@ class Simulator(base.Simulator):
             return "cancelled"
         return "failed" if job.outcome in FAILURES else "expired" if job.outcome == "expired" else "succeeded"
 
-    def _task(self, job):
+    def task(self, job):
         body, told = job.fields["body"], self._status(job)
         task = {"id": job.id, "model": body["model"], "status": told, "created_at": int(job.created),
                 "updated_at": int(job.ended or job.created), "seed": job.fields["seed"], "resolution": body["resolution"],
@@ -153,7 +153,7 @@ class Simulator(base.Simulator):
 
     @route("GET", path + "/{id}", "poll")
     def retrieve(self, request, id):
-        return Reply(200, self._task(self.polled(request, id)))
+        return Reply(200, self.task(self.polled(request, id)))
 
     @route("GET", path, "lookup")
     def list(self, request):
@@ -163,7 +163,7 @@ class Simulator(base.Simulator):
                 and asked["filter.model"] in (None, job.fields["body"]["model"])]
         size = int(asked["page_size"])
         at = (int(asked["page_num"]) - 1) * size
-        return Reply(200, {"items": [self._task(job) for job in mine[at:at + size]], "total": len(mine)})
+        return Reply(200, {"items": [self.task(job) for job in mine[at:at + size]], "total": len(mine)})
 
     @route("DELETE", path + "/{id}", "cancel")
     def delete(self, request, id):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """MiniMax's two video APIs: v1 (Hailuo; errors in base_resp with HTTP 200, files fetched in a second step) and v2 (H3; ModelArk's task
 API under other paths, errors in OpenAI's form)."""
+import json
 import secrets
 import threading
+import urllib.request
 
 from simulators import base, content, rules
 from simulators.base import Refusal, Reply, route
@@ -103,6 +105,7 @@ class Simulator(base.Simulator):
 
     def __init__(self, **more):
         self._speaks = threading.local()  # one thread per connection
+        self.registered = {}              # address of a webhook: whether it sent the challenge back
         super().__init__(**more)
 
     # --- words ---
@@ -135,12 +138,40 @@ class Simulator(base.Simulator):
             status, code, text = REFUSALS[outcome]
             raise Refusal(self.error(status, text, code) if self._speaks.v2 else self._v1({"task_id": ""}, code, text))
 
+    # --- webhooks: an address must send a challenge back within 3 s, then it is told ---
+
+    @staticmethod
+    def _post(url, body):
+        asked = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=3) as answer:
+            return answer.status, answer.read()
+
+    def _register(self, url):
+        challenge = secrets.token_hex(16)
+        try:
+            self.registered[url] = json.loads(self._post(url, {"challenge": challenge})[1]) == {"challenge": challenge}
+        except (OSError, ValueError):
+            self.registered[url] = False
+
+    def _challenge(self, body):
+        if body["callback_url"]:
+            threading.Thread(target=self._register, args=(body["callback_url"],), daemon=True).start()
+
+    def notify(self, job):
+        """Tells the job's state to its address; the status of the answer, or None: it is not registered."""
+        url = job.fields["body"]["callback_url"]
+        if not self.registered.get(url):
+            return None
+        told = {"task": self._task(job)} if "ratio" in job.fields else json.loads(self._task_v1(job).body)
+        return self._post(url, told)[0]
+
     # --- v1 ---
 
     @route("POST", "/v1/video_generation", "submit")
     def create_v1(self, request):
         body = CREATE_V1.check(request.json(), "create_v1")
         self._refused(request)
+        self._challenge(body)
         width, height = V1_SIZES[body["resolution"]]
         job = self.new_job(request, "1" + str(secrets.randbelow(10 ** 14)).zfill(14), body["prompt"] or "", width, height, body["duration"],
                            False, body=body, file_id="2" + str(secrets.randbelow(10 ** 14)).zfill(14))
@@ -192,6 +223,7 @@ class Simulator(base.Simulator):
     def create_v2(self, request):
         body = CREATE_V2.check(request.json(), "create_v2")
         self._refused(request)
+        self._challenge(body)
         ratio = "16:9" if body["ratio"] == "adaptive" else body["ratio"]
         side, (across, down) = SIDES[body["resolution"]], RATIOS[ratio]
         width, height = (round(side * part / min(across, down) / 2) * 2 for part in (across, down))
