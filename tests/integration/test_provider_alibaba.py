@@ -90,7 +90,8 @@ def test_further_parameters(worker, sim):
     {"model": "wan2.6-i2v", "first_frame": picture(64, 64), "last_frame": picture(64, 64)},
     {"model": "wan2.2-kf2v-flash", "first_frame": picture(64, 64)}, {"model": "wan2.7-i2v", "last_frame": picture(64, 64)},
     {"model": "wan2.7-r2v", "first_frame": picture(64, 64), "reference_images": [picture(64, 64)]},
-    {"source": upstream.pb.SourceVideo(operation="SOURCE_OPERATION_EDIT", video=picture(64, 64))}], ids=range(9))
+    {"model": "wan2.7-t2v", "width": 1680, "height": 720},
+    {"source": upstream.pb.SourceVideo(operation="SOURCE_OPERATION_EDIT", video=picture(64, 64))}], ids=range(10))
 def test_refused_here(worker, sim, fields):
     error = worker.refused(**fields)
     assert class_of(error) == "INVALID_REQUEST" and error.public_message.endswith(".")

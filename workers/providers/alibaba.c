@@ -84,12 +84,19 @@ static const char *resolution_of(const struct vg_call *call)
                                : NULL;
 }
 
+static bool has_shape(const struct vg_call *call, enum form form)
+{
+    const char *ratio = vg_call_aspect(call);
+
+    return resolution_of(call) && (form != FORM_MEDIA || call->submit->first_frame ||
+                                   (!is(ratio, "21:9") && !is(ratio, "3:2") && !is(ratio, "2:3")));
+}
+
 static void put_medium(struct vg_json_writer *w, const char *type, const char *url,
                        const Videogate__V1__MediaBlob *blob)
 {
     vg_json_object_open(w);
-    vg_json_put_key(w, "type");
-    vg_json_put_text(w, type);
+    vg_put_text(w, "type", type);
     vg_json_put_key(w, "url");
     if (blob)
         vg_put_data_url(w, blob);
@@ -131,12 +138,9 @@ static void put_input(struct vg_call *call, struct vg_json_writer *w, enum form 
 
     vg_json_put_key(w, "input");
     vg_json_object_open(w);
-    vg_json_put_key(w, "prompt");
-    vg_json_put_text(w, s->prompt);
-    if (unwanted) {
-        vg_json_put_key(w, "negative_prompt");
-        vg_json_put_text(w, unwanted);
-    }
+    vg_put_text(w, "prompt", s->prompt);
+    if (unwanted)
+        vg_put_text(w, "negative_prompt", unwanted);
     if (form == FORM_FRAME) {
         put_frame(w, "img_url", s->first_frame);
     } else if (form == FORM_FRAMES) {
@@ -158,18 +162,13 @@ static void put_parameters(struct vg_call *call, struct vg_json_writer *w, enum 
     vg_json_put_key(w, "parameters");
     vg_json_object_open(w);
     if (form == FORM_TEXT) {
-        vg_json_put_key(w, "size");
-        vg_json_put_text(w, vg_call_printf(call, "%d*%d", (int)s->width, (int)s->height));
+        vg_put_text(w, "size", vg_call_printf(call, "%d*%d", (int)s->width, (int)s->height));
     } else {
-        vg_json_put_key(w, "resolution");
-        vg_json_put_text(w, resolution_of(call));
+        vg_put_text(w, "resolution", resolution_of(call));
     }
-    if (form == FORM_MEDIA && !s->first_frame) {
-        vg_json_put_key(w, "ratio");
-        vg_json_put_text(w, vg_call_aspect(call));
-    }
-    vg_json_put_key(w, "duration");
-    vg_json_put_int(w, s->seconds);
+    if (form == FORM_MEDIA && !s->first_frame)
+        vg_put_text(w, "ratio", vg_call_aspect(call));
+    vg_put_int(w, "duration", s->seconds);
     if (form == FORM_FRAME && strstr(s->model, "-flash")) {
         vg_json_put_key(w, "audio"); /* others have no such switch */
         vg_json_put_bool(w, s->audio);
@@ -180,13 +179,7 @@ static void put_parameters(struct vg_call *call, struct vg_json_writer *w, enum 
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "output.task_id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a task without an id");
+    vg_call_take_id(call, answer, "output.task_id");
 }
 
 static void submit(struct vg_call *call)
@@ -196,14 +189,13 @@ static void submit(struct vg_call *call)
 
     if (!check_inputs(call, form))
         return;
-    if (!resolution_of(call)) {
+    if (!has_shape(call, form)) {
         vg_call_refuse(call, "This provider does not make %dx%d.", (int)s->width, (int)s->height);
         return;
     }
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
-    vg_json_put_key(w, "model");
-    vg_json_put_text(w, s->model);
+    vg_put_text(w, "model", s->model);
     put_input(call, w, form);
     put_parameters(call, w, form);
     vg_json_object_close(w);
@@ -219,6 +211,8 @@ static void submit(struct vg_call *call)
 }
 
 /* --- poll --- */
+
+enum { RUNNING, SUCCEEDED, FAILED, CANCELED, LOST };
 
 static const char *task_url(struct vg_call *call, const char *more)
 {
@@ -237,26 +231,27 @@ static void lose(struct vg_call *call)
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
+    static const struct vg_word words[] = {
+        {"SUCCEEDED", SUCCEEDED}, {"FAILED", FAILED}, {"CANCELED", CANCELED}, {"UNKNOWN", LOST}};
+
+    if (!vg_call_about(call, answer, "output.task_id"))
         return;
-    const char *id = vg_call_text(call, answer->json, "output.task_id");
     const char *status = vg_call_text(call, answer->json, "output.task_status");
-    if (!is(id, call->upstream_id) || !status) {
-        vg_call_nonsense(call, answer, "another task, or one without a status");
-    } else if (is(status, "SUCCEEDED")) {
-        call->state->result = (char *)vg_call_text(call, answer->json, "output.video_url");
-        if (call->state->result)
-            vg_call_finished(call, NULL);
-        else
-            vg_call_nonsense(call, answer, "a finished task without a video");
-    } else if (is(status, "FAILED")) {
+    switch (vg_word_of(words, VG_COUNT(words), status)) {
+    case SUCCEEDED:
+        vg_call_take_result(call, answer, vg_call_text(call, answer->json, "output.video_url"));
+        return;
+    case FAILED:
         vg_call_job_failed(call, vg_call_text(call, answer->json, "output.code"),
                            vg_call_text(call, answer->json, "output.message"));
-    } else if (is(status, "CANCELED")) {
+        return;
+    case CANCELED:
         vg_call_canceled(call);
-    } else if (is(status, "UNKNOWN")) {
+        return;
+    case LOST:
         lose(call);
-    } else {
+        return;
+    default:
         vg_call_running(call, -1, 0);
     }
 }

@@ -46,13 +46,7 @@ static bool has_sound(const char *model)
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a task without an id");
+    vg_call_take_id(call, answer, "id");
 }
 
 static bool check_shape(struct vg_call *call, const char *ratio, const char *resolution)
@@ -84,25 +78,16 @@ static void submit(struct vg_call *call)
         return;
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
-    vg_json_put_key(w, "model");
-    vg_json_put_text(w, s->model);
+    vg_put_text(w, "model", s->model);
     vg_content_put(call, w);
-    vg_json_put_key(w, "duration");
-    vg_json_put_int(w, s->seconds);
-    vg_json_put_key(w, "ratio");
-    vg_json_put_text(w, ratio);
-    vg_json_put_key(w, "resolution");
-    vg_json_put_text(w, resolution);
-    if (has_sound(s->model)) {
-        vg_json_put_key(w, "generate_audio");
-        vg_json_put_bool(w, s->audio);
-    }
-    vg_json_put_key(w, "seed");
-    vg_json_put_int(w, vg_trace_seed(call));
-    if (*s->event_url) {
-        vg_json_put_key(w, "callback_url");
-        vg_json_put_text(w, s->event_url);
-    }
+    vg_put_int(w, "duration", s->seconds);
+    vg_put_text(w, "ratio", ratio);
+    vg_put_text(w, "resolution", resolution);
+    if (has_sound(s->model))
+        vg_put_bool(w, "generate_audio", s->audio);
+    vg_put_int(w, "seed", vg_trace_seed(call));
+    if (*s->event_url)
+        vg_put_text(w, "callback_url", s->event_url);
     vg_call_put_extra(call, w, own_fields);
     vg_json_object_close(w);
     vg_call_post(call, TASKS, true, on_created);
@@ -110,8 +95,12 @@ static void submit(struct vg_call *call)
 
 /* --- the rest is the task API's --- */
 
-static const struct vg_task_api api = {
-    .query = TASKS, .erase = TASKS, .task = "", .result = "content.video_url", .seed = "seed"};
+static const struct vg_task_api api = {.query = TASKS,
+                                       .erase = TASKS,
+                                       .task = "",
+                                       .id = "id",
+                                       .result = "content.video_url",
+                                       .seed = "seed"};
 
 static void poll(struct vg_call *call)
 {

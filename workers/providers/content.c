@@ -25,15 +25,13 @@ bool vg_content_check(struct vg_call *call)
 static void open_item(struct vg_json_writer *w, const char *type)
 {
     vg_json_object_open(w);
-    vg_json_put_key(w, "type");
-    vg_json_put_text(w, type);
+    vg_put_text(w, "type", type);
     vg_json_put_key(w, type);
 }
 
 static void close_item(struct vg_json_writer *w, const char *role)
 {
-    vg_json_put_key(w, "role");
-    vg_json_put_text(w, role);
+    vg_put_text(w, "role", role);
     vg_json_object_close(w);
 }
 
@@ -55,8 +53,7 @@ static void put_address(struct vg_json_writer *w, const char *type, const char *
 {
     open_item(w, type);
     vg_json_object_open(w);
-    vg_json_put_key(w, "url");
-    vg_json_put_text(w, url);
+    vg_put_text(w, "url", url);
     vg_json_object_close(w);
     close_item(w, role);
 }

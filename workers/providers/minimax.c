@@ -52,13 +52,7 @@ static bool is_v2(const struct vg_call *call)
 
 void vg_minimax_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "task_id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a task without an id");
+    vg_call_take_id(call, answer, "task_id");
 }
 
 static void submit(struct vg_call *call)

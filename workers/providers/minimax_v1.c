@@ -55,20 +55,14 @@ void vg_minimax_v1_submit(struct vg_call *call)
         return;
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
-    vg_json_put_key(w, "model");
-    vg_json_put_text(w, s->model);
-    vg_json_put_key(w, "prompt");
-    vg_json_put_text(w, s->prompt);
-    vg_json_put_key(w, "duration");
-    vg_json_put_int(w, s->seconds);
-    vg_json_put_key(w, "resolution");
-    vg_json_put_text(w, resolution);
+    vg_put_text(w, "model", s->model);
+    vg_put_text(w, "prompt", s->prompt);
+    vg_put_int(w, "duration", s->seconds);
+    vg_put_text(w, "resolution", resolution);
     put_picture(w, "first_frame_image", s->first_frame);
     put_picture(w, "last_frame_image", s->last_frame);
-    if (*s->event_url) {
-        vg_json_put_key(w, "callback_url");
-        vg_json_put_text(w, s->event_url);
-    }
+    if (*s->event_url)
+        vg_put_text(w, "callback_url", s->event_url);
     vg_call_put_extra(call, w, own_fields);
     vg_json_object_close(w);
     vg_call_post(call, "/v1/video_generation", true, vg_minimax_created);
@@ -92,19 +86,17 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
                            vg_call_text(call, answer->json, "base_resp.status_msg"));
         return;
     }
-    if (!vg_call_ok(call, answer))
+    if (!vg_call_about(call, answer, "task_id"))
         return;
-    if (!is(vg_call_text(call, answer->json, "task_id"), call->upstream_id) || !status) {
-        vg_call_nonsense(call, answer, "another task, or one without a status");
-    } else if (is(status, "Success")) {
-        call->state->stage_id = (char *)vg_call_text(call, answer->json, "file_id");
-        if (call->state->stage_id)
-            vg_call_finished(call, NULL);
-        else
-            vg_call_nonsense(call, answer, "a finished task without a file");
-    } else {
+    if (!is(status, "Success")) {
         vg_call_running(call, -1, 0);
+        return;
     }
+    call->state->stage_id = (char *)vg_call_text(call, answer->json, "file_id");
+    if (call->state->stage_id)
+        vg_call_finished(call, NULL);
+    else
+        vg_call_nonsense(call, answer, "a finished task without a file");
 }
 
 void vg_minimax_v1_poll(struct vg_call *call)

@@ -13,6 +13,7 @@ static const char *const own_fields[] = {"model", "content",      "resolution", 
 static const struct vg_task_api api = {.query = "/v2/query/video_generation",
                                        .erase = "/v2/video_generation",
                                        .task = "task",
+                                       .id = "task.id",
                                        .result = "content.url",
                                        .seed = NULL};
 
@@ -44,19 +45,13 @@ void vg_minimax_v2_submit(struct vg_call *call)
     }
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
-    vg_json_put_key(w, "model");
-    vg_json_put_text(w, s->model);
+    vg_put_text(w, "model", s->model);
     vg_content_put(call, w);
-    vg_json_put_key(w, "resolution");
-    vg_json_put_text(w, resolution);
-    vg_json_put_key(w, "duration");
-    vg_json_put_int(w, s->seconds);
-    vg_json_put_key(w, "ratio");
-    vg_json_put_text(w, s->first_frame ? "adaptive" : ratio);
-    if (*s->event_url) {
-        vg_json_put_key(w, "callback_url");
-        vg_json_put_text(w, s->event_url);
-    }
+    vg_put_text(w, "resolution", resolution);
+    vg_put_int(w, "duration", s->seconds);
+    vg_put_text(w, "ratio", s->first_frame ? "adaptive" : ratio);
+    if (*s->event_url)
+        vg_put_text(w, "callback_url", s->event_url);
     vg_call_put_extra(call, w, own_fields);
     vg_json_object_close(w);
     vg_call_post(call, "/v2/video_generation", true, vg_minimax_created);

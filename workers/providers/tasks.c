@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/providers/tasks.h"
 
-#include <string.h>
-
+#include "common/mem.h"
 #include "workers/providers/traces.h"
 
 enum { LIST_LIMIT = 100 };
@@ -26,11 +25,6 @@ static const struct vg_task_api *kept(const struct vg_call *call)
     return ((const struct follow *)call->scratch)->api;
 }
 
-static bool is(const char *text, const char *word)
-{
-    return text && strcmp(text, word) == 0;
-}
-
 /* --- one task --- */
 
 static const char *address(struct vg_call *call, const char *path)
@@ -38,39 +32,41 @@ static const char *address(struct vg_call *call, const char *path)
     return vg_call_printf(call, "%s/%s", path, vg_call_escape(call, call->upstream_id));
 }
 
-/* The task asked for; NULL: the call has ended. */
-static const struct vg_json *read_task(struct vg_call *call, const struct vg_answer *answer)
+enum { UNKNOWN, QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELED, EXPIRED };
+
+/* The status of the task asked for, and the task; a word that is not known means that it runs. */
+static int read_task(struct vg_call *call, const struct vg_answer *answer,
+                     const struct vg_json **out)
 {
-    if (!vg_call_ok(call, answer))
-        return NULL;
-    const struct vg_json *task = vg_json_at(answer->json, kept(call)->task);
-    if (is(vg_call_text(call, task, "id"), call->upstream_id) && vg_call_text(call, task, "status"))
-        return task;
-    vg_call_nonsense(call, answer, "another task, or one without a status");
-    return NULL;
+    static const struct vg_word words[] = {{"queued", QUEUED},       {"running", RUNNING},
+                                           {"succeeded", SUCCEEDED}, {"failed", FAILED},
+                                           {"cancelled", CANCELED},  {"expired", EXPIRED}};
+
+    *out = vg_json_at(answer->json, kept(call)->task);
+    return vg_word_of(words, VG_COUNT(words), vg_call_text(call, *out, "status"));
 }
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    const struct vg_json *task = read_task(call, answer);
+    const struct vg_json *task;
 
-    if (!task)
+    if (!vg_call_about(call, answer, kept(call)->id))
         return;
-    const char *status = vg_call_text(call, task, "status");
-    if (is(status, "succeeded")) {
-        call->state->result = (char *)vg_call_text(call, task, kept(call)->result);
-        if (call->state->result)
-            vg_call_finished(call, NULL);
-        else
-            vg_call_nonsense(call, answer, "a finished task without a video");
-    } else if (is(status, "failed")) {
+    switch (read_task(call, answer, &task)) {
+    case SUCCEEDED:
+        vg_call_take_result(call, answer, vg_call_text(call, task, kept(call)->result));
+        return;
+    case FAILED:
         vg_call_job_failed(call, vg_call_text(call, task, "error.code"),
                            vg_call_text(call, task, "error.message"));
-    } else if (is(status, "cancelled")) {
+        return;
+    case CANCELED:
         vg_call_canceled(call);
-    } else if (is(status, "expired")) {
+        return;
+    case EXPIRED:
         vg_call_expired(call);
-    } else {
+        return;
+    default:
         vg_call_running(call, -1, 0);
     }
 }
@@ -94,21 +90,24 @@ static void on_deleted(struct vg_call *call, const struct vg_answer *answer)
 
 static void on_asked(struct vg_call *call, const struct vg_answer *answer)
 {
-    const struct vg_json *task = read_task(call, answer);
+    static const Videogate__V1__CancelOutcome outcomes[] = {
+        [UNKNOWN] = VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_UNSUPPORTED,
+        [RUNNING] = VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_UNSUPPORTED,
+        [SUCCEEDED] = VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_TOO_LATE,
+        [FAILED] = VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_TOO_LATE,
+        [CANCELED] = VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_CANCELED,
+        [EXPIRED] = VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_TOO_LATE};
+    const struct vg_json *task;
 
-    if (!task)
+    if (!vg_call_about(call, answer, kept(call)->id))
         return;
-    const char *status = vg_call_text(call, task, "status");
-    if (is(status, "queued"))
+    int status = read_task(call, answer, &task);
+    if (status == QUEUED)
         vg_call_http(call, &(struct vg_call_http){.method = "DELETE",
                                                   .url = address(call, kept(call)->erase),
                                                   .then = on_deleted});
-    else if (is(status, "running"))
-        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_UNSUPPORTED);
-    else if (is(status, "cancelled"))
-        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_CANCELED);
     else
-        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_TOO_LATE);
+        vg_call_cancel_ended(call, outcomes[status]);
 }
 
 void vg_task_cancel(struct vg_call *call, const struct vg_task_api *api)

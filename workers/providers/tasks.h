@@ -11,6 +11,7 @@ struct vg_task_api {
     const char *query;  /* "/v2/query/video_generation"; the list, and with "/ID" one task */
     const char *erase;  /* DELETE goes to this with "/ID" */
     const char *task;   /* where an answer about one task has it; "": it is the answer */
+    const char *id;     /* where such an answer has the task's id */
     const char *result; /* where a task has the address of its video */
     const char *seed;   /* the seed a task was made with; NULL: not told */
 };

@@ -34,13 +34,7 @@ static const char *const own_fields[] = {"model",      "prompt", "duration",    
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "request_id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a request without an id");
+    vg_call_take_id(call, answer, "request_id");
 }
 
 static bool check(struct vg_call *call, const char *ratio, const char *resolution)
@@ -98,16 +92,11 @@ static void submit(struct vg_call *call)
         return;
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
-    vg_json_put_key(w, "model");
-    vg_json_put_text(w, s->model);
-    vg_json_put_key(w, "prompt");
-    vg_json_put_text(w, s->prompt);
-    vg_json_put_key(w, "duration");
-    vg_json_put_int(w, s->seconds);
-    vg_json_put_key(w, "aspect_ratio");
-    vg_json_put_text(w, ratio);
-    vg_json_put_key(w, "resolution");
-    vg_json_put_text(w, resolution);
+    vg_put_text(w, "model", s->model);
+    vg_put_text(w, "prompt", s->prompt);
+    vg_put_int(w, "duration", s->seconds);
+    vg_put_text(w, "aspect_ratio", ratio);
+    vg_put_text(w, "resolution", resolution);
     put_pictures(w, s);
     vg_call_put_extra(call, w, own_fields);
     vg_json_object_close(w);
@@ -173,11 +162,8 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
                            text_of(call, answer->json, "error.message", "error"));
     } else if (is(status, "expired")) {
         vg_call_expired(call);
-    } else if (url && (!status || is(status, "done"))) {
-        call->state->result = (char *)url;
-        vg_call_finished(call, NULL);
     } else if (!status || is(status, "done")) {
-        vg_call_nonsense(call, answer, "neither a status nor a video");
+        vg_call_take_result(call, answer, url); /* some finished answers have no status */
     } else {
         vg_call_running(call, progress ? (int)vg_json_number(progress) : -1, 0);
     }

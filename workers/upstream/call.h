@@ -94,6 +94,10 @@ struct vg_word {
 };
 int vg_word_of(const struct vg_word *words, size_t count, const char *text);
 
+/* Members of an open object. */
+void vg_put_text(struct vg_json_writer *w, const char *name, const char *text);
+void vg_put_int(struct vg_json_writer *w, const char *name, int64_t value);
+void vg_put_bool(struct vg_json_writer *w, const char *name, bool value);
 /* A list of texts as a member; none: nothing is written. */
 void vg_put_texts(struct vg_json_writer *w, const char *name, char *const *texts, size_t count);
 /* A multipart form that makes no job, e.g. an upload. */

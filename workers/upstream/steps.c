@@ -46,6 +46,24 @@ int vg_word_of(const struct vg_word *words, size_t count, const char *text)
     return 0;
 }
 
+void vg_put_text(struct vg_json_writer *w, const char *name, const char *text)
+{
+    vg_json_put_key(w, name);
+    vg_json_put_text(w, text);
+}
+
+void vg_put_int(struct vg_json_writer *w, const char *name, int64_t value)
+{
+    vg_json_put_key(w, name);
+    vg_json_put_int(w, value);
+}
+
+void vg_put_bool(struct vg_json_writer *w, const char *name, bool value)
+{
+    vg_json_put_key(w, name);
+    vg_json_put_bool(w, value);
+}
+
 void vg_put_texts(struct vg_json_writer *w, const char *name, char *const *texts, size_t count)
 {
     if (count == 0)
