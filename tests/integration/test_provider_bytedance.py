@@ -97,6 +97,9 @@ def test_outputs_differ(worker, sim):
     worker.accept(index=0)
     worker.accept(index=1)
     assert len({job.fields["seed"] for job in sim.history}) == 2
+    for index in range(3):
+        worker.accept(index=index, extra='{"seed": 4294967294}')
+    assert [job.fields["seed"] for job in sim.history[2:]] == [4294967294, 4294967295, 0]
 
 
 def test_old_models_are_silent(worker, sim):

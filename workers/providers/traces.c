@@ -17,7 +17,7 @@ int64_t vg_trace_seed(struct vg_call *call)
     int64_t chosen = 0;
 
     if (vg_json_int(vg_call_extra(call, "seed"), &chosen))
-        return chosen;
+        return chosen < 0 ? chosen : (chosen + call->submit->index) & UINT32_MAX;
     vg_sha256(hash, call->submit->token, strlen(call->submit->token));
     return (int64_t)(hash[0] & 0x7f) << 24 | (int64_t)hash[1] << 16 | (int64_t)hash[2] << 8 |
            hash[3];

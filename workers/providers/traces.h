@@ -16,7 +16,8 @@ struct vg_trace_list {
 };
 
 /* The token of a Submit as a number that providers tell in their lists: 31 bits of its hash. A seed
- * that the caller chose stands instead. */
+ * that the caller chose stands instead, one more for each further output; -1 leaves it to chance.
+ */
 int64_t vg_trace_seed(struct vg_call *call);
 
 /* Ends the lookup: FOUND with our seed alone; ABSENT when nothing in the list can be ours and it
