@@ -10,6 +10,7 @@
 #include "workers/providers/fal.h"
 #include "workers/providers/google.h"
 #include "workers/providers/google_vertex.h"
+#include "workers/providers/kling.h"
 #include "workers/providers/luma.h"
 #include "workers/providers/minimax.h"
 #include "workers/providers/openai.h"
@@ -29,6 +30,7 @@ static const struct vg_provider *(*const providers[])(void) = {
     vg_fal_provider,
     vg_google_provider,
     vg_google_vertex_provider,
+    vg_kling_provider,
     vg_luma_provider,
     vg_minimax_provider,
     vg_openai_provider,

@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "workers/upstream/jwt.h"
 
 #define DEFAULT_TOKEN_URL "https://oauth2.googleapis.com/token"
 #define AUDIENCE DEFAULT_TOKEN_URL /* whatever the account's token_uri says */
@@ -118,16 +119,6 @@ const char *vg_oauth_project(const struct vg_oauth *self)
 
 /* --- the assertion --- */
 
-static void put_base64url(struct vg_buf *out, struct vg_view data)
-{
-    char *at = vg_buf_reserve(out, vg_base64_encoded_size(data.len));
-
-    if (!at)
-        return;
-    vg_base64url_encode(at, data.data, data.len);
-    vg_buf_commit(out, strlen(at));
-}
-
 static void put_member(struct vg_json_writer *w, const char *key, const char *value)
 {
     vg_json_put_key(w, key);
@@ -171,16 +162,16 @@ static void put_assertion(const struct vg_oauth *self, struct vg_buf *out, int64
 
     vg_buf_init(&part, MAX_ASSERTION);
     write_header(&part, self->key_id);
-    put_base64url(out, vg_buf_view(&part));
+    vg_jwt_put_part(out, vg_buf_view(&part));
     (void)vg_buf_addc(out, '.');
     vg_buf_clear(&part);
     write_claims(&part, self->email, issued_s);
-    put_base64url(out, vg_buf_view(&part));
+    vg_jwt_put_part(out, vg_buf_view(&part));
     vg_buf_clear(&part);
     struct vg_view signed_part = {vg_buf_view(out).data + start, out->len - start};
     if (vg_rs256_sign(self->key, signed_part, &part) == 0) {
         (void)vg_buf_addc(out, '.');
-        put_base64url(out, vg_buf_view(&part));
+        vg_jwt_put_part(out, vg_buf_view(&part));
     }
     vg_buf_fini(&part);
 }
