@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapter of fal.ai against its simulator."""
 import base64
+import hashlib
+import json
+import time
 
 import pytest
 import upstream
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from simulators import fal
-from upstream import NAMES, picture
+from upstream import NAMES, pb, picture
 
 FRAME, END = picture(1280, 720), picture(1280, 720, "jpeg")
+SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = base64.urlsafe_b64encode(SIGNER.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode().rstrip("=")
 HOOK = "https://videos.example/v1/provider_events/fal/abc?x=1&y=2"
 
 
@@ -19,7 +26,8 @@ def sim():
 
 @pytest.fixture(scope="module")
 def worker(sim):
-    with upstream.Worker("fal", sim, model="fal-ai/veo3.1/fast", width=1280, height=720, seconds=4, audio=True) as one:
+    with upstream.Worker("fal", sim, model="fal-ai/veo3.1/fast", width=1280, height=720, seconds=4, audio=True,
+                         env={"VIDEOGATE_FAL_EVENT_SECRET": PUBLIC}) as one:
         yield one
 
 
@@ -79,6 +87,16 @@ def test_asked(worker, sim, fields, path, body, size):
 def test_the_webhook_travels_in_the_address(worker, sim):
     assert worker.make_video(event_url=HOOK)
     assert sim.last("submit").query == {"fal_webhook": HOOK} and worker.describe().supports_events
+
+
+@pytest.mark.parametrize("flaw, verdict, id", [(None, "VERIFIED", "job-1"), ("body", "REFUSED", ""), ("age", "REFUSED", "")])
+def test_webhooks_are_judged(worker, flaw, verdict, id):
+    body, when = json.dumps({"request_id": "job-1", "status": "OK"}).encode(), str(int(time.time()) - (900 if flaw == "age" else 0))
+    text = "\n".join(["job-1", "user-7", when, hashlib.sha256(body).hexdigest()])
+    told = {"request-id": "job-1", "user-id": "user-7", "timestamp": when, "signature": SIGNER.sign(text.encode()).hex()}
+    headers = [pb.EventHeader(name=f"x-fal-webhook-{name}", value=value) for name, value in told.items()]
+    answer = worker.stub.ReadEvent(pb.ReadEventRequest(headers=headers, body=body + b" " if flaw == "body" else body), timeout=60)
+    assert pb.EventVerdict.Name(answer.verdict) == f"EVENT_VERDICT_{verdict}" and answer.upstream_id == id
 
 
 @pytest.mark.parametrize("fields, words", [

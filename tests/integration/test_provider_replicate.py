@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapter of Replicate against its simulator."""
 import base64
+import hashlib
+import hmac
+import json
+import time
 
 import pytest
 import upstream
 from simulators import replicate
-from upstream import NAMES, picture
+from upstream import NAMES, pb, picture
 
 FRAME, END = picture(1280, 720), picture(1280, 720, "jpeg")
 HOOK = "https://videos.example/v1/provider_events/replicate/abc"
+SECRET = b"a secret of twenty-four b"
 VERSION = next(iter(replicate.VERSIONS))
 
 
@@ -20,7 +25,8 @@ def sim():
 
 @pytest.fixture(scope="module")
 def worker(sim):
-    with upstream.Worker("replicate", sim, model="bytedance/seedance-1-pro", width=1280, height=720, seconds=5) as one:
+    with upstream.Worker("replicate", sim, model="bytedance/seedance-1-pro", width=1280, height=720, seconds=5,
+                         env={"VIDEOGATE_REPLICATE_EVENT_SECRET": "whsec_" + base64.b64encode(SECRET).decode()}) as one:
         yield one
 
 
@@ -80,6 +86,16 @@ def test_the_webhook(worker, sim):
     assert worker.make_video(event_url=HOOK) and worker.describe().supports_events
     sent = sim.last("submit").json()
     assert (sent["webhook"], sent["webhook_events_filter"]) == (HOOK, ["completed"])
+
+
+@pytest.mark.parametrize("flaw, verdict, id", [(None, "VERIFIED", "job-1"), ("body", "REFUSED", ""), ("age", "REFUSED", "")])
+def test_webhooks_are_judged(worker, flaw, verdict, id):
+    body, when = json.dumps({"id": "job-1", "status": "succeeded"}).encode(), str(int(time.time()) - (900 if flaw == "age" else 0))
+    signature = base64.b64encode(hmac.digest(SECRET, b"msg_1." + when.encode() + b"." + body, hashlib.sha256)).decode()
+    told = {"webhook-id": "msg_1", "webhook-timestamp": when, "webhook-signature": "v1," + signature}
+    headers = [pb.EventHeader(name=name, value=value) for name, value in told.items()]
+    answer = worker.stub.ReadEvent(pb.ReadEventRequest(headers=headers, body=body + b" " if flaw == "body" else body), timeout=60)
+    assert pb.EventVerdict.Name(answer.verdict) == f"EVENT_VERDICT_{verdict}" and answer.upstream_id == id
 
 
 def test_large_pictures_are_uploaded_first(worker, sim):
