@@ -33,6 +33,8 @@
     X(GENERATION_CHANGE, "generation_change")                                                      \
     X(GENERATION_RENEW, "generation_renew")                                                        \
     X(GENERATION_STATS, "generation_stats")                                                        \
+    X(HINT_JOB, "hint_job")                                                                        \
+    X(HINT_UPSTREAM, "hint_upstream")                                                              \
     X(DELIVERY_CLAIM, "delivery_claim")                                                            \
     X(DELIVERY_BODY, "delivery_body")                                                              \
     X(DELIVERY_RESULT, "delivery_result")                                                          \

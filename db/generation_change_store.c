@@ -15,6 +15,7 @@
 
 #include "db/db_priv.h"
 #include "db/delivery_sql.h"
+#include "db/generation_sql.h"
 
 static const struct vg_pg_statement lock_statement = {
     "vg_change_lock", "SELECT v.id FROM videos v WHERE v.id IN (SELECT g.video_id"
@@ -23,14 +24,16 @@ static const struct vg_pg_statement lock_statement = {
 
 #define LEASE_END "now() + i.lease_ms * interval '1 ms'"
 #define KEPT "(i.to_state < 5 AND i.lease_ms > 0)"
+/* NULL: no hint came meanwhile. */
+#define HINT "CASE WHEN g.hinted AND i.to_state IN (2, 3) THEN " VG_GENERATION_HINT_NEXT " END"
 /* A cancel that the holder does not know of makes the row due at once; a release never sleeps over
- * the deadline. */
+ * the deadline, nor over a hint. */
 #define DUE                                                                                        \
     "CASE WHEN " KEPT " THEN " LEASE_END                                                           \
     " WHEN g.cancel_requested AND NOT g.cancel_told THEN now()"                                    \
     " WHEN g.deadline_at > now() THEN"                                                             \
-    "  least(now() + i.due_ms * interval '1 ms', g.deadline_at)"                                   \
-    " ELSE now() + i.due_ms * interval '1 ms' END"
+    "  least(now() + i.due_ms * interval '1 ms', g.deadline_at, " HINT ")"                         \
+    " ELSE least(now() + i.due_ms * interval '1 ms', " HINT ") END"
 
 static const struct vg_pg_statement move_statement = {
     "vg_change_move",
@@ -52,6 +55,8 @@ static const struct vg_pg_statement move_statement = {
     "  lease_owner = CASE WHEN " KEPT " THEN g.lease_owner END,"
     "  lease_until = CASE WHEN " KEPT " THEN " LEASE_END " END,"
     "  cancel_told = CASE WHEN " KEPT " THEN g.cancel_requested ELSE g.cancel_told END,"
+    "  hinted = " KEPT " AND g.hinted,"
+    "  hint_at = CASE WHEN " KEPT " THEN g.hint_at ELSE coalesce(" HINT ", g.hint_at) END,"
     "  due_at = " DUE ","
     "  wake_at = CASE WHEN i.to_state <> 1 THEN " DUE
     "   WHEN NOT g.cancel_requested THEN g.deadline_at"

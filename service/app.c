@@ -21,6 +21,17 @@
 #include "service/watch.h"
 
 static const char *const create_outcomes[] = {"new", "replayed", "refused", "failed", NULL};
+static const char *const event_outcomes[VG_EVENTS_MAX + 1] = {
+    [VG_EVENTS_DUE] = "due",
+    [VG_EVENTS_ENDED] = "ended",
+    [VG_EVENTS_STALE] = "stale",
+    [VG_EVENTS_OTHER_JOB] = "other_job",
+    [VG_EVENTS_UNKNOWN] = "unknown",
+    [VG_EVENTS_CHALLENGE] = "challenge",
+    [VG_EVENTS_BAD_ADDRESS] = "bad_address",
+    [VG_EVENTS_REFUSED] = "refused",
+    [VG_EVENTS_FAILED] = "failed",
+};
 static const struct vg_metric_desc metric_table[] = {
     [VG_SM_CREATES] = {"videogate_creates_total", VG_METRIC_COUNTER,
                        "Create and remix calls by outcome.", "outcome", create_outcomes},
@@ -30,7 +41,15 @@ static const struct vg_metric_desc metric_table[] = {
                         NULL},
     [VG_SM_PURGED] = {"videogate_files_purged_total", VG_METRIC_COUNTER,
                       "Files the janitor removed.", NULL, NULL},
+    [VG_SM_PROVIDER_EVENTS] = {"videogate_provider_events_total", VG_METRIC_COUNTER,
+                               "Webhooks of providers by what became of them.", "outcome",
+                               event_outcomes},
 };
+
+const char *const *vg_event_outcomes(void)
+{
+    return event_outcomes;
+}
 
 /* The process's parts in the order they are started; stopped in reverse. */
 struct vg_app {
@@ -177,6 +196,7 @@ static int start_jobs(struct vg_app *app, struct vg_err *err)
                 .key_file = file_or_null(c->workers_tls_key),
                 .ca_file = file_or_null(c->workers_tls_ca)},
         .use_tls = file_or_null(c->workers_tls_ca) != NULL,
+        .event_addresses = app->setup.event_addresses,
         .webhook_schedule = c->webhook_schedule,
         .project_concurrency = (int32_t)c->project_concurrency,
         .lease_ms = c->lease_ms,
@@ -235,6 +255,7 @@ static void share_parts(struct vg_app *app)
     s->jobs = app->jobs;
     s->metrics = vg_metrics_register(app->metrics, metric_table, VG_COUNT(metric_table));
     s->links = setup->links;
+    s->event_addresses = setup->event_addresses;
     s->flights = app->flights;
     s->rate = app->rate;
     s->retry_window_ms = c->retry_window_ms;
@@ -288,7 +309,8 @@ static int start_server(struct vg_app *app, struct vg_err *err)
 {
     const struct vg_app_config *c = &app->config;
     const struct vg_rpc_service services[] = {vg_video_service(&app->service),
-                                              vg_admin_service(&app->service)};
+                                              vg_admin_service(&app->service),
+                                              vg_provider_event_service(&app->service)};
     const struct vg_rpc_server_options options = {
         .listen = c->listen,
         .tls = {.cert_file = file_or_null(c->tls_cert),

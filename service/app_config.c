@@ -110,6 +110,12 @@ static const struct vg_config_key keys[] = {
      .offset = AT(public_url),
      .fallback = "",
      .help = "base address of the public API, for links; empty: relative links"},
+    {.name = "events-url",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(events_url),
+     .fallback = "",
+     .help = "base address of the bridge for webhooks of providers, a hint to poll at once; empty: "
+             "none are asked for"},
     {.name = "link-secrets",
      .type = VG_CONFIG_TEXT,
      .offset = AT(link_secrets),
@@ -433,6 +439,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
     if (check_texts(c, err) < 0 || vg_http_guard_check(&s.callback_guard, err) < 0 ||
         vg_http_guard_check(&s.image_guard, err) < 0 ||
         make_public_url(&s, c->public_url, err) < 0 || make_links(&s, c, err) < 0 ||
+        vg_event_addresses_new(&s.event_addresses, c->events_url, c->secret_key, err) < 0 ||
         make_providers(&s, c->workers, err) < 0 || make_route_all(&s, c->route_all, err) < 0 ||
         make_default_callback(&s, c, err) < 0 ||
         vg_catalog_load(&s.catalog, s.catalog_path, err) < 0) {
@@ -447,6 +454,7 @@ void vg_app_setup_fini(struct vg_app_setup *setup)
 {
     setup->catalog = vg_catalog_unref(setup->catalog);
     setup->links = vg_links_free(setup->links);
+    setup->event_addresses = vg_event_addresses_free(setup->event_addresses);
     free(setup->public_url);
     free(setup->route_all_provider);
     free(setup->route_all_model);

@@ -8,6 +8,7 @@
 
 #include "service/app.h"
 #include "service/catalog.h"
+#include "service/event_address.h"
 #include "service/link.h"
 #include "service/validate.h"
 
@@ -24,7 +25,7 @@ struct vg_app_config {
     char *workers, *webhook, *webhook_schedule;
     char *workers_tls_ca, *workers_tls_cert, *workers_tls_key;
     char *admin_key, *secret_key;
-    char *public_url;
+    char *public_url, *events_url;
     char *link_secrets;
     int64_t link_ttl_ms;
     char *route_all;
@@ -49,6 +50,7 @@ struct vg_app_setup {
     struct vg_http_guard callback_guard, image_guard; /* nets borrowed from the configuration */
     char *public_url;                                 /* without a slash at its end */
     struct vg_links *links;
+    struct vg_event_addresses *event_addresses;
     char *route_all_provider, *route_all_model;
     char *default_callback_url; /* normalised */
     char *providers_text;       /* holds what `providers` points to */

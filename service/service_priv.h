@@ -26,7 +26,13 @@
 #include "service/validate.h"
 #include "service/variant.h"
 
-enum vg_service_metric { VG_SM_CREATES, VG_SM_DOWNLOAD_BYTES, VG_SM_WATCHERS, VG_SM_PURGED };
+enum vg_service_metric {
+    VG_SM_CREATES,
+    VG_SM_DOWNLOAD_BYTES,
+    VG_SM_WATCHERS,
+    VG_SM_PURGED,
+    VG_SM_PROVIDER_EVENTS
+};
 enum vg_create_series {
     VG_CREATES_NEW,
     VG_CREATES_REPLAYED,
@@ -34,7 +40,24 @@ enum vg_create_series {
     VG_CREATES_FAILED
 };
 
+/* What became of a provider's webhook. */
+enum vg_event_series {
+    VG_EVENTS_DUE,
+    VG_EVENTS_ENDED,
+    VG_EVENTS_STALE,
+    VG_EVENTS_OTHER_JOB,
+    VG_EVENTS_UNKNOWN,
+    VG_EVENTS_CHALLENGE,
+    VG_EVENTS_BAD_ADDRESS,
+    VG_EVENTS_REFUSED,
+    VG_EVENTS_FAILED,
+    VG_EVENTS_MAX
+};
+/* Their names, NULL-terminated. */
+const char *const *vg_event_outcomes(void);
+
 struct vg_binding;
+struct vg_event_addresses;
 struct vg_flights;
 struct vg_rate;
 struct vg_hub;
@@ -58,10 +81,12 @@ struct vg_service {
     struct vg_rate *rate;
     struct vg_metric_set *metrics;
     const struct vg_links *links;
+    const struct vg_event_addresses *event_addresses;
     int64_t retry_window_ms; /* how long an SDK's repeat finds its first attempt */
     size_t max_watchers;
     uint8_t secret_key[32];
-    atomic_int_fast64_t in_flight; /* requests not ended yet */
+    atomic_int_fast64_t in_flight;        /* requests not ended yet */
+    atomic_int_fast64_t events_in_flight; /* webhooks of providers at their workers */
 };
 
 struct vg_request;
@@ -137,5 +162,6 @@ vg_rpc_handler_f vg_handle_redeliver;
 
 struct vg_rpc_service vg_video_service(struct vg_service *service);
 struct vg_rpc_service vg_admin_service(struct vg_service *service);
+struct vg_rpc_service vg_provider_event_service(struct vg_service *service);
 
 #endif

@@ -143,7 +143,10 @@ static void on_closed(struct vg_stream *stream)
 static int64_t body_limit(const struct vg_exchange *ex)
 {
     bool kept = ex->route && ex->route->body != VG_BODY_DROP;
-    return kept ? ex->at->api->max_body : MAX_DROPPED_BODY;
+    int64_t max = ex->at->api->max_body;
+    if (!kept)
+        return MAX_DROPPED_BODY;
+    return vg_route_keyless(ex->route) && max > VG_MAX_EVENT_BODY ? VG_MAX_EVENT_BODY : max;
 }
 
 static void refuse_body(struct vg_exchange *ex, enum vg_err_kind kind)
@@ -264,7 +267,7 @@ static int check_body_head(const struct vg_exchange *ex, struct vg_err *err)
     struct vg_view type = vg_request_header(req, "content-type");
     struct vg_view coding = vg_request_header(req, "content-encoding");
     bool form = ex->route->body == VG_BODY_JSON_OR_FORM;
-    if (!vg_http_media_type(type, "application/json") &&
+    if (!vg_route_keyless(ex->route) && !vg_http_media_type(type, "application/json") &&
         !(form && vg_http_media_type(type, "multipart/form-data")))
         return vg_err_set(err, VG_ERR_UNSUPPORTED_MEDIA_TYPE,
                           "The Content-Type must be application/json%s.",
@@ -339,10 +342,14 @@ int vg_exchange_metadata(struct vg_exchange *ex, struct vg_rpc_metadata out[VG_E
     struct vg_view bearer = vg_exchange_header(ex, "authorization");
     struct vg_view key = vg_exchange_header(ex, "x-api-key");
     size_t n = 0;
+    out[n++] = (struct vg_rpc_metadata){"x-request-id", ex->request_id};
+    if (vg_route_keyless(ex->route)) {
+        *out_count = n;
+        return 0;
+    }
     if ((bearer.data && !credential_ok(bearer)) ||
         (!bearer.data && key.data && !credential_ok(key)))
         return vg_err_set(err, VG_ERR_UNAUTHENTICATED, NULL);
-    out[n++] = (struct vg_rpc_metadata){"x-request-id", ex->request_id};
     if (bearer.data)
         out[n++] = (struct vg_rpc_metadata){"authorization",
                                             vg_arena_memdup(ex->arena, bearer.data, bearer.len)};

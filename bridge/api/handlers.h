@@ -23,6 +23,7 @@ void vg_handle_healthz(struct vg_exchange *exchange);        /* health.c */
 void vg_handle_readyz(struct vg_exchange *exchange);         /* health.c */
 void vg_handle_metrics(struct vg_exchange *exchange);        /* health.c */
 void vg_handle_static(struct vg_exchange *exchange);         /* document.c */
+void vg_handle_provider_event(struct vg_exchange *exchange); /* provider_event.c */
 void vg_handle_usage(struct vg_exchange *exchange);          /* usage.c */
 void vg_handle_webhook_create(struct vg_exchange *exchange); /* webhooks.c, as all below */
 void vg_handle_webhook_get(struct vg_exchange *exchange);

@@ -17,6 +17,7 @@
     X("GET", "/readyz", VG_BODY_DROP, vg_handle_readyz)                                            \
     X("GET", "/v1/models", VG_BODY_DROP, vg_handle_models)                                         \
     X("GET", "/v1/models/{id...}", VG_BODY_DROP, vg_handle_model)                                  \
+    X("POST", "/v1/provider-events/{id...}", VG_BODY_EVENT, vg_handle_provider_event)              \
     X("GET", "/v1/usage", VG_BODY_DROP, vg_handle_usage)                                           \
     X("GET", "/v1/videos", VG_BODY_DROP, vg_handle_list)                                           \
     X("POST", "/v1/videos", VG_BODY_JSON_OR_FORM, vg_handle_create)                                \
@@ -134,6 +135,11 @@ enum vg_route_result vg_route_find(struct vg_view method, struct vg_view path,
 bool vg_route_creates(const struct vg_route *route)
 {
     return route && route->body == VG_BODY_JSON_OR_FORM;
+}
+
+bool vg_route_keyless(const struct vg_route *route)
+{
+    return route && route->body == VG_BODY_EVENT;
 }
 
 size_t vg_route_index(const struct vg_route *route)

@@ -26,6 +26,7 @@
 #include "service/blob.h"
 #include "videogate/v1/video.pb-c.h"
 
+struct vg_event_addresses;
 struct vg_jobs;
 
 /* A video changed in a way callers can see. Called on the jobs thread; must not block. */
@@ -42,7 +43,8 @@ struct vg_jobs_options {
     const char *owner;           /* this process, for operators: "host:pid" */
     const char *workers;         /* "sandbox=127.0.0.1:8084,google=..."; NULL or "": none */
     const char *webhook;         /* "127.0.0.1:8086"; NULL or "": callbacks wait */
-    struct vg_rpc_tls tls;       /* towards both; strings borrowed until new returns */
+    const struct vg_event_addresses *event_addresses; /* borrowed until free; NULL: none */
+    struct vg_rpc_tls tls; /* towards both; strings borrowed until new returns */
     bool use_tls;
     uint8_t secret_key[32];         /* opens callback secrets sealed with aad = video id */
     const char *webhook_schedule;   /* NULL: "0s,5s,5m,30m,2h,5h,10h,14h,20h,24h" */

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "service/event_address.h"
 #include "service/jobs/jobs_priv.h"
 
 enum { SUBMIT_MS = 120 * 1000, MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000 };
@@ -61,6 +62,16 @@ static void submit_answered(struct vg_job *job, const struct vg_rpc_unary *call)
     vg_job_event(job, &event);
 }
 
+/* Where the provider's webhook about this submission goes; NULL: none is asked for. */
+static char *event_url(const struct vg_job *job, const char *token)
+{
+    const struct vg_event_addresses *addresses = job->jobs->options.event_addresses;
+
+    return addresses && job->worker->supports_events
+               ? vg_event_address(addresses, job->worker->name, token, job->arena)
+               : NULL;
+}
+
 /* The files in `in` are only lent to the request. */
 static void send(struct vg_job *job, struct vg_inputs *in)
 {
@@ -80,6 +91,7 @@ static void send(struct vg_job *job, struct vg_inputs *in)
     request.n_reference_videos = spec->n_reference_videos;
     request.reference_audios = spec->reference_audios;
     request.n_reference_audios = spec->n_reference_audios;
+    request.event_url = event_url(job, token);
 
     Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_FILES];
     Videogate__V1__MediaBlob *references[VG_SPEC_MAX_FILES];

@@ -119,6 +119,7 @@ static void set_there(struct vg_worker *w, const Videogate__V1__DescribeResponse
     w->described = true;
     w->supports_cancel = r->supports_cancel;
     w->supports_lookup = r->supports_lookup;
+    w->supports_events = r->supports_events;
     w->max_concurrency = r->max_concurrency > 0 ? r->max_concurrency : 0;
     w->away_since_ns = 0;
     w->failures = 0;

@@ -29,7 +29,7 @@ struct vg_worker {
     struct vg_workers *workers;     /* borrowed */
     struct vg_rpc_channel *channel; /* owned; NULL after close */
     bool described;
-    bool supports_cancel, supports_lookup;
+    bool supports_cancel, supports_lookup, supports_events;
     int32_t max_concurrency; /* 0: no limit known */
     int64_t away_since_ns;   /* 0: there */
     int32_t failures;        /* in a row */

@@ -9,6 +9,8 @@ import pathlib
 import re
 import sys
 
+# Called by providers, at addresses that we give them.
+NOT_FOR_CALLERS = {("post", "/v1/provider-events/{id}")}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -18,6 +20,9 @@ def main() -> None:
     table = (root / "bridge/api/routes.c").read_text(encoding="utf-8")
     rows = re.findall(r'X\(\s*"([A-Z]+)",\s*(?:\\\s*)?"([^"]+)"', table)
     routed = {(method.lower(), path.replace("{id...}", "{id}")) for method, path in rows}
+    if not NOT_FOR_CALLERS <= routed:
+        sys.exit("NOT_FOR_CALLERS names a route that is not there")
+    routed -= NOT_FOR_CALLERS
     described = {(method, path) for path, item in document["paths"].items() for method in item if method in METHODS}
     bad = [f"no description of {m.upper()} {p}" for m, p in sorted(routed - described)]
     bad += [f"no route for {m.upper()} {p}" for m, p in sorted(described - routed)]

@@ -4,6 +4,7 @@
 #include "db/video_match_store.h"
 #include "tests/unit/db/fixture.h"
 
+#include "db/hint_store.h"
 #include "db/usage_store.h"
 
 /* 100,000 pending rows over 40 projects and two providers, 3,000 running ones, 100,000 that ended,
@@ -97,6 +98,11 @@ static size_t use_all(struct fixture *f)
     struct vg_delivery_list deliveries = {.video_id = ids[0], .limit = 20};
     struct vg_delivery_result result = {.id = ids[0], .state = VG_DELIVERY_DELIVERED};
 
+    struct vg_hint job = {.video_id = ids[1], .attempt = 1, .provider = "sandbox"};
+    struct vg_hint upstream = {.provider = "sandbox", .upstream_id = "up-1"};
+
+    RUN_OK(f, vg_hint, &job);
+    RUN_OK(f, vg_hint, &upstream);
     RUN_OK(f, vg_video_list, &list);
     RUN_OK(f, vg_video_replay, &replay);
     RUN_OK(f, vg_video_match, &match);
