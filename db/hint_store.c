@@ -11,26 +11,29 @@
     " OR right(g.upstream_id, length(i.upstream_id) + 1) = '/' || i.upstream_id"                   \
     " OR right(i.upstream_id, length(g.upstream_id) + 1) = '/' || g.upstream_id)"
 
-/* A row that is due by then anyway is left alone: a flood of hints writes once a second. The rows
- * are locked in order, and what is written is computed from what they hold then. */
+/* A row that is due by then anyway is left alone, and not even locked: a flood of hints writes once
+ * a second, and the claim, which skips locked rows, gets through. Those to be written are locked in
+ * order, and what is written is computed from what they hold then. */
+#define NEEDED                                                                                     \
+    "CASE WHEN " HELD " THEN NOT g.hinted ELSE g.wake_at > " VG_GENERATION_HINT_NEXT " END"
 #define HASTEN                                                                                     \
     " wanted AS MATERIALIZED (SELECT g.id FROM generations g"                                      \
-    "  WHERE g.id IN (SELECT f.id FROM found f WHERE f.result = 4) ORDER BY g.id"                  \
-    "  FOR NO KEY UPDATE),"                                                                        \
+    "  WHERE g.id IN (SELECT f.id FROM found f WHERE f.result = 4 AND f.needed)"                   \
+    "  ORDER BY g.id FOR NO KEY UPDATE),"                                                          \
     " hastened AS (UPDATE generations g SET hinted = " HELD ","                                    \
     "   hint_at = CASE WHEN " HELD " THEN g.hint_at ELSE " VG_GENERATION_HINT_NEXT " END,"         \
     "   due_at = CASE WHEN " HELD " THEN g.due_at ELSE " VG_GENERATION_HINT_NEXT " END,"           \
     "   wake_at = CASE WHEN " HELD " THEN g.wake_at ELSE " VG_GENERATION_HINT_NEXT " END"          \
-    "  FROM wanted w WHERE g.id = w.id AND g.state IN (2, 3) AND CASE WHEN " HELD                  \
-    "   THEN NOT g.hinted ELSE g.wake_at > " VG_GENERATION_HINT_NEXT " END RETURNING 1)"           \
-    " SELECT f.ord, f.result, (SELECT count(*) FROM hastened) FROM found f"
+    "  FROM wanted w WHERE g.id = w.id AND g.state IN (2, 3) AND " NEEDED ")"                      \
+    " SELECT f.ord, f.result, f.result = 4 AND f.needed FROM found f"
 
 static const struct vg_pg_statement job_statement = {
     "vg_hint_job",
     "WITH found AS MATERIALIZED (SELECT i.ord, g.id, CASE WHEN g.id IS NULL THEN 0"
     "   WHEN g.state >= 4 THEN 1"
     "   WHEN g.state = 1 OR g.attempts <> i.attempt OR g.provider <> i.provider THEN 2"
-    "   WHEN NOT " SAME " THEN 3 ELSE 4 END AS result"
+    "   WHEN NOT " SAME " THEN 3 ELSE 4 END AS result,"
+    "   " NEEDED " AS needed"
     "  FROM unnest($1::text[], $2::int4[], $3::int4[], $4::text[], $5::text[]) WITH ORDINALITY"
     "   AS i(video_id, idx, attempt, provider, upstream_id, ord)"
     "  LEFT JOIN generations g ON g.video_id = i.video_id AND g.idx = i.idx)," HASTEN};
@@ -39,10 +42,11 @@ static const struct vg_pg_statement job_statement = {
  * poll of every job a write. */
 static const struct vg_pg_statement upstream_statement = {
     "vg_hint_upstream",
-    "WITH under_way AS MATERIALIZED (SELECT g.id, g.state, g.provider, g.upstream_id"
-    "  FROM generations g WHERE (" VG_GENERATION_HELD ") AND g.provider = ANY ($1::text[])),"
+    "WITH under_way AS MATERIALIZED (SELECT g.id, g.state, g.provider, g.upstream_id,"
+    "   " NEEDED " AS needed FROM generations g WHERE (" VG_GENERATION_HELD
+    ") AND g.provider = ANY ($1::text[])),"
     " found AS MATERIALIZED (SELECT i.ord, g.id, CASE WHEN g.id IS NULL THEN 0"
-    "   WHEN g.state = 4 THEN 1 WHEN g.state = 3 THEN 4 ELSE 2 END AS result"
+    "   WHEN g.state = 4 THEN 1 WHEN g.state = 3 THEN 4 ELSE 2 END AS result, g.needed"
     "  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i(provider, upstream_id, ord)"
     "  LEFT JOIN under_way g ON g.provider = i.provider AND g.upstream_id = "
     "i.upstream_id)," HASTEN};
@@ -76,7 +80,8 @@ static int run_statement(struct vg_db_run *run, struct vg_db_op *const *ops, siz
         struct vg_hint *op = VG_CONTAINER(ops[vg_pg_i64(rows, i, 0) - 1], struct vg_hint, op);
 
         op->result = (enum vg_hint_result)vg_pg_i64(rows, i, 1);
-        run->due = run->due || run->again || vg_pg_i64(rows, i, 2) > 0;
+        /* Also when another run was faster: the claim may have found the row locked by this one. */
+        run->due = run->due || run->again || vg_pg_i64(rows, i, 2) != 0;
     }
     return 0;
 }
