@@ -97,6 +97,8 @@ def test_extra_parameters(worker, sim):
     worker.make_video(extra='{"negativePrompt": "rain", "personGeneration": "allow_all", "durationSeconds": 8, "sampleCount": 4}')
     asked = parameters(sim)
     assert (asked["negativePrompt"], asked["personGeneration"], asked["durationSeconds"], asked["sampleCount"]) == ("rain", "allow_all", 4, 1)
+    worker.make_video(extra='{"negative_prompt": "snow", "person_generation": "allow_all"}')  # as the catalog spells them
+    assert (parameters(sim)["negativePrompt"], parameters(sim)["personGeneration"]) == ("snow", "allow_all")
     assert klass(worker.refused(extra='{"seed": 5}')) == "INVALID_REQUEST" and sim.broken == {"veo.vertex_only": 1}
 
 
@@ -128,7 +130,8 @@ def test_the_file_is_on_another_host(worker, sim):
     {"audio": False}, {"width": 1792, "height": 1024}, {"last_frame": upstream.picture(1280, 720)},
     {"first_frame": upstream.picture(64, 64), "reference_images": [upstream.picture(64, 64)]},
     {"reference_videos": ["https://example.com/a.mp4"]}, {"source": pb.SourceVideo(operation="SOURCE_OPERATION_EDIT")},
-], ids=["silent", "size", "last-frame-alone", "frame-and-references", "reference-video", "edit"])
+    {"source": pb.SourceVideo(operation="SOURCE_OPERATION_EXTEND", seconds=4), "seconds": 12},
+], ids=["silent", "size", "last-frame-alone", "frame-and-references", "reference-video", "edit", "extend-by-8"])
 def test_what_is_refused_here(worker, sim, fields):
     error = worker.refused(**fields)
     assert klass(error) == "INVALID_REQUEST" and error.fallback_ok and not error.retryable and error.public_message and error.upstream_code == "refused_here"

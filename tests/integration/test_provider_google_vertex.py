@@ -98,6 +98,9 @@ def test_extra_parameters(worker, sim):
     parameters = asked(sim)["parameters"]
     assert (parameters["seed"], parameters["negativePrompt"], parameters["enhancePrompt"], parameters["sampleCount"]) == (7, "rain", True, 1)
     assert "storageUri" not in parameters
+    worker.make_video(first_frame=upstream.picture(64, 64), extra='{"enhance_prompt": false, "resize_mode": "crop", "person_generation": "dont_allow"}')
+    parameters = asked(sim)["parameters"]
+    assert (parameters["enhancePrompt"], parameters["resizeMode"], parameters["personGeneration"]) == (False, "crop", "dont_allow")
     assert klass(worker.refused(extra='{"fps": 60}')) == "INVALID_REQUEST"
 
 

@@ -9,7 +9,7 @@
 #include "common/str.h"
 #include "workers/upstream/oauth.h"
 
-enum { MAX_ACCOUNT = 64 * 1024 };
+enum { MAX_ACCOUNT = 64 * 1024, MAX_TEXT = 128 * 1024 };
 
 struct account {
     char *key;              /* owned */
@@ -99,7 +99,7 @@ static struct account *load(struct vg_google_accounts *self, const char *key)
     struct vg_err err;
     struct vg_buf text;
 
-    vg_buf_init(&text, 2 * MAX_ACCOUNT);
+    vg_buf_init(&text, MAX_TEXT);
     int rc = is_path(key) ? read_path(key, &text) : read_base64(key, &text);
     options.account = vg_buf_view(&text);
     if (rc != 0)

@@ -7,7 +7,7 @@
 #include "workers/providers/google_error.h"
 #include "workers/upstream/adapter.h"
 
-enum { MAX_OPERATION = 512 };
+enum { MAX_OPERATION = 512, EXTENSION_S = 7 };
 
 /* --- what is asked --- */
 
@@ -44,6 +44,8 @@ const char *vg_veo_refusal(const struct vg_call *call, enum vg_veo_api api)
     if (s->source &&
         s->source->operation != VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND)
         return "Veo extends videos, but does not edit them.";
+    if (s->source && s->source->seconds && s->seconds != s->source->seconds + EXTENSION_S)
+        return "Veo extends a video by 7 seconds.";
     if (s->source && frames)
         return "Veo takes no frames beside a video to extend.";
     return NULL;
@@ -117,10 +119,40 @@ static void put_instance(struct vg_json_writer *w, const struct vg_veo_request *
     vg_json_object_close(w);
 }
 
-/* Parameters of `extra` that are ours to say, or cost more than was reckoned. */
-static const char *const own_parameters[] = {"aspectRatio", "durationSeconds", "resolution",
-                                             "sampleCount", "numberOfVideos",  "generateAudio",
-                                             "storageUri",  "pubsubTopic",     NULL};
+/* Parameters of `extra` in the catalog's spelling; in Google's own they pass as they are. */
+static const struct {
+    const char *name, *googles;
+} spellings[] = {
+    {"compression_quality", "compressionQuality"},
+    {"enhance_prompt", "enhancePrompt"},
+    {"negative_prompt", "negativePrompt"},
+    {"person_generation", "personGeneration"},
+    {"resize_mode", "resizeMode"},
+};
+
+/* Those, and what is ours to say or costs more than was reckoned. */
+static const char *const not_as_they_are[] = {"compression_quality", "enhance_prompt",
+                                              "negative_prompt",     "person_generation",
+                                              "resize_mode",         "aspectRatio",
+                                              "durationSeconds",     "resolution",
+                                              "sampleCount",         "numberOfVideos",
+                                              "generateAudio",       "storageUri",
+                                              "pubsubTopic",         NULL};
+
+static void put_extra(struct vg_call *call, struct vg_json_writer *w)
+{
+    for (size_t i = 0; i < VG_COUNT(spellings); i++) {
+        const struct vg_json *value = vg_call_extra(call, spellings[i].name);
+        if (!value || vg_call_extra(call, spellings[i].googles))
+            continue;
+        vg_json_put_key(w, spellings[i].googles);
+        if (vg_json_type(value) == VG_JSON_BOOL)
+            vg_json_put_bool(w, vg_json_bool(value));
+        else
+            vg_json_put_text(w, vg_json_string(value));
+    }
+    vg_call_put_extra(call, w, not_as_they_are);
+}
 
 static void put_parameters(struct vg_call *call, struct vg_json_writer *w,
                            const struct vg_veo_request *request)
@@ -141,9 +173,10 @@ static void put_parameters(struct vg_call *call, struct vg_json_writer *w,
             put_text(w, "storageUri", request->storage_uri);
     }
     /* With pictures only this one is let in; without, some regions refuse to hear it. */
-    if ((s->first_frame || s->n_reference_images) && !vg_call_extra(call, "personGeneration"))
+    if ((s->first_frame || s->n_reference_images) && !vg_call_extra(call, "personGeneration") &&
+        !vg_call_extra(call, "person_generation"))
         put_text(w, "personGeneration", "allow_adult");
-    vg_call_put_extra(call, w, own_parameters);
+    put_extra(call, w);
     vg_json_object_close(w);
 }
 

@@ -23,7 +23,8 @@ enum {
     MAX_TOKEN_LIFE_S = 24 * 3600,
     MAX_TOKEN = 16 * 1024,
     MAX_ANSWER = 64 * 1024,
-    MAX_ASSERTION = 16 * 1024,
+    MAX_ASSERTION = 16 * 1024, /* each of its three parts */
+    MAX_BODY = 64 * 1024,
     EXCHANGE_MS = 20 * 1000
 };
 
@@ -247,7 +248,8 @@ static bool take_token(struct vg_oauth *self, const struct vg_json *json)
     self->serial++;
     /* Counted from the question: the token is no younger. */
     self->ends_ns = self->asked_ns + life * VG_NS_PER_S;
-    int64_t fresh = life > 2 * EARLY_S ? (life - EARLY_S) * VG_NS_PER_S : life * VG_NS_PER_S / 2;
+    int64_t fresh =
+        life > INT64_C(2) * EARLY_S ? (life - EARLY_S) * VG_NS_PER_S : life * VG_NS_PER_S / 2;
     self->fresh_until_ns = self->asked_ns + fresh;
     return true;
 }
@@ -295,7 +297,7 @@ static bool start_exchange(struct vg_oauth *self)
                                           "Accept: application/json", NULL};
     struct vg_buf body;
 
-    vg_buf_init(&body, 4 * MAX_ASSERTION);
+    vg_buf_init(&body, MAX_BODY);
     (void)vg_buf_adds(&body, GRANT);
     put_assertion(self, &body, vg_wall_ms() / 1000 - SKEW_S);
     const struct vg_http_request request = {
