@@ -7,7 +7,7 @@ from upstream import picture
 from vg import ROOT
 
 CLASSES = ((480, "480p"), (720, "720p"), (768, "768p"), (1080, "1080p"), (1440, "1440p"))
-EXTRA = {"aigc_watermark": True, "camera_fixed": False, "negative_prompt": "blur", "prompt_extend": False, "prompt_optimizer": False, "seed": 7,
+EXTRA = {"aigc_watermark": True, "camera_fixed": False, "compression_quality": "optimized", "enhance_prompt": True, "negative_prompt": "blur", "prompt_extend": False, "prompt_optimizer": False, "seed": 7,
          "service_tier": "default", "shot_type": "single", "user": "u-1", "watermark": True}
 
 
@@ -43,15 +43,16 @@ def _seconds(route, size, inputs):
                  "references": any(name.startswith("reference") for name in inputs)}
         if sizes and all(when.get(name, is_so) == is_so for name, is_so in given.items()):
             return _ends(rule["seconds"])
-    return _ends(route["seconds"])
+    kind = "references" if "reference_images" in inputs else "image" if "first_frame" in inputs else None
+    return _ends(route.get(f"seconds_with_{kind}", route["seconds"]))
 
 
-def offered(provider):
-    """Fields of Submits."""
+def offered(provider, without=()):
+    """Fields of Submits; `without` names parameters whose value must suit the inputs."""
     catalog = json.loads((ROOT / "service/catalog.json").read_text())
     for route in (route for model in catalog["models"] for route in model["routes"] if route["provider"] == provider):
         sound = {"both": (True, False), "on": (True,), "off": (False,)}[route["audio"]]
-        extra = json.dumps({name: EXTRA[name] for name in route.get("extra", ())})
+        extra = json.dumps({name: EXTRA[name] for name in route.get("extra", ()) if name not in without})
         kinds = list(_inputs(route.get("inputs", {})))
         # Every size with the least that is needed, the first size with all else.
         shapes = [(kinds[0], size) for size in route["sizes"]] + [(inputs, route["sizes"][0]) for inputs in kinds[1:]]
@@ -63,10 +64,10 @@ def offered(provider):
                 yield {"model": route["model"], "width": width, "height": height, "seconds": seconds, "audio": audio, "extra": extra, **made}
 
 
-def check_offers(worker, sim):
+def check_offers(worker, sim, without=()):
     """How many there were."""
     count = 0
-    for fields in offered(worker.provider):
+    for fields in offered(worker.provider, without):
         answer = worker.submit(**fields)
         what = {name: value if isinstance(value, (int, str)) else "..." for name, value in fields.items()}
         assert not answer.HasField("error") and sim.broken == {}, f"{what}: {answer}{dict(sim.broken)}"

@@ -4,6 +4,7 @@ import base64
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import google, google_api, media
 from upstream import NAMES, pb
 
@@ -302,6 +303,10 @@ def test_omni_refused_here(worker, sim, omni, fields):
 def test_describe(worker, sim):
     told = worker.describe()
     assert (told.provider, told.supports_cancel, told.supports_lookup, told.max_submit_ms) == ("google", False, False, 720000)
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim, without=("person_generation",)) == sim.submits
 
 
 # --- every provider's faults ---

@@ -5,12 +5,13 @@ import json
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import google_token, google_vertex
 from upstream import NAMES, pb
 
 VEO = "veo-3.1-generate-001"
 FIELDS = {"model": VEO, "width": 1280, "height": 720, "seconds": 4, "audio": True}
-KNOBS = ("quota", "escaped_slashes", "token_life", "told_life", "result_bytes", "allow_all", "queue_polls", "run_polls")
+KNOBS = ("quota", "ten_seconds", "escaped_slashes", "token_life", "told_life", "result_bytes", "allow_all", "queue_polls", "run_polls")
 
 
 def start(sim, keys=None, bucket=False, env=None, **settings):
@@ -98,6 +99,8 @@ def test_extra_parameters(worker, sim):
     parameters = asked(sim)["parameters"]
     assert (parameters["seed"], parameters["negativePrompt"], parameters["enhancePrompt"], parameters["sampleCount"]) == (7, "rain", True, 1)
     assert "storageUri" not in parameters
+    worker.accept(extra='{"seed": 4294967295}', index=2)
+    assert asked(sim)["parameters"]["seed"] == 1  # the next but one
     worker.make_video(first_frame=upstream.picture(64, 64), extra='{"enhance_prompt": false, "resize_mode": "crop", "person_generation": "dont_allow"}')
     parameters = asked(sim)["parameters"]
     assert (parameters["enhancePrompt"], parameters["resizeMode"], parameters["personGeneration"]) == (False, "crop", "dont_allow")
@@ -297,6 +300,11 @@ def test_errors_of_the_bucket(stored, sim):
 def test_describe(worker):
     told = worker.describe()
     assert (told.provider, told.supports_cancel, told.supports_lookup) == ("google-vertex", False, True)
+
+
+def test_what_the_catalog_offers(worker, sim):
+    sim.ten_seconds = True
+    assert check_offers(worker, sim, without=("person_generation", "resize_mode")) == sim.submits
 
 
 # --- every provider's faults: results in JSON for one half, in a bucket for the other ---

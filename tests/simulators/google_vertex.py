@@ -23,7 +23,7 @@ INSTANCE = rules.obj({
 }, rules.Rule("prompt_or_image", lambda i: i["prompt"] or i["image"], "prompt", "Text is needed without an image."))
 PARAMETERS = rules.obj({
     "aspectRatio": rules.one_of("16:9", "9:16", default="16:9"),
-    "durationSeconds": rules.integer(values=(4, 6, 8), default=8),
+    "durationSeconds": rules.integer(values=(4, 6, 8, 10), default=8),
     "generateAudio": rules.boolean(default=True),
     "resolution": rules.one_of("720p", "1080p", "4k", default="720p"),
     "sampleCount": rules.integer(1, 4, default=1),
@@ -56,11 +56,12 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
     service, metadata_type = "aiplatform.googleapis.com", "google.cloud.aiplatform.v1.GenericOperationMetadata"
     outcomes = ("ok", "moderation_at_submit", "moderation_in_job", "partial", "empty_result", "model_gone", "expired", "never", "bucket_denied",
                 "bucket_missing", *google_api.OPERATION_ERRORS)
-    checks = ("veo.model", "veo.project", "veo.location", "veo.last_frame_needs_image", "veo.references_alone", "veo.references_8s",
+    checks = ("veo.model", "veo.ten_seconds", "veo.project", "veo.location", "veo.last_frame_needs_image", "veo.references_alone", "veo.references_8s",
               "veo.references_of_model", "veo.style_of_model", "veo.resolution_of_model", "veo.video_alone", "veo.video_720p", "veo.resize_needs_image",
               "veo.allow_all", "veo.express_storage", "poll.name", "storage.alt", "storage.escaped", "storage.bucket", "storage.object", "storage.forbidden",
               *google_token.CHECKS)
     tables = (("create", CREATE), ("question", QUESTION), ("list", LIST))
+    ten_seconds = False      # LLM Gateway lists 10 s, Google's pages do not
     allow_all = False        # allowlisted projects may
     escaped_slashes = False  # JSON with \/ and =, as some of Google's writers have it
 
@@ -141,6 +142,8 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
         must("veo.references_of_model", not references or "-lite-" not in model, "instances[0].referenceImages", "Reference to video is not supported.")
         must("veo.style_of_model", all(r["referenceType"] == "asset" for r in references or []), "instances[0].referenceImages",
              "Style images are not supported by this model.")
+        must("veo.ten_seconds", asked["durationSeconds"] != 10 or self.ten_seconds, "parameters.durationSeconds",
+             "Unsupported output video duration 10 seconds, supported durations are [4, 6, 8].")
         must("veo.references_8s", not references or asked["durationSeconds"] == 8, "parameters.durationSeconds",
              "Unsupported output video duration for reference to video, supported durations are [8].")
         must("veo.resolution_of_model", asked["resolution"] in MODELS[model], "parameters.resolution", "Unsupported resolution for this model.")

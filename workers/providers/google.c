@@ -71,7 +71,7 @@ static void submit(struct vg_call *call)
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer) || !vg_veo_done(call, answer))
+    if (!vg_veo_done(call, answer))
         return;
     const struct vg_json *made = vg_json_at(answer->json, "response.generateVideoResponse");
     const struct vg_json *video = made ? vg_json_at(made, "generatedSamples.0") : NULL;

@@ -59,20 +59,14 @@ static const char *task_of(const Videogate__V1__SubmitRequest *s)
     return s->first_frame ? "image_to_video" : "text_to_video";
 }
 
-static void put_text(struct vg_json_writer *w, const char *key, const char *value)
-{
-    vg_json_put_key(w, key);
-    vg_json_put_text(w, value);
-}
-
 static void put_part(struct vg_json_writer *w, const char *type,
                      const Videogate__V1__MediaBlob *blob)
 {
     vg_json_object_open(w);
-    put_text(w, "type", type);
+    vg_put_text(w, "type", type);
     vg_json_put_key(w, "data");
     vg_put_base64(w, blob);
-    put_text(w, "mime_type", blob->mime_type);
+    vg_put_text(w, "mime_type", blob->mime_type);
     vg_json_object_close(w);
 }
 
@@ -89,8 +83,8 @@ static void put_input(struct vg_call *call, struct vg_json_writer *w)
     vg_json_put_key(w, "input");
     vg_json_array_open(w);
     vg_json_object_open(w);
-    put_text(w, "type", "text");
-    put_text(w, "text", prompt);
+    vg_put_text(w, "type", "text");
+    vg_put_text(w, "text", prompt);
     vg_json_object_close(w);
     if (s->first_frame)
         put_part(w, "image", s->first_frame);
@@ -109,21 +103,21 @@ static void write_body(struct vg_call *call)
     struct vg_json_writer *w = vg_call_json(call);
 
     vg_json_object_open(w);
-    put_text(w, "model", call->submit->model);
+    vg_put_text(w, "model", call->submit->model);
     put_input(call, w);
     vg_json_put_key(w, "generation_config");
     vg_json_object_open(w);
     vg_json_put_key(w, "video_config");
     vg_json_object_open(w);
-    put_text(w, "task", task_of(call->submit));
+    vg_put_text(w, "task", task_of(call->submit));
     vg_json_object_close(w);
     vg_json_object_close(w);
     vg_json_put_key(w, "response_format");
     vg_json_object_open(w);
-    put_text(w, "type", "video");
-    put_text(w, "aspect_ratio", call->submit->width > call->submit->height ? "16:9" : "9:16");
-    put_text(w, "resolution", vg_call_resolution(call));
-    put_text(w, "delivery", "uri"); /* inline holds some 4 MB only */
+    vg_put_text(w, "type", "video");
+    vg_put_text(w, "aspect_ratio", call->submit->width > call->submit->height ? "16:9" : "9:16");
+    vg_put_text(w, "resolution", vg_call_resolution(call));
+    vg_put_text(w, "delivery", "uri"); /* inline holds some 4 MB only */
     vg_json_object_close(w);
     vg_call_put_extra(call, w, own);
     vg_json_object_close(w);
@@ -198,35 +192,38 @@ static void take_video(struct vg_call *call, const struct vg_answer *answer, con
         vg_call_finished(call, id);
 }
 
+enum { STATUS_UNKNOWN, STATUS_RUNNING, STATUS_DONE, STATUS_FAILED, STATUS_CANCELED };
+static const struct vg_word statuses[] = {
+    {"in_progress", STATUS_RUNNING}, {"completed", STATUS_DONE},     {"failed", STATUS_FAILED},
+    {"incomplete", STATUS_FAILED},   {"cancelled", STATUS_CANCELED},
+};
+
 static void take_interaction(struct vg_call *call, const struct vg_answer *answer)
 {
     const char *status = vg_call_text(call, answer->json, "status");
     const char *id = vg_call_text(call, answer->json, "id");
+    const char *code = vg_call_text(call, answer->json, "error.code");
+    int word = vg_word_of(statuses, VG_COUNT(statuses), status);
     bool polled = call->kind != VG_CALL_SUBMIT;
 
-    if (polled && (!id || strcmp(id, call->upstream_id) != 0)) {
-        vg_call_nonsense(call, answer, "the interaction answered for has another id");
-    } else if (status && strcmp(status, "completed") == 0) {
+    if (word == STATUS_DONE)
         take_video(call, answer, id);
-    } else if (status && (strcmp(status, "failed") == 0 || strcmp(status, "incomplete") == 0)) {
-        const char *code = vg_call_text(call, answer->json, "error.code");
+    else if (word == STATUS_FAILED)
         vg_call_job_failed(call, code ? code : status,
                            vg_call_text(call, answer->json, "error.message"));
-    } else if (status && strcmp(status, "cancelled") == 0 && polled) {
+    else if (word == STATUS_CANCELED && polled)
         vg_call_canceled(call);
-    } else if (status && id && strcmp(status, "in_progress") == 0) {
-        if (polled)
-            vg_call_running(call, -1, 0);
-        else
-            vg_call_accepted(call, id, 0);
-    } else {
+    else if (word == STATUS_RUNNING && polled)
+        vg_call_running(call, -1, 0);
+    else if (word == STATUS_RUNNING && id)
+        vg_call_accepted(call, id, 0);
+    else
         vg_call_nonsense(call, answer, "an interaction in no state that is known");
-    }
 }
 
 static void on_interaction(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (vg_call_ok(call, answer))
+    if (call->kind == VG_CALL_SUBMIT ? vg_call_ok(call, answer) : vg_call_about(call, answer, "id"))
         take_interaction(call, answer);
 }
 

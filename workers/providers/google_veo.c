@@ -51,12 +51,6 @@ const char *vg_veo_refusal(const struct vg_call *call, enum vg_veo_api api)
     return NULL;
 }
 
-static void put_text(struct vg_json_writer *w, const char *key, const char *value)
-{
-    vg_json_put_key(w, key);
-    vg_json_put_text(w, value);
-}
-
 static void put_blob(struct vg_json_writer *w, const char *key,
                      const Videogate__V1__MediaBlob *blob)
 {
@@ -64,7 +58,7 @@ static void put_blob(struct vg_json_writer *w, const char *key,
     vg_json_object_open(w);
     vg_json_put_key(w, "bytesBase64Encoded");
     vg_put_base64(w, blob);
-    put_text(w, "mimeType", blob->mime_type);
+    vg_put_text(w, "mimeType", blob->mime_type);
     vg_json_object_close(w);
 }
 
@@ -75,7 +69,7 @@ static void put_references(struct vg_json_writer *w, const Videogate__V1__Submit
     for (size_t i = 0; i < s->n_reference_images; i++) {
         vg_json_object_open(w);
         put_blob(w, "image", s->reference_images[i]);
-        put_text(w, "referenceType", "asset");
+        vg_put_text(w, "referenceType", "asset");
         vg_json_object_close(w);
     }
     vg_json_array_close(w);
@@ -92,13 +86,13 @@ static void put_source(struct vg_json_writer *w, const struct vg_veo_request *re
     vg_json_put_key(w, "video");
     vg_json_object_open(w);
     if (request->source_uri) {
-        put_text(w, request->api == VG_VEO_VERTEX ? "gcsUri" : "uri", request->source_uri);
+        vg_put_text(w, request->api == VG_VEO_VERTEX ? "gcsUri" : "uri", request->source_uri);
         if (request->api == VG_VEO_VERTEX)
-            put_text(w, "mimeType", video->mime_type);
+            vg_put_text(w, "mimeType", video->mime_type);
     } else {
         vg_json_put_key(w, "encodedVideo");
         vg_put_base64(w, video);
-        put_text(w, "encoding", video->mime_type);
+        vg_put_text(w, "encoding", video->mime_type);
     }
     vg_json_object_close(w);
 }
@@ -107,7 +101,7 @@ static void put_instance(struct vg_json_writer *w, const struct vg_veo_request *
                          const Videogate__V1__SubmitRequest *s)
 {
     vg_json_object_open(w);
-    put_text(w, "prompt", s->prompt);
+    vg_put_text(w, "prompt", s->prompt);
     if (s->first_frame)
         put_blob(w, "image", s->first_frame);
     if (s->last_frame)
@@ -131,26 +125,28 @@ static const struct {
 };
 
 /* Those, and what is ours to say or costs more than was reckoned. */
-static const char *const not_as_they_are[] = {"compression_quality", "enhance_prompt",
-                                              "negative_prompt",     "person_generation",
-                                              "resize_mode",         "aspectRatio",
-                                              "durationSeconds",     "resolution",
-                                              "sampleCount",         "numberOfVideos",
-                                              "generateAudio",       "storageUri",
-                                              "pubsubTopic",         NULL};
+static const char *const not_as_they_are[] = {
+    "compression_quality", "enhance_prompt", "negative_prompt",
+    "person_generation",   "resize_mode",    "aspectRatio",
+    "durationSeconds",     "resolution",     "sampleCount",
+    "numberOfVideos",      "generateAudio",  "storageUri",
+    "pubsubTopic",         "seed",           NULL};
 
 static void put_extra(struct vg_call *call, struct vg_json_writer *w)
 {
+    int64_t seed = 0;
+
     for (size_t i = 0; i < VG_COUNT(spellings); i++) {
         const struct vg_json *value = vg_call_extra(call, spellings[i].name);
         if (!value || vg_call_extra(call, spellings[i].googles))
             continue;
-        vg_json_put_key(w, spellings[i].googles);
         if (vg_json_type(value) == VG_JSON_BOOL)
-            vg_json_put_bool(w, vg_json_bool(value));
+            vg_put_bool(w, spellings[i].googles, vg_json_bool(value));
         else
-            vg_json_put_text(w, vg_json_string(value));
+            vg_put_text(w, spellings[i].googles, vg_json_string(value));
     }
+    if (vg_json_int(vg_call_extra(call, "seed"), &seed)) /* each further output has the next one */
+        vg_put_int(w, "seed", seed < 0 ? seed : (seed + call->submit->index) & UINT32_MAX);
     vg_call_put_extra(call, w, not_as_they_are);
 }
 
@@ -160,22 +156,20 @@ static void put_parameters(struct vg_call *call, struct vg_json_writer *w,
     const Videogate__V1__SubmitRequest *s = call->submit;
 
     vg_json_object_open(w);
-    put_text(w, "aspectRatio", s->width > s->height ? "16:9" : "9:16");
-    vg_json_put_key(w, "durationSeconds"); /* an extension is always made of 8 */
-    vg_json_put_int(w, s->source ? 8 : s->seconds);
-    put_text(w, "resolution", vg_call_resolution(call));
-    vg_json_put_key(w, "sampleCount");
-    vg_json_put_int(w, 1);
+    vg_put_text(w, "aspectRatio", s->width > s->height ? "16:9" : "9:16");
+    /* An extension is always made of 8. */
+    vg_put_int(w, "durationSeconds", s->source ? 8 : s->seconds);
+    vg_put_text(w, "resolution", vg_call_resolution(call));
+    vg_put_int(w, "sampleCount", 1);
     if (request->api == VG_VEO_VERTEX) {
-        vg_json_put_key(w, "generateAudio");
-        vg_json_put_bool(w, s->audio);
+        vg_put_bool(w, "generateAudio", s->audio);
         if (request->storage_uri)
-            put_text(w, "storageUri", request->storage_uri);
+            vg_put_text(w, "storageUri", request->storage_uri);
     }
     /* With pictures only this one is let in; without, some regions refuse to hear it. */
     if ((s->first_frame || s->n_reference_images) && !vg_call_extra(call, "personGeneration") &&
         !vg_call_extra(call, "person_generation"))
-        put_text(w, "personGeneration", "allow_adult");
+        vg_put_text(w, "personGeneration", "allow_adult");
     put_extra(call, w);
     vg_json_object_close(w);
 }
@@ -194,10 +188,7 @@ void vg_veo_write(struct vg_call *call, const struct vg_veo_request *request)
     if (request->api == VG_VEO_GEMINI && *call->submit->event_url) {
         vg_json_put_key(w, "webhookConfig");
         vg_json_object_open(w);
-        vg_json_put_key(w, "uris");
-        vg_json_array_open(w);
-        vg_json_put_text(w, call->submit->event_url);
-        vg_json_array_close(w);
+        vg_put_texts(w, "uris", &call->submit->event_url, 1);
         vg_json_object_close(w);
     }
     vg_json_object_close(w);
@@ -226,14 +217,11 @@ const char *vg_veo_operation(struct vg_call *call, const struct vg_answer *answe
 
 bool vg_veo_done(struct vg_call *call, const struct vg_answer *answer)
 {
-    const char *name = vg_call_text(call, answer->json, "name");
-    const struct vg_json *error = vg_json_get(answer->json, "error");
     int64_t code = 0;
 
-    if (!name || strcmp(name, call->upstream_id) != 0) {
-        vg_call_nonsense(call, answer, "the operation answered for has another name");
+    if (!vg_call_about(call, answer, "name"))
         return false;
-    }
+    const struct vg_json *error = vg_json_get(answer->json, "error");
     if (!vg_json_bool(vg_json_get(answer->json, "done"))) {
         vg_call_running(call, -1, 0);
         return false;

@@ -25,7 +25,8 @@ void vg_veo_write(struct vg_call *call, const struct vg_veo_request *request);
 /* The name of the operation in the answer to predictLongRunning; NULL: not one of `prefix`. */
 const char *vg_veo_operation(struct vg_call *call, const struct vg_answer *answer,
                              const char *prefix);
-/* POLL: true when the operation has ended with a response; otherwise the call is ended here. */
+/* POLL: judges the answer; true when the operation has ended with a response, otherwise the call is
+ * ended here. */
 bool vg_veo_done(struct vg_call *call, const struct vg_answer *answer);
 /* Ends the call for an operation that made no video: filtered, or nothing at all. */
 void vg_veo_without_video(struct vg_call *call, const struct vg_json *response);

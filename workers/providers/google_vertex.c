@@ -117,7 +117,7 @@ static void submit(struct vg_call *call)
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer) || !vg_veo_done(call, answer))
+    if (!vg_veo_done(call, answer))
         return;
     const struct vg_json *response = vg_json_get(answer->json, "response");
     const struct vg_json *video = vg_json_at(response, "videos.0");
@@ -140,8 +140,7 @@ static void write_question(struct vg_call *call)
     struct vg_json_writer *w = vg_call_json(call);
 
     vg_json_object_open(w);
-    vg_json_put_key(w, "operationName");
-    vg_json_put_text(w, call->upstream_id);
+    vg_put_text(w, "operationName", call->upstream_id);
     vg_json_object_close(w);
 }
 
@@ -185,7 +184,7 @@ static bool list(struct vg_call *call, const char *uri, vg_call_then_f *then)
 
 static void take_object(struct vg_call *call, const char *uri, const char *name)
 {
-    const char *bucket, *prefix;
+    const char *bucket = "", *prefix = "";
 
     (void)split(call, uri, &bucket, &prefix); /* it was listed */
     call->state->stage = LOOKED_FOR;

@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "workers/upstream/call.h"
 #include "workers/upstream/jwt.h"
 
 #define DEFAULT_TOKEN_URL "https://oauth2.googleapis.com/token"
@@ -120,22 +121,16 @@ const char *vg_oauth_project(const struct vg_oauth *self)
 
 /* --- the assertion --- */
 
-static void put_member(struct vg_json_writer *w, const char *key, const char *value)
-{
-    vg_json_put_key(w, key);
-    vg_json_put_text(w, value);
-}
-
 static void write_header(struct vg_buf *out, const char *key_id)
 {
     struct vg_json_writer w;
 
     vg_json_begin(&w, out);
     vg_json_object_open(&w);
-    put_member(&w, "alg", "RS256");
-    put_member(&w, "typ", "JWT");
+    vg_put_text(&w, "alg", "RS256");
+    vg_put_text(&w, "typ", "JWT");
     if (*key_id)
-        put_member(&w, "kid", key_id);
+        vg_put_text(&w, "kid", key_id);
     vg_json_object_close(&w);
 }
 
@@ -145,13 +140,11 @@ static void write_claims(struct vg_buf *out, const char *email, int64_t issued_s
 
     vg_json_begin(&w, out);
     vg_json_object_open(&w);
-    put_member(&w, "iss", email);
-    put_member(&w, "scope", SCOPE);
-    put_member(&w, "aud", AUDIENCE);
-    vg_json_put_key(&w, "iat");
-    vg_json_put_int(&w, issued_s);
-    vg_json_put_key(&w, "exp");
-    vg_json_put_int(&w, issued_s + LIFE_S);
+    vg_put_text(&w, "iss", email);
+    vg_put_text(&w, "scope", SCOPE);
+    vg_put_text(&w, "aud", AUDIENCE);
+    vg_put_int(&w, "iat", issued_s);
+    vg_put_int(&w, "exp", issued_s + LIFE_S);
     vg_json_object_close(&w);
 }
 
