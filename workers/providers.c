@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "workers/providers/alibaba.h"
+#include "workers/providers/atlascloud.h"
 #include "workers/providers/avalanche.h"
 #include "workers/providers/azure.h"
 #include "workers/providers/bytedance.h"
@@ -24,6 +25,7 @@
 /* clang-format off */
 static const struct vg_provider *(*const providers[])(void) = {
     vg_alibaba_provider,
+    vg_atlascloud_provider,
     vg_avalanche_provider,
     vg_azure_provider,
     vg_bytedance_provider,
