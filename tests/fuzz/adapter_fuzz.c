@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every HTTP provider's adapter against answers of any bytes. The first line says who is asked
- * what: "PROVIDER submit|poll|cancel|lookup FLAGS MODEL"; then answers, each after a line "HTTP
- * STATUS" (0: none came). Each call ends once and soon, makes one job at most, never denies one
- * that may be there, and no key goes to another host. Transfers are the test's own
+ * what: "PROVIDER submit|poll|cancel|lookup FLAGS MODEL [JOB]"; then answers, each after a line
+ * "HTTP STATUS" (0: none came). Each call ends once and soon, makes one job at most, never denies
+ * one that may be there, and no key goes to another host. Transfers are the test's own
  * (tests/CMakeLists.txt wraps vg_http_start). */
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,9 +43,11 @@ struct vg_http_transfer *__wrap_vg_http_start(struct vg_http_client *client,
     const struct vg_call_run *run = request->ctx;
 
     VG_ASSERT(!script.asked && ++script.requests <= MAX_REQUESTS);
+    const struct vg_adapter *adapter = run->upstream->adapter;
+    const char *also = adapter->also_base ? adapter->also_base(run->call.config) : BASE;
+    bool ours = vg_url_same_origin(BASE, request->url) || vg_url_same_origin(also, request->url);
     for (const char *const *h = request->headers; *h; h++)
-        VG_ASSERT(!strstr(*h, KEY) ||
-                  (client == run->upstream->client && vg_url_same_origin(BASE, request->url)));
+        VG_ASSERT(!strstr(*h, KEY) || (client == run->upstream->client && ours));
     script.request = *request;
     (void)vg_strcpy(script.url, sizeof(script.url), request->url);
     script.asked = true;
@@ -220,7 +222,7 @@ static void fill_state(Videogate__Store__V1__UpstreamState *out, struct vg_upstr
 }
 
 static void run_call(struct vg_upstream *upstream, enum vg_call_kind kind, unsigned flags,
-                     char *model)
+                     char *model, const char *job)
 {
     static const struct vg_op_sink sink = {
         .reply = on_reply, .fail = on_fail, .cancelled = is_cancelled};
@@ -243,7 +245,8 @@ static void run_call(struct vg_upstream *upstream, enum vg_call_kind kind, unsig
     run->call.config = upstream->adapter_config;
     run->call.submit = kind == VG_CALL_SUBMIT || kind == VG_CALL_LOOKUP ? &submit : NULL;
     run->call.lookup = kind == VG_CALL_LOOKUP ? &lookup : NULL;
-    run->call.upstream_id = "job-1";
+    run->call.upstream_id = job;
+    run->call.own = upstream->own;
     run->call.state = &state;
     vg_call_begin(run);
     while (end.ends == 0) {
@@ -255,13 +258,18 @@ static void run_call(struct vg_upstream *upstream, enum vg_call_kind kind, unsig
 }
 
 static void run_provider(const struct vg_provider *provider, enum vg_call_kind kind, unsigned flags,
-                         char *model)
+                         char *model, const char *job)
 {
     static const struct vg_upstream_config config;
     static int inside, outside;
+    char *no_flags[] = {NULL}, *no_variables[] = {NULL};
     struct vg_upstream *upstream = vg_xalloc(sizeof(*upstream));
     void *own = vg_xalloc(provider->config_size);
 
+    const struct vg_config table = {
+        .keys = provider->keys, .count = provider->key_count, .target = own};
+
+    VG_ASSERT(vg_config_load(&table, 0, no_flags, no_variables, NULL) == 0); /* the defaults */
     upstream->adapter = provider->adapter;
     upstream->config = &config;
     upstream->adapter_config = own;
@@ -270,8 +278,13 @@ static void run_provider(const struct vg_provider *provider, enum vg_call_kind k
     upstream->bases[0].url = (char *)BASE;
     upstream->base_count = 1;
     VG_ASSERT(vg_credentials_new(&upstream->credentials, KEY, NULL, 0, NULL) == 0);
-    run_call(upstream, kind, flags, model);
+    VG_ASSERT(!provider->adapter->open ||
+              provider->adapter->open(upstream, own, &upstream->own, NULL) == 0);
+    run_call(upstream, kind, flags, model, job);
+    if (provider->adapter->close)
+        provider->adapter->close(upstream->own);
     vg_credentials_free(upstream->credentials);
+    vg_config_fini(&table);
     free(own);
     free(upstream);
 }
@@ -285,7 +298,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         [VG_CALL_FETCH] = "",
                                         [VG_CALL_CANCEL] = "cancel",
                                         [VG_CALL_LOOKUP] = "lookup"};
-    char line[LINE_SIZE], name[32], kind[16], model[128];
+    char line[LINE_SIZE], name[32], kind[16], model[128], job[128] = "job-1";
     const char *end = memchr(data, '\n', size);
     size_t len = end ? (size_t)(end - (const char *)data) : size;
     unsigned flags = 0;
@@ -295,18 +308,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(line, data, len);
     line[len] = '\0';
-    if (sscanf(line, "%31s %15s %3u %127s", name, kind, &flags, model) != 4)
+    if (sscanf(line, "%31s %15s %3u %127s %127s", name, kind, &flags, model, job) < 4)
         return 0;
     const struct vg_provider *provider = vg_provider_find(name);
-    /* Those with things of their own to open (accounts) are for their own tests. */
-    if (!provider || !provider->adapter || provider->adapter->open)
+    if (!provider || !provider->adapter)
         return 0;
     for (size_t i = 0; i < VG_COUNT(kinds); i++) {
         if (strcmp(kind, kinds[i]) != 0)
             continue;
         len += len < size ? 1 : 0;
         script = (struct script){.rest = {(const char *)data + len, size - len}};
-        run_provider(provider, (enum vg_call_kind)i, flags, model);
+        run_provider(provider, (enum vg_call_kind)i, flags, model, job);
     }
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #define SAMPLE "response.generateVideoResponse.generatedSamples.0.video"
 #define INLINE_KEY "encodedVideo"
+#define MODELS "models/"
 
 /* state->stage: where the file is */
 enum { AT_ADDRESS, INSIDE_OPERATION };
@@ -21,7 +22,7 @@ static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
     if (!vg_call_ok(call, answer))
         return;
-    const char *name = vg_veo_operation(call, answer, "models/");
+    const char *name = vg_veo_operation(call, answer, MODELS);
     if (!name)
         vg_call_nonsense(call, answer, "the answer names no operation");
     else
@@ -57,7 +58,7 @@ static void submit(struct vg_call *call)
     const Videogate__V1__SourceVideo *source = call->submit->source;
     if (refusal)
         vg_call_refuse(call, "%s", refusal);
-    else if (source && strncmp(source->upstream_id, "models/", strlen("models/")) == 0)
+    else if (source && vg_veo_is_operation(source->upstream_id, MODELS))
         vg_call_http(call,
                      &(struct vg_call_http){.method = "GET",
                                             .url = vg_call_printf(call, "/%s", source->upstream_id),
@@ -93,6 +94,8 @@ static void poll(struct vg_call *call)
 {
     if (vg_omni_is_model(call->state->model))
         vg_omni_poll(call);
+    else if (!vg_veo_is_operation(call->upstream_id, MODELS))
+        vg_call_nonsense(call, NULL, "the job's state cannot be read");
     else
         vg_call_http(call,
                      &(struct vg_call_http){.method = "GET",

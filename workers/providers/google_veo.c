@@ -196,8 +196,7 @@ void vg_veo_write(struct vg_call *call, const struct vg_veo_request *request)
 
 /* --- what is answered --- */
 
-/* It becomes part of a path: nothing that leads elsewhere. */
-static bool is_operation(const char *name, const char *prefix)
+bool vg_veo_is_operation(const char *name, const char *prefix)
 {
     static const char plain[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/:@";
@@ -212,7 +211,7 @@ const char *vg_veo_operation(struct vg_call *call, const struct vg_answer *answe
 {
     const char *name = vg_call_text(call, answer->json, "name");
 
-    return name && is_operation(name, prefix) ? name : NULL;
+    return name && vg_veo_is_operation(name, prefix) ? name : NULL;
 }
 
 bool vg_veo_done(struct vg_call *call, const struct vg_answer *answer)

@@ -22,6 +22,9 @@ struct vg_veo_request {
 /* Writes the body of predictLongRunning. */
 void vg_veo_write(struct vg_call *call, const struct vg_veo_request *request);
 
+/* Whether this can be an operation's name under `prefix`: it becomes part of a path, and must not
+ * lead elsewhere. */
+bool vg_veo_is_operation(const char *name, const char *prefix);
 /* The name of the operation in the answer to predictLongRunning; NULL: not one of `prefix`. */
 const char *vg_veo_operation(struct vg_call *call, const struct vg_answer *answer,
                              const char *prefix);

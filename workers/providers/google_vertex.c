@@ -239,7 +239,7 @@ static void poll(struct vg_call *call)
             vg_call_nonsense(call, NULL, "the job's state cannot be read");
         return;
     }
-    if (!strstr(call->upstream_id, "/operations/")) {
+    if (!vg_veo_is_operation(call->upstream_id, "")) {
         vg_call_nonsense(call, NULL, "the job's state cannot be read");
         return;
     }
