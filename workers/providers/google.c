@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/providers/google.h"
 
-#include <string.h>
-
 #include "common/mem.h"
 #include "workers/providers/google_error.h"
 #include "workers/providers/google_omni.h"
