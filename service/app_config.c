@@ -114,8 +114,8 @@ static const struct vg_config_key keys[] = {
      .type = VG_CONFIG_TEXT,
      .offset = AT(events_url),
      .fallback = "",
-     .help = "base address of the bridge for webhooks of providers, a hint to poll at once; empty: "
-             "none are asked for"},
+     .help = "base address of the bridge as providers reach it, https for most of them, for their "
+             "webhooks, a hint to poll at once; empty: none are asked for"},
     {.name = "link-secrets",
      .type = VG_CONFIG_TEXT,
      .offset = AT(link_secrets),

@@ -13,7 +13,7 @@ import urllib.parse
 import event_worker
 import pytest
 import upstream
-from simulators import openai
+from simulators import minimax, openai
 from vg import ROOT, Answer, Beside, free_base, readyz, wait_for
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the project's webhook").decode()
@@ -26,7 +26,8 @@ def catalog(folder):
     whole = json.loads((ROOT / "service/catalog.json").read_text())
     (model,) = [one for one in whole["models"] if one["name"] == "sandbox-instant"]
     whole["models"] = []
-    for name, provider, upstream_model, size in (("hinted", "fal", "m", "160x90"), ("signed", "openai", "sora-2", "1280x720")):
+    for name, provider, upstream_model, size in (("hinted", "fal", "m", "160x90"), ("signed", "openai", "sora-2", "1280x720"),
+                                                ("challenged", "minimax", "MiniMax-H3-Max", "1366x768")):
         copy = json.loads(json.dumps(model))
         (route,) = copy["routes"]
         copy.update(name=name, default_size=size)
@@ -39,19 +40,20 @@ def catalog(folder):
 
 
 class Gate(Beside):
-    """A service and a bridge beside the stack; `worker` and `sim` stand for providers."""
+    """A service and a bridge beside the stack, with a worker that does what the test says and two real ones at simulators."""
 
-    def __init__(self, stack, folder, worker, sim):
+    def __init__(self, stack, folder, worker, sim, minimax_sim):
         super().__init__(stack, folder)
-        self.worker, self.sim, self.base = worker, sim, free_base()
+        self.worker, self.sim, self.minimax, self.base = worker, sim, minimax_sim, free_base()
 
     def __enter__(self):
         super().__enter__()
-        self.env["VIDEOGATE_OPENAI_KEYS"] = self.sim.keys[0]
+        self.env["VIDEOGATE_OPENAI_KEYS"], self.env["VIDEOGATE_MINIMAX_KEYS"] = self.sim.keys[0], self.minimax.keys[0]
         self.env["VIDEOGATE_OPENAI_EVENT_SECRET"] = f"whsec_AAAA {SECRET}"
-        self.start("worker", "--provider", "openai", "--listen", self.at(5), "--monitor", self.at(6), "--base-url", self.sim.url + "/v1",
-                   "--poll-interval", "1h", "--result-allow-http", "true", "--result-allow-any-port", "true", "--result-allow-nets",
-                   "127.0.0.0/8", "--log-level", "debug")
+        for provider, port, url in (("openai", 5, self.sim.url + "/v1"), ("minimax", 7, self.minimax.url)):
+            self.start("worker", "--provider", provider, "--listen", self.at(port), "--monitor", self.at(port + 1), "--base-url", url,
+                       "--poll-interval", "1h", "--result-allow-http", "true", "--result-allow-any-port", "true", "--result-allow-nets",
+                       "127.0.0.0/8", "--log-level", "debug")
         self.start_service()
         self.start("bridge", "--listen", self.at(2), "--service", self.at(0), "--log-level", "debug")
         wait_for(lambda: readyz(self.base + 2)[0] == 200, "the bridge to be ready")
@@ -60,7 +62,7 @@ class Gate(Beside):
 
     def start_service(self):
         self.start("service", "--listen", self.at(0), "--monitor", self.at(1), "--blob-dir", self.folder / "blobs",
-                   "--catalog", catalog(self.folder), "--workers", f"fal={self.worker.address},openai={self.at(5)}",
+                   "--catalog", catalog(self.folder), "--workers", f"fal={self.worker.address},openai={self.at(5)},minimax={self.at(7)}",
                    "--events-url", f"http://{self.at(2)}/", "--log-level", "debug")
         wait_for(lambda: readyz(self.base + 1)[0] == 200, "the service to be ready")
 
@@ -79,8 +81,8 @@ class Gate(Beside):
     def post(self, url, body=b"{}", **headers):
         return self.call("POST", url, body, {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}})
 
-    def create(self, model="hinted"):
-        answer = self.call("POST", "/v1/videos", json.dumps({"model": model, "prompt": "a kite", "seconds": 4}),
+    def create(self, model="hinted", seconds=4):
+        answer = self.call("POST", "/v1/videos", json.dumps({"model": model, "prompt": "a kite", "seconds": seconds}),
                            {"content-type": "application/json", "authorization": f"Bearer {self.key}"})
         assert answer.status == 200, answer.body
         return answer.json["id"]
@@ -135,8 +137,8 @@ class Gate(Beside):
 
 @pytest.fixture(scope="module")
 def gate(stack, tmp_path_factory):
-    with event_worker.Worker("fal") as worker, openai.Simulator() as sim, \
-            Gate(stack, tmp_path_factory.mktemp("gate"), worker, sim) as one:
+    with event_worker.Worker("fal") as worker, openai.Simulator() as sim, minimax.Simulator() as minimax_sim, \
+            Gate(stack, tmp_path_factory.mktemp("gate"), worker, sim, minimax_sim) as one:
         yield one
         logs = "".join(one.log(name).read_text(encoding="utf-8", errors="replace") for name in ("service", "bridge", "worker"))
     for bad in upstream.BAD_LOG + (BODY_SECRET, SECRET, one.key):
@@ -356,6 +358,22 @@ def test_service_killed_between(gate):
     gate.processes.remove(service)
     gate.start_service()
     assert gate.post(job.event_url).status == 200
+    gate.wait(video)
+
+
+def test_minimax(gate):
+    """An upstream that registers the address with a challenge, then tells each state there; the worker is the one of production."""
+    sim = gate.minimax
+    video = gate.create("challenged", 5)
+    gate.wait_row(video, "state = 3 AND lease_owner IS NULL")
+    (job,) = sim.jobs.values()
+    wait_for(lambda: sim.registered, "the challenge to be sent back", pause=0.02)
+    assert list(sim.registered.values()) == [True] and sim.count("poll") == 0
+    while job.phase != "done":
+        polls = sim.count("poll")
+        assert sim.notify(job) == 200
+        wait_for(lambda: sim.count("poll") > polls, "the poll", pause=0.02)
+        gate.wait_row(video, "lease_owner IS NULL")
     gate.wait(video)
 
 
