@@ -30,7 +30,7 @@ static void take_headers(struct vg_exchange *ex, Videogate__V1__TakeEventRequest
     size_t count = request->header_count;
     Videogate__V1__EventHeader *headers = vg_arena_alloc(ex->arena, (count + 1) * sizeof(*headers));
 
-    out->headers = vg_arena_alloc(ex->arena, (count + 1) * sizeof(*out->headers));
+    out->headers = vg_arena_alloc(ex->arena, (count + 1) * sizeof(Videogate__V1__EventHeader *));
     for (size_t i = 0; i < count; i++) {
         const struct vg_header *h = &request->headers[i];
         Videogate__V1__EventHeader *header = &headers[out->n_headers];

@@ -33,6 +33,9 @@ static void routes__find_their_row(void **state)
         {"POST", "/v1/videos/x/remix", "/v1/videos/{id}/remix", "x"},
         {"GET", "/v1/models/openai/sora-2", "/v1/models/{id...}", "openai/sora-2"},
         {"GET", "/v1/models/openai%2Fsora-2", "/v1/models/{id...}", "openai/sora-2"},
+        {"POST", "/v1/provider-events/fal", "/v1/provider-events/{id...}", "fal"},
+        {"POST", "/v1/provider-events/fal/video_1.0-1.x", "/v1/provider-events/{id...}",
+         "fal/video_1.0-1.x"},
     };
     const struct vg_route *route;
     char param[VG_PARAM_SIZE], allow[VG_ALLOW_SIZE];
@@ -41,6 +44,7 @@ static void routes__find_their_row(void **state)
                          VG_ROUTE_FOUND);
         assert_string_equal(route->pattern, cases[i].pattern);
         assert_string_equal(param, cases[i].param);
+        assert_true(vg_route_keyless(route) == (strstr(cases[i].path, "events") != NULL));
     }
 }
 
@@ -79,6 +83,9 @@ static void routes__list_the_methods(void **state)
     assert_int_equal(find("PATCH", "/v1/videos/x", &route, param, allow), VG_ROUTE_NO_METHOD);
     assert_string_equal(allow, "DELETE, GET, HEAD, OPTIONS");
     assert_int_equal(find("HEAD", "/v1/videos/x/cancel", &route, param, allow), VG_ROUTE_NO_METHOD);
+    assert_string_equal(allow, "POST, OPTIONS");
+    assert_int_equal(find("GET", "/v1/provider-events/fal/x", &route, param, allow),
+                     VG_ROUTE_NO_METHOD);
     assert_string_equal(allow, "POST, OPTIONS");
     assert_int_equal(find("get", "/v1/videos", &route, param, allow), VG_ROUTE_NO_METHOD);
     assert_string_equal(allow, "GET, HEAD, POST, OPTIONS");
