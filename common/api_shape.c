@@ -33,6 +33,7 @@ static const struct vg_json_rule rules[] = {
     {"videogate.v1.EditVideoRequest", "request_id", VG_JSON_HIDDEN, NULL},   /* a header */
     {"videogate.v1.ExtendVideoRequest", "request_id", VG_JSON_HIDDEN, NULL}, /* a header */
     {"videogate.v1.ExtendVideoRequest", "seconds", VG_JSON_INT_OR_TEXT, NULL},
+    {"videogate.v1.GetVideoTraceResponse", "status", 0, "VIDEO_STATUS_"},
     {"videogate.v1.RemixVideoRequest", "id", VG_JSON_HIDDEN, NULL},          /* from the path */
     {"videogate.v1.RemixVideoRequest", "request_id", VG_JSON_HIDDEN, NULL},  /* a header */
     {"videogate.v1.RotateWebhookSecretRequest", "id", VG_JSON_HIDDEN, NULL}, /* from the path */

@@ -35,6 +35,8 @@
     X(GENERATION_STATS, "generation_stats")                                                        \
     X(HINT_JOB, "hint_job")                                                                        \
     X(HINT_UPSTREAM, "hint_upstream")                                                              \
+    X(SUBMISSIONS_NEAR, "submissions_near")                                                        \
+    X(VIDEO_TRACE, "video_trace")                                                                  \
     X(DELIVERY_CLAIM, "delivery_claim")                                                            \
     X(DELIVERY_BODY, "delivery_body")                                                              \
     X(DELIVERY_RESULT, "delivery_result")                                                          \

@@ -23,6 +23,11 @@ static const struct vg_pg_statement lock_statement = {
                       " ORDER BY v.id FOR NO KEY UPDATE"};
 
 #define LEASE_END "now() + i.lease_ms * interval '1 ms'"
+/* A token that may have been sent before was first sent then: only an absent one is used again
+ * with its budget gone. */
+#define SINCE                                                                                      \
+    "CASE WHEN i.route_attempts > 1 THEN coalesce((SELECT a.started_at FROM attempts a"            \
+    "  WHERE a.generation_id = g.id AND a.attempt = i.attempts), now()) ELSE now() END"
 #define KEPT "(i.to_state < 5 AND i.lease_ms > 0)"
 /* NULL: no hint came meanwhile. */
 #define HINT "CASE WHEN g.hinted AND i.to_state IN (2, 3) THEN " VG_GENERATION_HINT_NEXT " END"
@@ -41,16 +46,19 @@ static const struct vg_pg_statement move_statement = {
     " $4::int4[], $5::int8[], $6::int8[], $7::int4[], $8::int4[], $9::int4[], $10::int4[],"
     " $11::int4[], $12::text[], $13::text[], $14::bytea[], $15::int4[], $16::text[], $17::text[],"
     " $18::text[], $19::text[], $20::text[], $21::int8[], $22::text[], $23::int8[], $24::int8[],"
-    " $25::int4[], $26::int4[], $27::int8[], $28::bool[], $29::text[])"
+    " $25::int4[], $26::int4[], $27::int8[], $28::bool[], $29::text[], $30::bool[], $31::text[])"
     " AS t(id, lease_seq, from_state, to_state, lease_ms, due_ms, route, route_attempts, attempts,"
     " fetch_attempts, poll_errors, provider, upstream_id, poll_state, progress, error_code,"
     " error_message, reason, blob, mime_type, bytes, sha256, retention_s, token,"
-    " width, height, duration_ms, has_audio, codec)),"
+    " width, height, duration_ms, has_audio, codec, stealth,"
+    " left_provider)),"
     " moved AS (UPDATE generations g SET state = i.to_state, last_change = i.token,"
     "  route = i.route, route_attempts = i.route_attempts, attempts = i.attempts,"
     "  fetch_attempts = i.fetch_attempts, poll_errors = i.poll_errors,"
     "  provider = coalesce(i.provider, g.provider), upstream_id = i.upstream_id,"
     "  poll_state = i.poll_state, error_code = i.error_code, error_message = i.error_message,"
+    "  stealth = i.stealth, submitted_at = CASE WHEN i.from_state <> 1 OR i.to_state <> 2"
+    "   THEN g.submitted_at ELSE " SINCE " END,"
     "  progress = CASE i.to_state WHEN 5 THEN 100 ELSE least(greatest(i.progress, 0), 100) END,"
     "  lease_owner = CASE WHEN " KEPT " THEN g.lease_owner END,"
     "  lease_until = CASE WHEN " KEPT " THEN " LEASE_END " END,"
@@ -64,16 +72,23 @@ static const struct vg_pg_statement move_statement = {
     "  ended_at = CASE WHEN i.to_state >= 5 THEN now() END"
     "  FROM input i WHERE g.id = i.id AND g.lease_seq = i.lease_seq AND g.state = i.from_state"
     "   AND g.lease_owner IS NOT NULL AND g.last_change IS DISTINCT FROM i.token"
-    "  RETURNING g.video_id, g.idx, g.provider AS now_with, i.*),"
-    " opened AS (INSERT INTO attempts AS a (generation_id, attempt, route, provider)"
-    "  SELECT m.id, m.attempts, m.route, m.now_with FROM moved m"
+    "  RETURNING g.video_id, g.idx, g.provider AS now_with, g.submitted_at, i.*),"
+    " opened AS (INSERT INTO attempts AS a (generation_id, attempt, route, provider,"
+    "  started_at) SELECT m.id, m.attempts, m.route, m.now_with, m.submitted_at FROM moved m"
     "  WHERE m.to_state = 2 AND m.from_state <> 2"
     "  ON CONFLICT (generation_id, attempt) DO UPDATE SET route = excluded.route,"
-    "   provider = excluded.provider, started_at = now(), ended_at = NULL, outcome = NULL,"
+    "   provider = excluded.provider, started_at = excluded.started_at, ended_at = NULL, outcome = "
+    "NULL,"
     "   reason = NULL),"
-    " closed AS (UPDATE attempts a SET ended_at = now(), outcome = m.to_state, reason = m.reason"
+    " closed AS (UPDATE attempts a SET upstream_id = coalesce(m.upstream_id, a.upstream_id),"
+    "   ended_at = CASE WHEN m.to_state <> 3 THEN now() END,"
+    "   outcome = CASE WHEN m.to_state <> 3 THEN m.to_state END,"
+    "   reason = CASE WHEN m.to_state <> 3 THEN m.reason END"
     "  FROM moved m WHERE a.generation_id = m.id AND a.ended_at IS NULL"
-    "   AND m.from_state IN (2, 3) AND m.to_state NOT IN (2, 3)),"
+    "   AND m.from_state IN (2, 3) AND m.to_state <> 2 AND (m.from_state <> 3 OR m.to_state <> 3)),"
+    " skipped AS (INSERT INTO skips (generation_id, route, provider, reason)"
+    "  SELECT m.id, m.route - 1, m.left_provider, m.reason FROM moved m"
+    "  WHERE m.left_provider IS NOT NULL ON CONFLICT DO NOTHING),"
     " stored AS (INSERT INTO outputs (video_id, idx, blob, mime_type, bytes, sha256, retention_s,"
     "   width, height, duration_ms, has_audio, codec)"
     "  SELECT m.video_id, m.idx, m.blob, m.mime_type, m.bytes, m.sha256, m.retention_s,"
@@ -98,6 +113,8 @@ static const struct vg_pg_statement roll_statement = {
     "   count(*) FILTER (WHERE g.state = 7) AS canceled,"
     "   count(*) FILTER (WHERE g.state = 8) AS expired,"
     "   bool_or(g.state BETWEEN 2 AND 5 OR g.attempts > 0) AS begun,"
+    "   sum(g.attempts) AS attempts, (array_agg(CASE WHEN NOT g.stealth THEN g.provider END"
+    "     ORDER BY g.state = 5 DESC, g.idx) FILTER (WHERE g.attempts > 0))[1] AS made_by,"
     "   sum(g.progress) / count(*) AS progress,"
     "   (array_agg(coalesce(g.error_code, CASE g.state WHEN 8 THEN 'expired'"
     "     WHEN 9 THEN 'submission_unknown' ELSE 'failed' END) ORDER BY g.idx)"
@@ -120,13 +137,15 @@ static const struct vg_pg_statement roll_statement = {
     "  expires_at = CASE WHEN j.status = 3 THEN now() + (SELECT max(o.retention_s) FROM outputs o"
     "   WHERE o.video_id = v.id AND o.retention_s > 0) * interval '1 s' END,"
     "  made = CASE WHEN j.status = 3 THEN j.stored ELSE 0 END,"
+    "  attempts = greatest(v.attempts, j.attempts), made_by = j.made_by,"
     "  error_code = CASE WHEN j.status = 3 AND j.stored < j.n THEN 'partial_failure'"
     "   WHEN j.status IN (4, 6) THEN coalesce(j.code, 'failed') END,"
     "  error_message = CASE WHEN j.status = 3 AND j.stored < j.n THEN (j.n - j.stored)::text"
     "    || ' of ' || j.n::text || ' outputs failed: ' || coalesce(j.message, 'canceled.')"
     "   WHEN j.status IN (4, 6) THEN coalesce(j.message, 'The video could not be made.') END"
     "  FROM judged j WHERE v.id = j.video_id AND v.status < 3"
-    "   AND (j.status >= 3 OR j.status > v.status OR least(j.progress, 99) > v.progress)"
+    "   AND (j.status >= 3 OR j.status > v.status OR least(j.progress, 99) > v.progress"
+    "    OR j.attempts > v.attempts)"
     "  RETURNING v.id, v.project_id, v.status, v.callback_url, v.secret_sealed, v.model,"
     "   coalesce(v.key_id, '') AS key_id, v.made, v.made * v.seconds::int8 AS seconds, v.charged,"
     "   v.n * v.output_micros + v.input_micros AS reserved,"
@@ -175,7 +194,7 @@ static const struct vg_pg_statement roll_statement = {
 static const struct vg_pg_statement result_statement = {
     "vg_change_result",
     "SELECT i.ord, g.last_change = i.token AND g.state = i.to_state, g.cancel_requested,"
-    "  v.status >= 3 AND i.to_state >= 5"
+    "  v.status >= 3 AND i.to_state >= 5, (extract(epoch FROM g.submitted_at) * 1000)::int8"
     " FROM unnest($1::int8[], $2::int8[], $3::int4[]) WITH ORDINALITY AS i(id, token, to_state, "
     "ord)"
     " JOIN generations g ON g.id = i.id JOIN videos v ON v.id = g.video_id"};
@@ -211,6 +230,8 @@ static const struct vg_pg_field change_fields[] = {
     VG_PG_FIELD(I64, vg_generation_change, output.duration_ms),
     VG_PG_FIELD(BOOL, vg_generation_change, output.has_audio),
     VG_PG_FIELD(TEXT, vg_generation_change, output.codec),
+    VG_PG_FIELD(BOOL, vg_generation_change, stealth),
+    VG_PG_FIELD(TEXT, vg_generation_change, left_provider),
 };
 static const struct vg_pg_field result_fields[] = {
     VG_PG_FIELD(I64, vg_generation_change, id),
@@ -247,6 +268,7 @@ static void read_results(const struct vg_pg_rows *rows, struct vg_db_op *const *
         op->applied = vg_pg_i64(rows, i, 1) != 0;
         op->cancel_requested = op->applied && vg_pg_i64(rows, i, 2) != 0;
         op->video_terminal = op->applied && vg_pg_i64(rows, i, 3) != 0;
+        op->submitted_at_ms = vg_pg_i64(rows, i, 4);
         op->delivery_created = op->video_terminal && deliveries;
     }
 }

@@ -14,6 +14,7 @@
     "c.id, c.video_id, c.project_id, c.idx, c.state, c.lease_seq, c.route, c.route_attempts, "     \
     "c.attempts, c.fetch_attempts, c.poll_errors, c.provider, c.upstream_id, c.poll_state, "       \
     "c.progress, (extract(epoch FROM now() - c.created_at) * 1000)::int8, "                        \
-    "(extract(epoch FROM c.deadline_at - now()) * 1000)::int8, c.cancel_requested"
+    "(extract(epoch FROM c.deadline_at - now()) * 1000)::int8, c.cancel_requested, "               \
+    "(extract(epoch FROM c.submitted_at) * 1000)::int8"
 
 #endif

@@ -169,6 +169,7 @@ static const struct vg_pg_field generation_fields[] = {
     VG_PG_FIELD(I64, vg_generation, age_ms),
     VG_PG_FIELD(I64, vg_generation, deadline_left_ms),
     VG_PG_FIELD(BOOL, vg_generation, cancel_requested),
+    VG_PG_FIELD(I64, vg_generation, submitted_at_ms),
     VG_PG_FIELD_BYTES(vg_generation, spec, spec_size),
 };
 

@@ -48,8 +48,10 @@ struct vg_generation {
     int64_t age_ms;           /* since creation */
     int64_t deadline_left_ms; /* negative: past its deadline */
     bool cancel_requested;
-    bool rescued;     /* taken over from an expired lease */
-    const void *spec; /* packed JobSpec */
+    int64_t submitted_at_ms; /* Unix; from when on the present token may have reached the provider;
+                                0: it was not submitted */
+    bool rescued;            /* taken over from an expired lease */
+    const void *spec;        /* packed JobSpec */
     size_t spec_size;
 };
 
@@ -84,9 +86,9 @@ void vg_generation_claim(struct vg_db *db, struct vg_generation_claim *op);
  * terminal (completed when any output is stored, else canceled when all are canceled, else expired
  * when all are expired, else failed) and inserts the callback's delivery row. Entering submitting
  * records an attempt (again under the same number is fine); going on to anything but submitting or
- * running closes it. A release never sets the due time past the deadline while that is ahead. An
- * illegal change fails with VG_ERR_INTERNAL. Batched. Run again after a lost COMMIT answer, it
- * recognises its own work. */
+ * running closes it. `left_provider` leaves a record of a route passed over. A release never sets
+ * the due time past the deadline while that is ahead. An illegal change fails with VG_ERR_INTERNAL.
+ * Batched. Run again after a lost COMMIT answer, it recognises its own work. */
 struct vg_generation_change {
     struct vg_db_op op;
     int64_t id;
@@ -94,8 +96,10 @@ struct vg_generation_change {
     enum vg_generation_state from, to;
     int64_t lease_ms;
     int64_t due_ms;
-    int32_t route;          /* new value */
-    int32_t route_attempts; /* new values, kept by the caller */
+    int32_t route;             /* new value */
+    bool stealth;              /* the route's provider is not for callers */
+    const char *left_provider; /* of the route before, left without a submission; NULL: none */
+    int32_t route_attempts;    /* new values, kept by the caller */
     int32_t attempts;
     int32_t fetch_attempts;
     int32_t poll_errors;
@@ -112,8 +116,9 @@ struct vg_generation_change {
     /* results */
     bool applied; /* false: the lease was lost; nothing changed */
     bool cancel_requested;
-    bool video_terminal;   /* this change ended the video */
-    bool delivery_created; /* video_terminal, and the batch made deliveries due */
+    int64_t submitted_at_ms; /* as in struct vg_generation */
+    bool video_terminal;     /* this change ended the video */
+    bool delivery_created;   /* video_terminal, and the batch made deliveries due */
 };
 void vg_generation_change(struct vg_db *db, struct vg_generation_change *op);
 

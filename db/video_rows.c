@@ -12,7 +12,8 @@ static const struct vg_pg_field video_fields[VG_VIDEO_COLUMN_COUNT] = {
     VG_PG_FIELD(BOOL, vg_video, audio),        VG_PG_FIELD(I32, vg_video, n),
     VG_PG_FIELD(TEXT, vg_video, remixed_from), VG_PG_FIELD(I64, vg_video, version),
     VG_PG_FIELD(I64, vg_video, output_micros), VG_PG_FIELD(I64, vg_video, input_micros),
-    VG_PG_FIELD(I32, vg_video, made),          VG_PG_FIELD_BYTES(vg_video, spec, spec_size),
+    VG_PG_FIELD(I32, vg_video, made),          VG_PG_FIELD(I32, vg_video, attempts),
+    VG_PG_FIELD(TEXT, vg_video, made_by),      VG_PG_FIELD_BYTES(vg_video, spec, spec_size),
 };
 
 static const struct vg_pg_field output_fields[] = {

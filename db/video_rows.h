@@ -11,8 +11,10 @@
 #define VG_VIDEO_COLUMNS                                                                           \
     "v.id, v.project_id, v.model, v.status, v.progress, v.created_at, v.completed_at, "            \
     "v.expires_at, v.error_code, v.error_message, v.prompt, v.width, v.height, v.seconds, "        \
-    "v.audio, v.n, v.remixed_from, v.version, v.output_micros, v.input_micros, v.made, v.spec"
-#define VG_VIDEO_COLUMN_COUNT 22
+    "v.audio, v.n, v.remixed_from, v.version, v.output_micros, v.input_micros, v.made, "           \
+    "v.attempts, "                                                                                 \
+    "v.made_by, v.spec"
+#define VG_VIDEO_COLUMN_COUNT 24
 
 void vg_video_row_read(const struct vg_pg_rows *rows, int row, int first_column,
                        struct vg_arena *arena, struct vg_video *out);

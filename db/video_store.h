@@ -52,6 +52,8 @@ struct vg_video {
     int64_t output_micros; /* price of one output, millionths of a US dollar */
     int64_t input_micros;  /* price of the pictures given */
     int32_t made;          /* outputs stored when it ended; they may be gone by now */
+    int32_t attempts;      /* submissions of all outputs */
+    const char *made_by;   /* provider, as callers may know it; NULL: none yet, or hidden */
     const void *spec;      /* packed videogate.store.v1.JobSpec */
     size_t spec_size;
     struct vg_output *outputs; /* stored ones, by index */

@@ -251,6 +251,7 @@ struct vg_rpc_service vg_admin_service(struct vg_service *service)
         {"DeleteWebhookEndpoint", vg_handle_webhook_delete, false},
         {"GetQueueStats", handle_stats, false},
         {"GetUsage", vg_handle_usage, false},
+        {"GetVideoTrace", vg_handle_trace, false},
         {"GetWebhookEndpoint", vg_handle_webhook_get, false},
         {"ListApiKeys", handle_list_keys, false},
         {"ListDeliveries", vg_handle_delivery_list, false},

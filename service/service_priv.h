@@ -149,6 +149,7 @@ vg_rpc_handler_f vg_handle_extend;
 vg_rpc_handler_f vg_handle_remix;
 vg_rpc_handler_f vg_handle_download;
 vg_rpc_handler_f vg_handle_watch;
+vg_rpc_handler_f vg_handle_trace;
 vg_rpc_handler_f vg_handle_webhook_create;
 vg_rpc_handler_f vg_handle_webhook_get;
 vg_rpc_handler_f vg_handle_webhook_list;

@@ -142,6 +142,11 @@ void vg_translate_video(const struct vg_video *video, const struct vg_links *lin
             VIDEOGATE__V1__VIDEO__OPT_REMIXED_FROM_VIDEO_ID_REMIXED_FROM_VIDEO_ID;
         out->remixed_from_video_id = vg_pb_text(video->remixed_from);
     }
+    if (video->made_by) {
+        out->opt_provider_case = VIDEOGATE__V1__VIDEO__OPT_PROVIDER_PROVIDER;
+        out->provider = vg_pb_text(video->made_by);
+    }
+    out->attempts = video->attempts;
     out->version = video->version;
     out->usage = vg_price_usage(video, arena);
     out->poll_after_ms = poll_after_ms(video, now_s);

@@ -165,12 +165,22 @@ static const char *route_provider(const struct vg_job *job, int32_t route)
     return job->row.provider;
 }
 
-bool vg_job_stealth(const struct vg_job *job)
+static bool stealth_route(const struct vg_job *job, int32_t route)
 {
-    int32_t route = job->row.route;
-
     return job->spec_ok && route >= 0 && (size_t)route < job->spec.route_count &&
            job->spec.message->routes[route]->stealth;
+}
+
+bool vg_job_stealth(const struct vg_job *job)
+{
+    return stealth_route(job, job->row.route);
+}
+
+/* The route is left before anything was submitted on it. */
+static bool passed_over(const struct vg_job *job)
+{
+    return job->row.state == VG_GEN_PENDING && job->decision.to == VG_GEN_PENDING &&
+           job->decision.route != job->row.route;
 }
 
 static void fill_change(struct vg_job *job)
@@ -190,6 +200,8 @@ static void fill_change(struct vg_job *job)
         .lease_ms = d->keep ? job->jobs->options.lease_ms : 0,
         .due_ms = d->keep ? 0 : d->due_ms,
         .route = d->route,
+        .stealth = stealth_route(job, d->route),
+        .left_provider = passed_over(job) ? route_provider(job, job->row.route) : NULL,
         .route_attempts = d->route_attempts,
         .attempts = d->attempts,
         .fetch_attempts = d->fetch_attempts,
@@ -260,6 +272,7 @@ static void take_row(struct vg_job *job)
     row->poll_state = c->poll_state;
     row->poll_state_size = c->poll_state_size;
     row->progress = c->progress;
+    row->submitted_at_ms = c->submitted_at_ms;
     row->cancel_requested = row->cancel_requested || c->cancel_requested;
 }
 

@@ -300,7 +300,7 @@ static void json_pb__writes_a_queued_video(void **state)
                    "\"queued\",\"progress\":0,\"created_at\":1700000000,\"completed_at\":null,"
                    "\"expires_at\":null,\"error\":null,\"prompt\":\"a \\\"b\\\"\\n\",\"size\":"
                    "\"1280x720\",\"seconds\":\"8\",\"remixed_from_video_id\":null,\"audio\":true,"
-                   "\"n\":1}");
+                   "\"n\":1,\"attempts\":0}");
 }
 
 static void json_pb__writes_a_completed_video(void **state)
@@ -326,6 +326,9 @@ static void json_pb__writes_a_completed_video(void **state)
     content.sha256 = (char *)"ab";
     video.content = contents;
     video.n_content = 1;
+    video.opt_provider_case = VIDEOGATE__V1__VIDEO__OPT_PROVIDER_PROVIDER;
+    video.provider = (char *)"google";
+    video.attempts = 2;
     expect_written(
         &video.base,
         "{\"id\":\"\",\"object\":\"video\",\"model\":\"\",\"status\":\"in_progress\",\"progress\":"
@@ -335,7 +338,7 @@ static void json_pb__writes_a_completed_video(void **state)
         "content\",\"mime_type\":\"video/"
         "mp4\",\"index\":0,\"bytes\":5000000000,\"sha256\":\"ab\"}],"
         "\"prompt\":\"\",\"size\":\"\",\"seconds\":\"0\",\"remixed_from_video_id\":\"video_0\","
-        "\"audio\":false,\"n\":0}");
+        "\"audio\":false,\"n\":0,\"provider\":\"google\",\"attempts\":2}");
 }
 
 static void json_pb__every_status_has_its_public_name(void **state)
@@ -417,6 +420,7 @@ static void json_pb__rules_are_sorted_and_name_real_fields(void **state)
         &videogate__v1__video_content__descriptor,
         &videogate__v1__create_webhook_endpoint_request__descriptor,
         &videogate__v1__delivery__descriptor,
+        &videogate__v1__get_video_trace_response__descriptor,
         &videogate__v1__rotate_webhook_secret_request__descriptor,
         &videogate__v1__test_webhook_endpoint_request__descriptor,
         &videogate__v1__update_webhook_endpoint_request__descriptor,
@@ -451,7 +455,7 @@ static void json_pb__round_trip_without_rules(void **state)
         "1,"
         "\"sha256\":\"\"},{\"type\":\"\",\"url\":\"\",\"mime_type\":\"\",\"index\":0,\"bytes\":0,"
         "\"sha256\":\"\"}],\"prompt\":\"\",\"size\":\"\",\"seconds\":4,\"audio\":true,\"n\":0,"
-        "\"version\":0,\"poll_after_ms\":0}";
+        "\"version\":0,\"poll_after_ms\":0,\"attempts\":0}";
     Videogate__V1__Video video = VIDEOGATE__V1__VIDEO__INIT;
     struct vg_json_writer w;
     struct vg_buf out;

@@ -186,7 +186,7 @@ static UNUSED int fixture_stop(void **state)
 static UNUSED int fixture_clean(void **state)
 {
     (void)sql(*state, "TRUNCATE projects, api_keys, accounts, usage_days, videos, idempotency, "
-                      "generations, attempts, outputs, inputs, purges, deliveries, "
+                      "generations, attempts, skips, outputs, inputs, purges, deliveries, "
                       "delivery_attempts, webhook_endpoints, webhook_secrets");
     return 0;
 }
