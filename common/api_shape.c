@@ -15,6 +15,7 @@ enum {
 /* Sorted by (message, field). */
 static const struct vg_json_rule rules[] = {
     {"videogate.v1.CreateVideoRequest", "audio", VG_JSON_BOOL_OR_TEXT, NULL},
+    {"videogate.v1.CreateVideoRequest", "extra", VG_JSON_REST, NULL},
     {"videogate.v1.CreateVideoRequest", "input_reference", VG_JSON_ONE_OR_LIST | VG_JSON_NOT_EMPTY,
      NULL},
     {"videogate.v1.CreateVideoRequest", "n", VG_JSON_INT_OR_TEXT, NULL},
@@ -239,15 +240,18 @@ static const struct vg_json_reader readers[] = {
     {"videogate.v1.VideoSource", read_video_source},
 };
 
+#define SHAPE                                                                                      \
+    .rules = rules, .rule_count = VG_COUNT(rules), .readers = readers,                             \
+    .reader_count = VG_COUNT(readers), .names = names, .name_count = VG_COUNT(names)
+
 const struct vg_json_shape *vg_api_shape(void)
 {
-    static const struct vg_json_shape shape = {
-        .rules = rules,
-        .rule_count = VG_COUNT(rules),
-        .readers = readers,
-        .reader_count = VG_COUNT(readers),
-        .names = names,
-        .name_count = VG_COUNT(names),
-    };
+    static const struct vg_json_shape shape = {SHAPE};
+    return &shape;
+}
+
+const struct vg_json_shape *vg_api_form_shape(void)
+{
+    static const struct vg_json_shape shape = {SHAPE, .typeless = true};
     return &shape;
 }

@@ -641,3 +641,55 @@ void vg_json_put_null(struct vg_json_writer *w)
 {
     put_raw(w, "null", 4);
 }
+
+void vg_json_put_raw(struct vg_json_writer *w, struct vg_view json)
+{
+    put_raw(w, json.data, json.len);
+}
+
+/* The shortest that is read as the same number again: 0.7 stays 0.7. */
+static void put_shortest(struct vg_json_writer *w, double value)
+{
+    char text[40];
+
+    (void)snprintf(text, sizeof(text), "%.15g", value);
+    double again = strtod(text, NULL);
+    if (!isfinite(value) || again < value || again > value)
+        vg_json_put_number(w, value);
+    else
+        put_raw(w, text, strlen(text));
+}
+
+/* Recursion is bounded by VG_JSON_MAX_DEPTH. */
+void vg_json_put_value(struct vg_json_writer *w, const struct vg_json *value)
+{
+    switch (vg_json_type(value)) {
+    case VG_JSON_BOOL:
+        vg_json_put_bool(w, vg_json_bool(value));
+        return;
+    case VG_JSON_NUMBER:
+        put_shortest(w, vg_json_number(value));
+        return;
+    case VG_JSON_STRING:
+        vg_json_put_text(w, vg_json_string(value));
+        return;
+    case VG_JSON_ARRAY:
+        vg_json_array_open(w);
+        for (const struct vg_json *v = vg_json_first(value); v; v = vg_json_next(v))
+            vg_json_put_value(w, v);
+        vg_json_array_close(w);
+        return;
+    case VG_JSON_OBJECT:
+        vg_json_object_open(w);
+        for (const struct vg_json *v = vg_json_first(value); v; v = vg_json_next(v)) {
+            vg_json_put_key(w, vg_json_key(v));
+            vg_json_put_value(w, v);
+        }
+        vg_json_object_close(w);
+        return;
+    case VG_JSON_NULL:
+    case VG_JSON_BYTES:
+        vg_json_put_null(w);
+        return;
+    }
+}

@@ -67,5 +67,9 @@ void vg_json_put_int(struct vg_json_writer *w, int64_t value);
 void vg_json_put_number(struct vg_json_writer *w, double value); /* not finite: null */
 void vg_json_put_bool(struct vg_json_writer *w, bool value);
 void vg_json_put_null(struct vg_json_writer *w);
+/* A text that is a JSON value already. */
+void vg_json_put_raw(struct vg_json_writer *w, struct vg_view json);
+/* A value of a tree as it was read, but for bytes (null) and numbers that no double holds. */
+void vg_json_put_value(struct vg_json_writer *w, const struct vg_json *value);
 
 #endif

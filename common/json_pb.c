@@ -9,7 +9,7 @@
 
 #include "common/str.h"
 
-enum { MAX_PATH = 128, MAX_ENUM_NAME = 64 };
+enum { MAX_PATH = 128, MAX_ENUM_NAME = 64, MAX_NUMBER = 60 };
 
 /* The rules of one message: neighbours in the sorted table. */
 struct rules {
@@ -337,22 +337,115 @@ static int read_field(const struct reader *r, struct path *path, const struct vg
     return 0;
 }
 
+/* --- the rest --- */
+
+/* A text that is a number or a boolean, as that; NULL: it is a text. Free it. */
+static struct vg_json *typed(const char *text)
+{
+    struct vg_json *value = NULL;
+    size_t len = text ? strnlen(text, MAX_NUMBER + 1) : 0;
+
+    if (len == 0 || len > MAX_NUMBER || strpbrk(text, " \t\r\n") ||
+        vg_json_parse(&value, vg_view_of(text), NULL) != 0)
+        return NULL;
+    bool is = vg_json_type(value) == VG_JSON_NUMBER || vg_json_type(value) == VG_JSON_BOOL;
+    return is ? value : vg_json_free(value);
+}
+
+static void put_rest_value(const struct reader *r, struct vg_json_writer *w,
+                           const struct vg_json *member)
+{
+    struct vg_json *other = r->shape->typeless ? typed(vg_json_string(member)) : NULL;
+    struct vg_buf text;
+    struct vg_json_writer one;
+
+    vg_buf_init(&text, VG_JSON_REST_VALUE);
+    vg_json_begin(&one, &text);
+    vg_json_put_value(&one, other ? other : member);
+    vg_json_put_key(w, vg_json_key(member));
+    if (vg_buf_ok(&text))
+        vg_json_put_raw(w, vg_buf_view(&text));
+    else
+        vg_json_put_null(w);
+    vg_buf_fini(&text);
+    (void)vg_json_free(other);
+}
+
+static bool is_rest(const ProtobufCMessage *message, const struct rules *rules,
+                    const struct vg_json *member)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, vg_json_key(member));
+
+    return (!field || (rule_of(rules, field->name)->flags & VG_JSON_REST)) &&
+           vg_json_type(member) != VG_JSON_NULL && vg_json_type(member) != VG_JSON_BYTES &&
+           strlen(vg_json_key(member)) <= VG_JSON_REST_NAME;
+}
+
+static int read_rest(const struct reader *r, const struct rules *rules,
+                     const struct vg_json *object, ProtobufCMessage *message)
+{
+    const struct vg_json_rule *rule = rules->first;
+    size_t left = rules->count;
+    struct vg_buf text;
+    struct vg_json_writer w;
+    size_t count = 0;
+    int rc = 0;
+
+    for (; left > 0 && !(rule->flags & VG_JSON_REST); left--)
+        rule++;
+    if (left == 0)
+        return 0;
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, rule->field);
+    vg_buf_init(&text, VG_JSON_REST_SIZE);
+    vg_json_begin(&w, &text);
+    vg_json_object_open(&w);
+    for (const struct vg_json *m = vg_json_first(object); m; m = vg_json_next(m))
+        if (is_rest(message, rules, m)) {
+            put_rest_value(r, &w, m);
+            count++;
+        }
+    vg_json_object_close(&w);
+    if (!vg_buf_ok(&text)) {
+        rc = vg_err_param(r->err, VG_ERR_INVALID_REQUEST, rule->field,
+                          "The fields that are not known here have more than %d bytes together.",
+                          VG_JSON_REST_SIZE);
+    } else if (count > 0) {
+        VG_ASSERT(field && field->type == PROTOBUF_C_TYPE_STRING);
+        *(uint32_t *)at_offset(message, field->quantifier_offset) = field->id;
+        *(char **)at_offset(message, field->offset) =
+            vg_arena_memdup(r->arena, text.data, text.len);
+    }
+    vg_buf_fini(&text);
+    return rc;
+}
+
 static int read_members(const struct reader *r, const struct path *up, const struct vg_json *object,
                         ProtobufCMessage *message)
 {
     struct rules rules = rules_of(r->shape, message->descriptor->name);
+    bool rest = false;
 
     for (const struct vg_json *m = vg_json_first(object); m; m = vg_json_next(m)) {
         const ProtobufCFieldDescriptor *field =
             protobuf_c_message_descriptor_get_field_by_name(message->descriptor, vg_json_key(m));
-        if (!field || vg_json_type(m) == VG_JSON_NULL)
+        if (!field) {
+            rest = true;
+            continue;
+        }
+        if (vg_json_type(m) == VG_JSON_NULL)
             continue;
         const struct vg_json_rule *rule = rule_of(&rules, field->name);
+        if (rule->flags & VG_JSON_REST) {
+            rest = true;
+            continue;
+        }
         struct path path = {.up = up, .name = field->name};
         if (!(rule->flags & VG_JSON_HIDDEN) && read_field(r, &path, rule, field, m, message) != 0)
             return -1;
     }
-    return 0;
+    return rest ? read_rest(r, &rules, object, message) : 0;
 }
 
 int vg_pb_from_json(const struct vg_json *object, ProtobufCMessage *message,

@@ -22,7 +22,14 @@ enum vg_json_rule_flag {
     VG_JSON_ONE_OR_LIST = 1 << 5,  /* in: a repeated field takes one bare value as well */
     VG_JSON_NOT_EMPTY = 1 << 6,    /* in: a list has at least one item */
     VG_JSON_BOOL_OR_TEXT = 1 << 7, /* in: "true", "false", "1", "0" are accepted for a boolean */
+    /* in: an optional text takes the members that no field has a name for, as the text of one
+     * object; one of more than VG_JSON_REST_VALUE bytes is null there, files are left out */
+    VG_JSON_REST = 1 << 8,
 };
+
+#define VG_JSON_REST_SIZE (64 * 1024) /* of all; beyond it VG_ERR_INVALID_REQUEST */
+#define VG_JSON_REST_VALUE (16 * 1024)
+#define VG_JSON_REST_NAME 128 /* longer names are left out */
 
 struct vg_json_rule {
     const char *message; /* "videogate.v1.Video" */
@@ -54,6 +61,7 @@ struct vg_json_shape {
         const char *name;
     } * names;
     size_t name_count;
+    bool typeless; /* in: texts of the rest that are numbers or booleans become such (a form's) */
 };
 
 /* Fills `message` (initialised by its _init) from a JSON object; strings and sub-messages come from
@@ -73,5 +81,7 @@ void vg_pb_members_to_json(const ProtobufCMessage *message, const struct vg_json
 /* The public API's shape: the rules for every videogate.v1 message that appears in REST bodies and
  * callbacks. */
 const struct vg_json_shape *vg_api_shape(void);
+/* The same for what comes out of a form. */
+const struct vg_json_shape *vg_api_form_shape(void);
 
 #endif

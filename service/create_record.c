@@ -156,6 +156,7 @@ static void put_routes(struct vg_arena *arena, const struct vg_job *job,
         route->model = vg_pb_text(job->routes[i].model);
         route->max_attempts = job->routes[i].max_attempts;
         route->stealth = job->routes[i].stealth;
+        route->extra = vg_pb_text(job->routes[i].extra);
         spec->routes[i] = route;
     }
     spec->n_routes = count;

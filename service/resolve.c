@@ -379,10 +379,13 @@ static bool same_product(const struct verdict *a, const struct verdict *b)
 }
 
 /* With route-all several routes may become one. */
-static void add_route(const struct vg_validate_env *env, const struct vg_route *route,
-                      struct vg_job *job)
+static void add_route(const struct vg_validate_env *env, const struct vg_ask *ask,
+                      const struct vg_route *route, struct vg_job *job)
 {
-    struct vg_job_route r = {route->provider, route->model, route->max_attempts, route->stealth};
+    struct vg_job_route r = {.provider = route->provider,
+                             .model = route->model,
+                             .max_attempts = route->max_attempts,
+                             .stealth = route->stealth};
 
     if (env->route_all_provider && strcmp(route->provider, env->route_all_provider) != 0) {
         r.provider = env->route_all_provider;
@@ -393,6 +396,8 @@ static void add_route(const struct vg_validate_env *env, const struct vg_route *
         if (strcmp(job->routes[i].provider, r.provider) == 0 &&
             strcmp(job->routes[i].model, r.model) == 0)
             return;
+    if (ask->arena)
+        r.extra = vg_extra_of(&ask->extra, route, ask->arena);
     job->routes[job->route_count++] = r;
     if (route->deadline_s > job->deadline_s)
         job->deadline_s = route->deadline_s;
@@ -438,7 +443,7 @@ int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *as
             settle(ask, &v, job);
         }
         if (same_product(&first, &v) && (job->route_count == 0 || !job->no_fallback))
-            add_route(env, v.route, job);
+            add_route(env, ask, v.route, job);
     }
     if (open == 0)
         return vg_model_gone(&ask->pick, err);

@@ -260,6 +260,20 @@ static int take_numbers(const Videogate__V1__CreateVideoRequest *request, struct
     return 0;
 }
 
+/* --- all together --- */
+
+static int take_extra(const char *text, struct vg_arena *arena, struct vg_ask *ask,
+                      struct vg_job *job, struct vg_err *err)
+{
+    if (!text[0])
+        return 0;
+    ask->arena = arena;
+    if (vg_extra_read(text, ask->pick.model, arena, &ask->extra, err) < 0)
+        return -1;
+    job->extra = vg_extra_of(&ask->extra, NULL, arena);
+    return 0;
+}
+
 int vg_validate_create(const struct vg_validate_env *env,
                        const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
                        struct vg_job *out, struct vg_err *err)
@@ -279,6 +293,8 @@ int vg_validate_pictures(const struct vg_validate_env *env,
         take_model(env, request->opt_model_case ? request->model : NULL, &ask, &job, err) < 0 ||
         take_numbers(request, &ask, &job, err) < 0 || take_media(request, arena, &job, err) < 0 ||
         take_pictures(request, &job, err) < 0 || take_callback(env, request, arena, &job, err) < 0)
+        return -1;
+    if (request->opt_extra_case && take_extra(request->extra, arena, &ask, &job, err) < 0)
         return -1;
     ask.image = job.image != NULL;
     ask.last_frame = job.last_frame != NULL;
@@ -372,6 +388,10 @@ void vg_job_fingerprint(const struct vg_job *job, const uint8_t secret_key[32], 
     normal.opt_n_case = VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_N_N;
     normal.n = job->n;
     normal.no_fallback = job->no_fallback;
+    if (job->extra) {
+        normal.opt_extra_case = VIDEOGATE__V1__CREATE_VIDEO_REQUEST__OPT_EXTRA_EXTRA;
+        normal.extra = vg_pb_text(job->extra);
+    }
     if (job->callback_url) {
         vg_secret_mac(mac_hex, secret_key, job->callback_secret);
         normal.opt_callback_url_case =

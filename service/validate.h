@@ -43,6 +43,7 @@ struct vg_job_route {
     const char *model;
     int32_t max_attempts;
     bool stealth;
+    const char *extra; /* what of the further parameters goes there, JSON; NULL: none */
 };
 
 /* The job as it will be recorded. Points into request, catalog, environment and arena. */
@@ -67,6 +68,7 @@ struct vg_job {
     size_t reference_video_count;
     char **reference_audios;
     size_t reference_audio_count;
+    const char *extra;           /* further parameters that any route takes, JSON; NULL: none */
     const char *callback_url;    /* normalised; NULL: none */
     const char *callback_secret; /* with the above */
     const char *request_id;      /* NULL: none */

@@ -3,6 +3,7 @@
 #ifndef VG_SERVICE_VALIDATE_PRIV_H
 #define VG_SERVICE_VALIDATE_PRIV_H
 
+#include "service/extra.h"
 #include "service/validate.h"
 
 /* What the caller asked for, with presence. */
@@ -21,6 +22,8 @@ struct vg_ask {
     int32_t reference_audios;
     const struct vg_picture *pictures; /* what they have turned out to be; NULL: not known yet */
     size_t picture_count;
+    struct vg_extra extra;
+    struct vg_arena *arena;      /* for what of these a route takes; NULL: there are none */
     enum vg_operation operation; /* with a source, whose size and sound are asked for */
     int32_t source_seconds;
 };

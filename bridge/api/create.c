@@ -55,7 +55,8 @@ static int build(struct create *c, const struct vg_json *root, struct vg_err *er
 
     c->message = vg_arena_alloc(c->ex->arena, type->sizeof_message);
     protobuf_c_message_init(type, c->message);
-    if (vg_pb_from_json(root, c->message, vg_api_shape(), c->ex->arena, err) != 0)
+    const struct vg_json_shape *shape = c->form_type.len > 0 ? vg_api_form_shape() : vg_api_shape();
+    if (vg_pb_from_json(root, c->message, shape, c->ex->arena, err) != 0)
         return -1;
     set_text(c->message, "request_id", c->request_id);
     if (type == &videogate__v1__create_video_request__descriptor)

@@ -92,6 +92,7 @@ static void send(struct vg_job *job, struct vg_inputs *in)
     request.reference_audios = spec->reference_audios;
     request.n_reference_audios = spec->n_reference_audios;
     request.event_url = event_url(job, token);
+    request.extra = spec->routes[job->row.route]->extra;
 
     Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_FILES];
     Videogate__V1__MediaBlob *references[VG_SPEC_MAX_FILES];

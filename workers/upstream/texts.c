@@ -8,7 +8,7 @@
 #include "common/str.h"
 #include "workers/upstream/upstream_priv.h"
 
-enum { MAX_EXTRA = 16 * 1024, MAX_EXTRA_DEPTH = 8 };
+enum { MAX_EXTRA = 16 * 1024 };
 
 const char *vg_call_escape(struct vg_call *call, const char *text)
 {
@@ -121,41 +121,6 @@ const struct vg_json *vg_call_extra_first(struct vg_call *call)
     return extra ? vg_json_first(extra) : NULL;
 }
 
-static void put_value(struct vg_json_writer *w, const struct vg_json *value, int depth)
-{
-    const struct vg_json *child = vg_json_first(value);
-    const char *text = vg_json_string(value);
-
-    switch (vg_json_type(value)) {
-    case VG_JSON_BOOL:
-        vg_json_put_bool(w, vg_json_bool(value));
-        return;
-    case VG_JSON_NUMBER:
-        vg_json_put_number(w, vg_json_number(value));
-        return;
-    case VG_JSON_STRING:
-        vg_json_put_text(w, text);
-        return;
-    case VG_JSON_ARRAY:
-        vg_json_array_open(w);
-        for (; child && depth < MAX_EXTRA_DEPTH; child = vg_json_next(child))
-            put_value(w, child, depth + 1);
-        vg_json_array_close(w);
-        return;
-    case VG_JSON_OBJECT:
-        vg_json_object_open(w);
-        for (; child && depth < MAX_EXTRA_DEPTH; child = vg_json_next(child)) {
-            vg_json_put_key(w, vg_json_key(child));
-            put_value(w, child, depth + 1);
-        }
-        vg_json_object_close(w);
-        return;
-    default:
-        vg_json_put_null(w);
-        return;
-    }
-}
-
 static bool named(const char *name, const char *const *list)
 {
     for (; list && *list; list++)
@@ -170,6 +135,6 @@ void vg_call_put_extra(struct vg_call *call, struct vg_json_writer *w, const cha
         if (named(vg_json_key(m), taken))
             continue;
         vg_json_put_key(w, vg_json_key(m));
-        put_value(w, m, 0);
+        vg_json_put_value(w, m);
     }
 }

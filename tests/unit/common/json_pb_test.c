@@ -183,6 +183,52 @@ static void json_pb__names_the_field_in_type_errors(void **state)
         "object");
 }
 
+static const char *rest_of(const char *text, const struct vg_json_shape *shape)
+{
+    f.root = vg_json_free(f.root);
+    videogate__v1__create_video_request__init(&f.request);
+    assert_int_equal(vg_json_parse(&f.root, vg_view_of(text), &f.err), 0);
+    if (vg_pb_from_json(f.root, &f.request.base, shape, f.arena, &f.err) != 0)
+        return "refused";
+    return f.request.opt_extra_case ? f.request.extra : "none";
+}
+
+static void json_pb__takes_the_rest_as_text(void **state)
+{
+    (void)state;
+    const struct vg_json_shape *json = vg_api_shape();
+    static char large[VG_JSON_REST_SIZE + 100];
+
+    assert_string_equal(rest_of("{\"prompt\":\"x\",\"seconds\":4}", json), "none");
+    assert_string_equal(rest_of("{\"prompt\":\"x\",\"a\":null,\"request_id\":\"i\"}", json),
+                        "none"); /* null is absent; hidden is not unknown */
+    assert_string_equal(
+        rest_of(
+            "{\"seed\":42,\"prompt\":\"x\",\"f\":[0.7,true,{\"a\":null}],\"t\":\"7\",\"extra\":{}}",
+            json),
+        "{\"seed\":42,\"f\":[0.7,true,{\"a\":null}],\"t\":\"7\",\"extra\":{}}");
+    assert_string_equal(rest_of("{\"image\":{\"image_url\":\"https://a/b\",\"detail\":1}}", json),
+                        "none"); /* of the request alone */
+    assert_string_equal(
+        rest_of("{\"a\":\"42\",\"b\":\"-0.5e3\",\"c\":\"true\",\"d\":\"no\",\"e\":\" "
+                "1\",\"g\":\"null\","
+                "\"h\":\"{}\",\"i\":\"007\",\"j\":\"\"}",
+                vg_api_form_shape()),
+        "{\"a\":42,\"b\":-500,\"c\":true,\"d\":\"no\",\"e\":\" 1\",\"g\":\"null\",\"h\":\"{}\","
+        "\"i\":\"007\",\"j\":\"\"}");
+    memset(large, 'x', sizeof(large) - 1);
+    char *text = vg_arena_printf(f.arena, "{\"big\":\"%s\",\"seed\":1}", large);
+    assert_string_equal(rest_of(text, json), "{\"big\":null,\"seed\":1}");
+    text = vg_arena_printf(f.arena, "{\"%.129s\":1,\"%.128s\":2}", large, large);
+    assert_int_equal(strlen(rest_of(text, json)), 128 + 6);
+    large[15000] = '\0';
+    text = vg_arena_printf(f.arena,
+                           "{\"a\":\"%s\",\"b\":\"%s\",\"c\":\"%s\",\"d\":\"%s\",\"e\":\"%s\"}",
+                           large, large, large, large, large);
+    assert_string_equal(rest_of(text, json), "refused");
+    assert_string_equal(f.err.param, "extra");
+}
+
 static void json_pb__needs_an_object(void **state)
 {
     (void)state;
@@ -515,6 +561,7 @@ int main(void)
         CASE(json_pb__reads_every_field),
         CASE(json_pb__null_and_hidden_count_as_absent),
         CASE(json_pb__names_the_field_in_type_errors),
+        CASE(json_pb__takes_the_rest_as_text),
         CASE(json_pb__needs_an_object),
         CASE(json_pb__decodes_data_urls),
         CASE(json_pb__refuses_bad_data_urls),

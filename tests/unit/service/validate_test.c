@@ -69,6 +69,10 @@ EDIT(hailuo_1080p_ten, hailuo_1080p(r); SET(seconds, SECONDS, 10))
 EDIT(gemini_1080p, SET(model, MODEL, text("google/veo-3.1-generate-preview"));
      SET(size, SIZE, text("1920x1080")))
 EDIT(gemini_1080p_four, gemini_1080p(r); SET(seconds, SECONDS, 4))
+EDIT(extra_seed, SET(extra, EXTRA, text("{\"seed\":7,\"unknown\":1}")))
+EDIT(extra_other_seed, SET(extra, EXTRA, text("{\"seed\":8}")))
+EDIT(extra_unknown, SET(extra, EXTRA, text("{\"unknown\":1}")))
+EDIT(extra_broken, SET(extra, EXTRA, text("{\"seed\":")))
 EDIT(pin_avalanche, SET(model, MODEL, text("avalanche/veo-3.1-generate-preview")))
 EDIT(pin_avalanche_720p, SET(model, MODEL, text("avalanche/veo-3.1-generate-preview"));
      SET(size, SIZE, text("1280x720")))
@@ -213,6 +217,7 @@ static void validate__refuses_with_field_and_reason(void **state)
          "atlascloud: size 3840x2160 is unsupported"},
         {"10 s at 1080p", hailuo_1080p_ten, VG_ERR_UNSUPPORTED, "seconds",
          "minimax: duration 10s is unsupported (supported durations: 6s at 1080p)"},
+        {"broken extra", extra_broken, VG_ERR_INVALID_REQUEST, "extra", "text of a JSON object"},
         {"size form", size_form, VG_ERR_INVALID_REQUEST, "size", "1280x720"},
         {"size unsupported", size_unsupported, VG_ERR_UNSUPPORTED, "size",
          "google-vertex: size 848x480 is unsupported (supported sizes: 1280x720, 720x1280"},
@@ -468,6 +473,20 @@ static void validate__a_length_that_is_not_given_follows_the_rules(void **state)
     assert_non_null(strstr(vg_err_text(&err), "(supported durations: 8s at 1080p, 4k)"));
 }
 
+static void validate__hands_further_parameters_to_routes_that_take_them(void **state)
+{
+    struct vg_job job;
+    accepts(*state, extra_seed, &job);
+    assert_string_equal(job.extra, "{\"seed\":7}");
+    assert_string_equal(job.routes[0].provider, "google-vertex");
+    assert_string_equal(job.routes[0].extra, "{\"seed\":7}");
+    accepts(*state, extra_unknown, &job);
+    assert_null(job.extra);
+    assert_null(job.routes[0].extra);
+    accepts(*state, nothing, &job);
+    assert_null(job.routes[0].extra);
+}
+
 static void validate__caps_the_deadline(void **state)
 {
     struct fixture *f = *state;
@@ -496,14 +515,16 @@ static void fingerprint__sees_meaning_not_spelling(void **state)
     fingerprint_of(*state, nothing, a);
     fingerprint_of(*state, spelled_out, b);
     assert_memory_equal(a, b, 32);
+    fingerprint_of(*state, extra_unknown, b);
+    assert_memory_equal(a, b, 32);
 }
 
 static void fingerprint__differs_with_each_parameter(void **state)
 {
-    static edit_f *const edits[] = {nothing,      full_hd,      seconds_ten,   n_ten,
-                                    audio_false,  callback,     with_image,    with_frames,
-                                    image_url,    hailuo,       pin_avalanche, references_three,
-                                    seedance_all, fallback_off, pin_kling,     pin_kling_std};
+    static edit_f *const edits[] = {
+        nothing,      full_hd,      seconds_ten, n_ten,         audio_false,   callback,
+        with_image,   with_frames,  image_url,   hailuo,        pin_avalanche, references_three,
+        seedance_all, fallback_off, pin_kling,   pin_kling_std, extra_seed,    extra_other_seed};
     uint8_t prints[VG_COUNT(edits)][32];
     for (size_t i = 0; i < VG_COUNT(edits); i++) {
         fingerprint_of(*state, edits[i], prints[i]);
@@ -528,6 +549,7 @@ int main(void)
         CASE(validate__needs_a_worker_for_the_route),
         CASE(validate__a_name_may_be_an_alias_or_the_providers_own),
         CASE(validate__a_length_that_is_not_given_follows_the_rules),
+        CASE(validate__hands_further_parameters_to_routes_that_take_them),
         CASE(validate__caps_the_deadline),
         CASE(fingerprint__sees_meaning_not_spelling),
         CASE(fingerprint__differs_with_each_parameter),
