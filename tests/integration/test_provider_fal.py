@@ -9,6 +9,7 @@ import pytest
 import upstream
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from offered import check_offers
 from simulators import fal
 from upstream import NAMES, pb, picture
 
@@ -198,7 +199,11 @@ def test_cancel_too_late(worker, sim):
     sim.broken.clear()
 
 
-# --- keys, and the faults of all ---
+# --- the catalog, keys, and the faults of all ---
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
+
 
 def test_the_key_that_made_a_request_follows_it(worker, sim):
     worker.restart()

@@ -4,6 +4,7 @@ import base64
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import luma
 from upstream import NAMES, picture
 
@@ -125,6 +126,10 @@ def test_links_of_an_hour_are_renewed(worker, sim):
 def test_cancel_is_not_offered(worker, sim):
     accepted = worker.accept()
     assert worker.cancel(accepted) == "UNSUPPORTED" and worker.finish(accepted)
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
 
 
 def test_the_key_that_made_a_generation_follows_it(worker, sim):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import replicate
 from upstream import NAMES, pb, picture
 
@@ -225,7 +226,11 @@ def test_a_submission_that_never_arrived(worker, sim, fields, age_ms, outcome):
     assert worker.lookup(age_ms=age_ms)[0] == outcome
 
 
-# --- keys, and the faults of all ---
+# --- the catalog, keys, and the faults of all ---
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
+
 
 def test_the_key_that_made_a_prediction_follows_it(worker, sim):
     worker.restart()

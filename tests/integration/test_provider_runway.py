@@ -4,6 +4,7 @@ import base64
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import runway
 from upstream import NAMES, picture
 
@@ -198,7 +199,11 @@ def test_cancel_never_deletes_a_finished_task(worker, sim):
     assert worker.cancel(accepted) == "NOT_FOUND"
 
 
-# --- keys, and the faults of all ---
+# --- the catalog, keys, and the faults of all ---
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) == sim.submits
+
 
 def test_the_key_that_made_a_task_follows_it(worker, sim):
     worker.restart()
