@@ -316,5 +316,22 @@ def test_generic_fault(worker, sim, case):
     upstream.check_generic_faults(worker, sim, case)
 
 
+@pytest.fixture(scope="module")
+def omni_worker(running):
+    with upstream.Worker("google", running[0], model=OMNI, width=1280, height=720, seconds=5, audio=True) as one:
+        yield one
+
+
+# Those of requests that Omni makes in its own way: the long create, the file's state.
+OMNI_FAULTS = ("submit-hang", "submit-reset_after", "submit-close_after", "submit-502-made", "submit-empty", "submit-truncated", "submit-short", "submit-huge",
+               "submit-bad_utf8", "submit-html_after", "poll-503", "poll-403", "poll-reset", "poll-truncated", "poll-other_id", "poll-huge")
+
+
+@pytest.mark.parametrize("case", [case for case in upstream.generic_faults() if str(case) in OMNI_FAULTS], ids=str)
+def test_generic_fault_of_omni(omni_worker, sim, case):
+    assert set(OMNI_FAULTS) <= {str(one) for one in upstream.GENERIC_FAULTS}
+    upstream.check_generic_faults(omni_worker, sim, case)
+
+
 def test_rules(sim):
     assert sim.rule_count() > 100 and set(google_api.OPERATION_ERRORS) < set(sim.outcomes)
