@@ -155,7 +155,8 @@ void vg_call_refuse(struct vg_call *call, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* CANCEL */
 void vg_call_cancel_ended(struct vg_call *call, Videogate__V1__CancelOutcome outcome);
-/* LOOKUP: found. The base asks the other keys and base addresses when one says absent. */
+/* LOOKUP: found. When one key says absent or retry, the base asks the other keys and base
+ * addresses first. */
 void vg_call_found(struct vg_call *call, const char *upstream_id);
 void vg_call_lookup_ended(struct vg_call *call, Videogate__V1__LookupOutcome outcome);
 

@@ -140,8 +140,7 @@ void vg_call_failed(struct vg_call *call, const struct vg_fault *given)
         fail_cancel(run, &fault);
         break;
     case VG_CALL_LOOKUP:
-        run->lookup_unsure = true;
-        vg_call_lookup_ended(call, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT);
+        vg_call_lookup_ended(call, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY);
         break;
     }
 }
