@@ -116,8 +116,6 @@ bool vg_catalog_pick(const struct vg_catalog *catalog, const char *text,
 bool vg_catalog_picks(const struct vg_catalog_pick *pick, const struct vg_route *route);
 const struct vg_model *vg_catalog_default(const struct vg_catalog *catalog);
 
-/* "WIDTHxHEIGHT", digits only, no leading zero, at most 5 digits each. */
-bool vg_size_parse(struct vg_view text, struct vg_size *out);
 bool vg_route_has_size(const struct vg_route *route, struct vg_size size);
 bool vg_route_takes_extra(const struct vg_route *route, const char *name);
 /* What is left of the lengths for such a request. */

@@ -36,6 +36,6 @@ struct vg_catalog_reader;
 struct vg_json;
 struct vg_route;
 /* Reads "rules" into a route. Fails by the reader. */
-int vg_catalog_read_rules(struct vg_catalog_reader *r, const struct vg_json *value, void *route);
+int vg_catalog_read_rules(struct vg_catalog_reader *r, const struct vg_json *value, void *target);
 
 #endif

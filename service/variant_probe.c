@@ -57,7 +57,7 @@ int vg_variant_probe(struct vg_view bytes, const char *param, struct vg_variant_
     struct memory memory = {bytes, vg_deadline_in_ms(PROBE_MS)};
     const struct vg_variant_source source = {
         .ctx = &memory, .size = (int64_t)bytes.len, .read = read_memory, .stop = stop};
-    struct vg_variant_facts facts;
+    struct vg_variant_facts facts = {0};
 
     if (vg_variant_probe_source(&source, &facts, err) < 0)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,

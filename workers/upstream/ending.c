@@ -118,26 +118,26 @@ static void fail_cancel(struct vg_call_run *run, const struct vg_fault *fault)
     vg_call_release(run);
 }
 
-void vg_call_failed(struct vg_call *call, const struct vg_fault *given)
+void vg_call_failed(struct vg_call *call, const struct vg_fault *fault)
 {
     struct vg_call_run *run = vg_call_run_of(call);
-    struct vg_fault fault = *given;
+    struct vg_fault mine = *fault; /* its texts are cleaned */
 
     switch (call->kind) {
     case VG_CALL_SUBMIT:
-        reply_submit_error(run, &fault);
+        reply_submit_error(run, &mine);
         break;
     case VG_CALL_POLL:
-        reply_poll_error(run, &fault);
+        reply_poll_error(run, &mine);
         break;
     case VG_CALL_FETCH:
         if (run->renewing)
-            vg_fetch_renewed(run, &fault);
+            vg_fetch_renewed(run, &mine);
         else
-            vg_fetch_fail(run, &fault);
+            vg_fetch_fail(run, &mine);
         break;
     case VG_CALL_CANCEL:
-        fail_cancel(run, &fault);
+        fail_cancel(run, &mine);
         break;
     case VG_CALL_LOOKUP:
         vg_call_lookup_ended(call, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY);

@@ -39,11 +39,11 @@ const char *vg_call_printf(struct vg_call *call, const char *fmt, ...)
 static void put_encoded(struct vg_json_writer *w, const char *prefix,
                         const Videogate__V1__MediaBlob *blob)
 {
-    size_t before = strlen(prefix);
-    char *text = vg_xalloc(before + vg_base64_encoded_size(blob->data.len) + 1);
+    size_t size = strlen(prefix) + vg_base64_encoded_size(blob->data.len) + 1;
+    char *text = vg_xalloc(size);
 
-    memcpy(text, prefix, before);
-    vg_base64_encode(text + before, blob->data.data, blob->data.len);
+    (void)vg_strcpy(text, size, prefix);
+    vg_base64_encode(text + strlen(prefix), blob->data.data, blob->data.len);
     vg_json_put_text(w, text);
     free(text);
 }
