@@ -101,7 +101,7 @@ def test_extra_parameters(worker, sim):
     assert "storageUri" not in parameters
     worker.accept(extra='{"seed": 4294967295}', index=2)
     assert asked(sim)["parameters"]["seed"] == 1  # the next but one
-    worker.make_video(first_frame=upstream.picture(64, 64), extra='{"enhance_prompt": false, "resize_mode": "crop", "person_generation": "dont_allow"}')
+    worker.make_video(first_frame=upstream.picture(64, 64), extra='{"enhancePrompt": false, "resizeMode": "crop", "personGeneration": "dont_allow"}')
     parameters = asked(sim)["parameters"]
     assert (parameters["enhancePrompt"], parameters["resizeMode"], parameters["personGeneration"]) == (False, "crop", "dont_allow")
     assert klass(worker.refused(extra='{"fps": 60}')) == "INVALID_REQUEST"
@@ -241,6 +241,15 @@ def test_a_file_that_is_no_account(sim, tmp_path):
         assert klass(error) == "AUTH" and error.fallback_ok and sim.count("submit") == 0
 
 
+def test_a_file_that_is_replaced(sim, tmp_path):
+    path, good = tmp_path / "account.json", sim.accounts[0].text
+    path.write_text(json.dumps({**json.loads(good), "private_key": sim.accounts[1].pem}))
+    with start(sim, [str(path)]) as worker:
+        assert worker.refused().upstream_code == "token:invalid_grant" and sim.broken == {"token.signature": 1}
+        path.write_text(good)
+        assert worker.make_video() and sim.submits == 1
+
+
 # --- what goes wrong ---
 
 @pytest.mark.parametrize("outcome,kind", [("moderation_at_submit", "CONTENT_FILTERED"), ("model_gone", "MODEL_GONE")])
@@ -304,7 +313,7 @@ def test_describe(worker):
 
 def test_what_the_catalog_offers(worker, sim):
     sim.ten_seconds = True
-    assert check_offers(worker, sim, without=("person_generation", "resize_mode")) == sim.submits
+    assert check_offers(worker, sim, without=("personGeneration", "resizeMode")) == sim.submits
 
 
 # --- every provider's faults: results in JSON for one half, in a bucket for the other ---

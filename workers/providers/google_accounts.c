@@ -14,6 +14,7 @@ enum { MAX_ACCOUNT = 64 * 1024, MAX_TEXT = 128 * 1024 };
 struct account {
     char *key;              /* owned */
     struct vg_oauth *oauth; /* owned */
+    bool refused;           /* by the token endpoint: the file may hold another one by now */
     struct account *next;
 };
 
@@ -27,6 +28,7 @@ struct vg_google_accounts {
 struct asked {
     struct vg_oauth_waiter waiter; /* first */
     struct vg_call *call;
+    struct account *account;
 };
 
 struct vg_google_accounts *vg_google_accounts_new(struct vg_upstream *upstream,
@@ -39,15 +41,20 @@ struct vg_google_accounts *vg_google_accounts_new(struct vg_upstream *upstream,
     return self;
 }
 
+static void drop(struct account **at)
+{
+    struct account *account = *at;
+
+    *at = account->next;
+    vg_oauth_free(account->oauth);
+    vg_free_secret(account->key);
+    free(account);
+}
+
 struct vg_google_accounts *vg_google_accounts_free(struct vg_google_accounts *self)
 {
-    while (self && self->first) {
-        struct account *account = self->first;
-        self->first = account->next;
-        vg_oauth_free(account->oauth);
-        vg_free_secret(account->key);
-        free(account);
-    }
+    while (self && self->first)
+        drop(&self->first);
     free(self);
     return NULL;
 }
@@ -123,11 +130,15 @@ static struct account *load(struct vg_google_accounts *self, const char *key)
 
 static struct account *find(struct vg_google_accounts *self, const char *key)
 {
-    struct account *account = self->first;
+    struct account **at = &self->first;
 
-    while (account && strcmp(account->key, key) != 0)
-        account = account->next;
-    return account ? account : load(self, key);
+    while (*at && strcmp((*at)->key, key) != 0)
+        at = &(*at)->next;
+    if (*at && (*at)->refused && is_path(key) && vg_oauth_is_idle((*at)->oauth))
+        drop(at);
+    else if (*at)
+        return *at;
+    return load(self, key);
 }
 
 const char *vg_google_accounts_project(struct vg_google_accounts *self, const char *key)
@@ -171,11 +182,14 @@ static void on_token(struct vg_oauth_waiter *waiter, const char *token,
 {
     struct asked *asked = (struct asked *)(void *)waiter;
 
-    if (token)
+    if (token) {
+        asked->account->refused = false;
         vg_call_authorized(asked->call,
                            vg_call_printf(asked->call, "Authorization: Bearer %s", token));
-    else
-        fail(asked->call, class_of(failure), failure);
+        return;
+    }
+    asked->account->refused = !failure->retryable;
+    fail(asked->call, class_of(failure), failure);
 }
 
 void vg_google_authorize(struct vg_google_accounts *self, struct vg_call *call, const char *key)
@@ -195,6 +209,7 @@ void vg_google_authorize(struct vg_google_accounts *self, struct vg_call *call, 
     if (!asked)
         asked = call->scratch = vg_arena_alloc(call->arena, sizeof(*asked));
     asked->call = call;
+    asked->account = account;
     asked->waiter.done = on_token;
     vg_oauth_get(account->oauth, &asked->waiter);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a key of google-vertex may be: an API key, the path of a service account's JSON file, or
- * that JSON in base64. Turns it into the header that goes along. On the base's loop. */
+ * that JSON in base64. A file is read again once its account is refused. Turns it into the header
+ * that goes along. On the base's loop. */
 #ifndef VG_WORKERS_PROVIDERS_GOOGLE_ACCOUNTS_H
 #define VG_WORKERS_PROVIDERS_GOOGLE_ACCOUNTS_H
 

@@ -113,41 +113,18 @@ static void put_instance(struct vg_json_writer *w, const struct vg_veo_request *
     vg_json_object_close(w);
 }
 
-/* Parameters of `extra` in the catalog's spelling; in Google's own they pass as they are. */
-static const struct {
-    const char *name, *googles;
-} spellings[] = {
-    {"compression_quality", "compressionQuality"},
-    {"enhance_prompt", "enhancePrompt"},
-    {"negative_prompt", "negativePrompt"},
-    {"person_generation", "personGeneration"},
-    {"resize_mode", "resizeMode"},
-};
-
-/* Those, and what is ours to say or costs more than was reckoned. */
-static const char *const not_as_they_are[] = {
-    "compression_quality", "enhance_prompt", "negative_prompt",
-    "person_generation",   "resize_mode",    "aspectRatio",
-    "durationSeconds",     "resolution",     "sampleCount",
-    "numberOfVideos",      "generateAudio",  "storageUri",
-    "pubsubTopic",         "seed",           NULL};
+/* Parameters of `extra` that are ours to say, or cost more than was reckoned. */
+static const char *const own_parameters[] = {
+    "aspectRatio",   "durationSeconds", "resolution",  "sampleCount", "numberOfVideos",
+    "generateAudio", "storageUri",      "pubsubTopic", "seed",        NULL};
 
 static void put_extra(struct vg_call *call, struct vg_json_writer *w)
 {
     int64_t seed = 0;
 
-    for (size_t i = 0; i < VG_COUNT(spellings); i++) {
-        const struct vg_json *value = vg_call_extra(call, spellings[i].name);
-        if (!value || vg_call_extra(call, spellings[i].googles))
-            continue;
-        if (vg_json_type(value) == VG_JSON_BOOL)
-            vg_put_bool(w, spellings[i].googles, vg_json_bool(value));
-        else
-            vg_put_text(w, spellings[i].googles, vg_json_string(value));
-    }
     if (vg_json_int(vg_call_extra(call, "seed"), &seed)) /* each further output has the next one */
         vg_put_int(w, "seed", seed < 0 ? seed : (seed + call->submit->index) & UINT32_MAX);
-    vg_call_put_extra(call, w, not_as_they_are);
+    vg_call_put_extra(call, w, own_parameters);
 }
 
 static void put_parameters(struct vg_call *call, struct vg_json_writer *w,
@@ -167,8 +144,7 @@ static void put_parameters(struct vg_call *call, struct vg_json_writer *w,
             vg_put_text(w, "storageUri", request->storage_uri);
     }
     /* With pictures only this one is let in; without, some regions refuse to hear it. */
-    if ((s->first_frame || s->n_reference_images) && !vg_call_extra(call, "personGeneration") &&
-        !vg_call_extra(call, "person_generation"))
+    if ((s->first_frame || s->n_reference_images) && !vg_call_extra(call, "personGeneration"))
         vg_put_text(w, "personGeneration", "allow_adult");
     put_extra(call, w);
     vg_json_object_close(w);

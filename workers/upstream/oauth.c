@@ -37,6 +37,7 @@ struct vg_oauth {
     uint64_t serial;                            /* of the token */
     int64_t fresh_until_ns, ends_ns;            /* when to renew it, when it is over */
     bool exchanging;
+    bool giving; /* in the loop over those who waited */
     int64_t asked_ns;
     struct vg_oauth_waiter *first, **last; /* who waits, in order */
 };
@@ -103,7 +104,7 @@ struct vg_oauth *vg_oauth_free(struct vg_oauth *self)
 {
     if (!self)
         return NULL;
-    VG_ASSERT(!self->first && !self->exchanging);
+    VG_ASSERT(vg_oauth_is_idle(self));
     vg_rsa_key_free(self->key);
     vg_free_secret(self->token);
     free(self->email);
@@ -112,6 +113,11 @@ struct vg_oauth *vg_oauth_free(struct vg_oauth *self)
     free(self->token_url);
     free(self);
     return NULL;
+}
+
+bool vg_oauth_is_idle(const struct vg_oauth *self)
+{
+    return !self->first && !self->exchanging && !self->giving;
 }
 
 const char *vg_oauth_project(const struct vg_oauth *self)
@@ -272,6 +278,7 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     self->first = NULL;
     self->last = &self->first;
     self->exchanging = false; /* who asks in a `done` starts anew */
+    self->giving = true;
     while (waiting) {
         struct vg_oauth_waiter *next = waiting->next;
         if (usable && !self->token)
@@ -280,6 +287,7 @@ static void on_done(void *ctx, const struct vg_http_result *result)
             give(self, waiting, usable ? NULL : &failure);
         waiting = next;
     }
+    self->giving = false;
 }
 
 /* --- use --- */

@@ -20,11 +20,13 @@ struct vg_oauth_options {
 
 struct vg_oauth;
 
-/* `client` is borrowed and freed before this. Fails with VG_ERR_INVALID_REQUEST and a detail that
+/* `client` is borrowed. Fails with VG_ERR_INVALID_REQUEST and a detail that
  * names the member, never its value. */
 VG_MUSTCHECK int vg_oauth_new(struct vg_oauth **out, struct vg_http_client *client,
                               const struct vg_oauth_options *options, struct vg_err *err);
-/* Nobody may be waiting: free the client first. */
+/* Nobody is waiting, and this is no `done` of it: it may be freed. */
+bool vg_oauth_is_idle(const struct vg_oauth *self);
+/* Of one that is idle, or whose client is freed. */
 struct vg_oauth *vg_oauth_free(struct vg_oauth *self);
 /* The project of the account; "" when it names none. */
 const char *vg_oauth_project(const struct vg_oauth *self);
