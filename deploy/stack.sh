@@ -5,7 +5,7 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR]
+usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR] [--simulators]
 
   up      starts whatever is not running: PostgreSQL, service, worker, webhook sender, bridge, callback receiver
   down    stops everything; jobs and keys stay in DIR
@@ -17,6 +17,10 @@ usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR
                +0 HTTP  +1 HTTPS  +2 gRPC  +3 service monitor  +4 worker  +5 worker monitor
                +6 webhook sender  +7 its monitor  +8 callback receiver  (PostgreSQL: a socket in DIR, no port)
   --build DIR  where the programs are (default: build/ in the project)
+  --simulators, or VIDEOGATE_SIMULATORS=1
+               with up: also a simulator of every upstream (tests/simulators) and a worker for each, so that every model
+               of the catalog is made without the internet; three further ports for each, from BASE+10
+               (DIR/simulators/providers names them); they stay until down
 
 Any VIDEOGATE_* variable in the environment reaches the processes (see the configuration table in README.md).
 EOF
@@ -24,7 +28,7 @@ EOF
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 pgbin=/usr/lib/postgresql/15/bin
-dir=$root/run base='' build=$root/build
+dir=$root/run base='' build=$root/build simulators=${VIDEOGATE_SIMULATORS:-}
 
 die() {
   echo "stack: $*" >&2
@@ -37,6 +41,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --dir) dir=${2:?--dir needs a folder} && shift 2 ;;
     --port) base=${2:?--port needs a number} && shift 2 ;;
+    --simulators) simulators=1 && shift ;;
     --build) build=${2:?--build needs a folder} && shift 2 ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
@@ -53,6 +58,13 @@ case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
 
 bin=$build/bin
 processes=(postgres receiver worker webhook service bridge)
+upstreams=$dir/simulators/providers # "NAME PORT" of each; PORT + 1 and + 2 are its worker's
+
+# The simulators and their workers, if this stack has them.
+with_simulators() {
+  [ ! -d "$dir/simulators" ] || echo simulators
+  [ ! -s "$upstreams" ] || sed 's/ .*//; s/^/worker-/' "$upstreams"
+}
 
 # --- one process ---
 
@@ -177,6 +189,33 @@ start_postgres() {
 
 psql_admin() { "$pgbin/psql" -qAt -h "$(pg_home)" -p $((base + 9)) -U videogate -d postgres "$@"; }
 
+# --- simulators and their workers ---
+
+start_simulators() {
+  local left=200
+  [ "$base" -le 65400 ] || die "--simulators needs --port 65400 at most"
+  mkdir -p "$dir/simulators"
+  running simulators || rm -f "$upstreams"
+  start simulators $((base + 10)) /usr/bin/python3 "$root/tests/simulators" --port $((base + 10)) --step 3 --write "$dir/simulators"
+  until [ -s "$upstreams" ]; do
+    running simulators || { tail -n 5 "$dir/log/simulators.log" >&2; die "the simulators did not start (log: $dir/log/simulators.log)"; }
+    [ $((left -= 1)) -gt 0 ] || die "the simulators are not ready (log: $dir/log/simulators.log)"
+    sleep 0.1
+  done
+  local name port
+  while read -r name port; do
+    start "worker-$name" $((port + 1)),$((port + 2)) "$bin/videogate-worker" --provider "$name" --listen "127.0.0.1:$((port + 1))" \
+      --monitor "127.0.0.1:$((port + 2))" --keys-file "$dir/simulators/$name.keys" --poll-interval "${VIDEOGATE_POLL_INTERVAL:-500ms}" \
+      --result-allow-http true --result-allow-any-port true --result-allow-nets 127.0.0.0/8 $(cat "$dir/simulators/$name.flags")
+  done <"$upstreams"
+}
+
+# The value of the service's --workers.
+worker_list() {
+  printf 'sandbox=127.0.0.1:%s' $((base + 4))
+  [ ! -s "$upstreams" ] || while read -r name port; do printf ',%s=127.0.0.1:%s' "$name" $((port + 1)); done <"$upstreams"
+}
+
 # --- the stack ---
 
 random_hex() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
@@ -249,17 +288,28 @@ up() {
     --log "$dir/log/callbacks.jsonl" --secret "${VIDEOGATE_RECEIVER_SECRET:-}" 9>&-
   start worker $((base + 4)),$((base + 5)) "$bin/videogate-worker" --provider sandbox --listen "127.0.0.1:$((base + 4))" \
     --monitor "127.0.0.1:$((base + 5))" --sandbox-dir "$dir/sandbox" 9>&-
+  local route_all=${VIDEOGATE_ROUTE_ALL-sandbox} closed=${VIDEOGATE_ALLOW_CLOSED:-false}
+  if [ -n "$simulators" ] || [ -d "$dir/simulators" ]; then
+    start_simulators 9>&-
+    route_all=${VIDEOGATE_ROUTE_ALL-} closed=true
+  fi
   start webhook $((base + 6)),$((base + 7)) "$bin/videogate-webhook" --listen "127.0.0.1:$((base + 6))" \
     --monitor "127.0.0.1:$((base + 7))" --allow-http true --allow-any-port true --allow-nets 127.0.0.0/8 9>&-
   start service $((base + 2)),$((base + 3)) "$bin/videogate-service" --listen "127.0.0.1:$((base + 2))" \
     --monitor "127.0.0.1:$((base + 3))" --blob-dir "$dir/blobs" --catalog "${VIDEOGATE_CATALOG:-$root/service/catalog.json}" \
-    --workers "sandbox=127.0.0.1:$((base + 4))" --webhook "127.0.0.1:$((base + 6))" --public-url "$url:$base" \
-    --route-all "${VIDEOGATE_ROUTE_ALL-sandbox}" --callback-allow-http true --callback-allow-any-port true \
+    --workers "$(worker_list)" --webhook "127.0.0.1:$((base + 6))" --public-url "$url:$base" \
+    --route-all "$route_all" --allow-closed "$closed" --callback-allow-http true --callback-allow-any-port true \
     --callback-allow-nets 127.0.0.0/8 9>&-
   start bridge "$base",$((base + 1)) "$bin/videogate-bridge" --listen "127.0.0.1:$base" --tls-listen "127.0.0.1:$((base + 1))" \
     --tls-cert "$dir/tls.crt" --tls-key "$dir/tls.key" --service "127.0.0.1:$((base + 2))" 9>&-
   wait_ready receiver "$url:$((base + 8))/readyz" 20
   wait_ready worker "$url:$((base + 5))/readyz" 60
+  local name port
+  if [ -s "$upstreams" ]; then
+    while read -r name port; do
+      wait_ready "worker-$name" "$url:$((port + 2))/readyz" 60
+    done <"$upstreams"
+  fi
   wait_ready webhook "$url:$((base + 7))/readyz" 60
   wait_ready service "$url:$((base + 3))/readyz" 60
   wait_ready bridge "$url:$base/readyz" 60
@@ -267,17 +317,24 @@ up() {
 }
 
 down() {
-  local name
+  local name others
   [ -d "$dir" ] || return 0
-  for name in bridge service worker webhook receiver; do
+  others=$(with_simulators)
+  stop bridge TERM
+  stop service TERM
+  for name in worker webhook receiver $others; do # all at once; then each is waited for
+    ! running "$name" || kill -TERM "$(pid_of "$name")" 2>/dev/null || true
+  done
+  for name in worker webhook receiver $others; do
     stop "$name" TERM
   done
+  rm -rf "$dir/simulators"
   stop postgres INT
 }
 
 status() {
   local name missing=0
-  for name in "${processes[@]}"; do
+  for name in "${processes[@]}" $(with_simulators); do
     if running "$name"; then
       printf '%-10s running  pid %s\n' "$name" "$(pid_of "$name")"
     else

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The openai adapter against OpenAI's simulator."""
+"""The openai and azure adapters against OpenAI's simulator in its three dialects; and what the base does with keys, names and TLS."""
+import json
+
 import pytest
 import upstream
+from offered import check_offers
 from simulators import openai
 
 
@@ -55,3 +58,99 @@ def test_failed_job(worker, sim, outcome, name):
 def test_expired(worker, sim):
     sim.script(outcome="expired")
     assert worker.poll_until_end(worker.accept()).HasField("expired")
+
+
+def test_what_the_catalog_offers(worker, sim):
+    sim.reset()
+    assert check_offers(worker, sim, without={*openai.SAMPLING, "lora"}) == sim.submits  # those are for engines
+
+
+def test_lookup_knows_two_of_a_kind(worker, sim):
+    """Two lost submissions that look alike cannot be told apart; one whose twin belongs to another generation can."""
+    sim.reset()
+    for _ in range(2):
+        sim.script(fault="reset_after", kind="submit")
+        worker.refused(prompt="twins")
+    first, second = (job.id for job in sim.history)
+    assert worker.lookup()[0] == "UNSUPPORTED" or sim.history[0].key != sim.history[1].key
+    outcome, accepted = worker.lookup(taken=[first])
+    assert (outcome, accepted.upstream_id) == ("FOUND", second)
+    assert worker.lookup(taken=[first, second])[0] == "RETRY" and worker.lookup(taken=[first, second], age_ms=120000)[0] == "ABSENT"
+
+
+# --- Azure ---
+
+@pytest.fixture(scope="module")
+def azure():
+    with openai.Simulator(dialect="azure") as sim, \
+            upstream.Worker("azure", sim, model="sora-2", width=1280, height=720, seconds=4, audio=True) as worker:
+        yield worker
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": "jobs/sora", "width": 854, "height": 480, "seconds": 5, "audio": False}], ids=["sora 2", "sora 1"])
+def test_azure(azure, fields):
+    azure.sim.reset()
+    asked = {**azure.fields, **fields}
+    film = azure.make_video(**fields)
+    assert (film["width"], film["height"], film["audio"]) == (asked["width"], asked["height"], asked["audio"])
+    assert azure.sim.submits == 1 and azure.sim.broken == {}
+    azure.sim.script(outcome="moderation_at_submit")
+    assert upstream.NAMES[getattr(azure.refused(**fields), "class")] == "CONTENT_FILTERED"
+    azure.sim.script(outcome="moderation_in_job")
+    ended = azure.poll_until_end(azure.accept(**fields))
+    assert upstream.NAMES[getattr(ended.error, "class")] == "CONTENT_FILTERED" and not ended.error.retryable
+
+
+@pytest.mark.parametrize("case", upstream.generic_faults(without={name: "the same code as OpenAI's, and slow" for name in (
+    "submit-hang", "submit-hang_body", "poll-hang", "poll-hang_body", "fetch-hang_body")}), ids=str)
+def test_azure_generic_fault(azure, case):
+    upstream.check_generic_faults(azure, azure.sim, case)
+
+
+def test_azure_cancels_jobs(azure):
+    accepted = azure.accept(model="jobs/sora", width=854, height=480, seconds=5, audio=False)
+    assert azure.cancel(accepted) == "CANCELED" and azure.cancel(accepted) == "NOT_FOUND"
+
+
+# --- engines: vLLM-Omni, SGLang-Diffusion, relays ---
+
+def test_engines_of_ones_own():
+    """Any size, sampling parameters, no key, and each job stays with the engine that has it, also after a restart."""
+    with openai.Simulator(dialect="engine", keys=["no-key-needed"]) as one, openai.Simulator(dialect="engine", keys=["no-key-needed"]) as two:
+        where = ",".join(sim.url + sim.base_path for sim in (one, two))
+        extra = json.dumps({"seed": 7, "num_inference_steps": 20, "guidance_scale": 4.5, "negative_prompt": "blur", "fps": 16})
+        with upstream.Worker("openai", one, base_url=where, model="Wan-AI/Wan2.2", width=640, height=352, seconds=3, extra=extra) as worker:
+            jobs = [worker.accept() for _ in range(6)]
+            pictured = worker.accept(first_frame=upstream.picture(640, 352))
+            made = one.history + two.history
+            assert all(job.fields["sampling"]["seed"] == 7 and job.fields["sampling"]["guidance_scale"] == 4.5 for job in made)
+            worker.restart()
+            assert all(worker.fetch(worker.finish(job)) for job in (*jobs, pictured))
+            assert one.submits + two.submits == 7 and one.broken == two.broken == {}
+            before = two.submits
+            with one.refusing():
+                answers = [worker.submit() for _ in range(5)]
+            refused = [answer.error for answer in answers if answer.HasField("error")]
+            assert len(refused) <= 1 and not any(error.maybe_submitted for error in refused), "an engine that is down is left out"
+            assert two.submits - before == 5 - len(refused)
+
+
+# --- keys, names, TLS: the base's, the same for every provider ---
+
+def test_keys_are_changed_while_it_runs(sim):
+    sim.reset()
+    with upstream.Worker("openai", sim, keys=[sim.keys[0]], **{"model": "sora-2", "width": 1280, "height": 720, "seconds": 4, "audio": True}) as one:
+        old = one.accept()
+        one.keys_file.write_text(sim.keys[1] + "\n")
+        upstream.wait_for(lambda: one.accept() and sim.history[-1].key == sim.keys[1], "the new key")
+        assert one.fetch(one.finish(old)), "the key that made a job is the one that follows it"
+
+
+@pytest.mark.parametrize("address,reason", [("https://127.0.0.1:{port}/v1", "tls"), ("http://no-such-host.invalid/v1", "dns"),
+                                            ("http://127.0.0.1:1/v1", "connect")])
+def test_unreachable(sim, address, reason):
+    sim.reset()
+    with upstream.Worker("openai", sim, base_url=address.format(port=sim.port), model="sora-2", width=1280, height=720, seconds=4) as one:
+        error = one.refused()
+        assert upstream.NAMES[getattr(error, "class")] == "NETWORK" and error.retryable and not error.maybe_submitted, error
+        assert error.upstream_code == reason and sim.submits == 0

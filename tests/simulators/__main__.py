@@ -18,11 +18,26 @@ def names():
                   if path.stem != "base" and re.search(r"^class Simulator\b", path.read_text(encoding="utf-8"), re.MULTILINE))
 
 
+def write(folder, running):
+    """What workers need, as files: NAME.keys, NAME.flags (words), and at last providers, a line "NAME PORT" each."""
+    folder = pathlib.Path(folder)
+    for one in running:
+        name = one.name.replace("_", "-")
+        flags = {"base-url": one.url + one.base_path, **one.settings}
+        (folder / f"{name}.keys").write_text("".join(f"{key}\n" for key in one.keys))
+        (folder / f"{name}.flags").write_text("".join(f"--{flag}\n{value}\n" for flag, value in flags.items()))
+    lines = "".join(f"{one.name.replace('_', '-')} {one.port}\n" for one in running)
+    (folder / "providers.new").write_text(lines)
+    (folder / "providers.new").rename(folder / "providers")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="simulators", description="Upstreams to try Videogate against. GET /_sim/state shows one's figures.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="of " + ", ".join(names()))
     parser.add_argument("--port", type=int, default=9000, help="on 127.0.0.1, of the first one")
     parser.add_argument("--media-port", type=int, help="on 127.0.0.2, for results (default: as --port)")
+    parser.add_argument("--step", type=int, default=1, help="from one port to the next")
+    parser.add_argument("--write", metavar="DIR", help="write there what workers need: keys, flags, the list of providers")
     parser.add_argument("--queue", type=float, help="seconds that a job is queued (default: for one poll)")
     parser.add_argument("--run", type=float, default=1, help="seconds that it then runs, with --queue")
     parser.add_argument("--dialect", help="of the one simulator that has several")
@@ -33,16 +48,20 @@ def main():
         for one in chosen:
             print(f"{one.name:<14} {one().rule_count():>4} rules")
         return
+    kinds = [(one, {"dialect": options.dialect} if options.dialect else {}) for one in chosen]
+    if not options.names:
+        kinds += [(one, {"dialect": dialect}) for one in chosen for dialect in one.providers_beside]
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # threads to come have it from here
-    more = {"dialect": options.dialect} if options.dialect else {}
     pace = None if options.queue is None else (options.queue, options.run)
     running = []
-    for i, one in enumerate(chosen):
-        media_port = (options.port if options.media_port is None else options.media_port) + i
-        running.append(one(port=options.port + i, media_port=media_port, pace=pace, **more))
+    for i, (one, more) in enumerate(kinds):
+        media_port = (options.port if options.media_port is None else options.media_port) + i * options.step
+        running.append(one(port=options.port + i * options.step, media_port=media_port, pace=pace, **more))
         running[-1].start()
         print(f"{one.name} {running[-1].url} keys {' '.join(running[-1].keys)}", flush=True)
+    if options.write:
+        write(options.write, running)
     signal.sigwait(ends)
     for one in running:
         one.stop()

@@ -105,6 +105,10 @@ class Simulator(base.Simulator):
         self.own_task = False     # a 4k upgrade is a task of its own
         self.uploads, self._generated = {}, []
 
+    @property
+    def settings(self):
+        return {"avalanche-upload-url": self.url.replace("127.0.0.1", "localhost")}
+
     # --- words ---
 
     def error(self, status, message="", code=None):

@@ -107,6 +107,8 @@ class Simulator:
     outcomes = ("ok", "never")
     prefix = ""      # what stands before each path
     base_path = ""   # what a worker's --base-url has behind the address
+    settings = {}    # further flags a worker needs: {name: value}
+    providers_beside = ()  # dialects that are providers of their own
     scoped = True    # a job is seen by the key that made it alone
     max_jobs = None  # unfinished jobs of one key; beyond it `error(429)`
     rpm = None       # submissions of one key in a minute
@@ -163,6 +165,10 @@ class Simulator:
     @property
     def url(self):
         return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def port(self):
+        return self._server.port
 
     @property
     def media_url(self):

@@ -77,13 +77,14 @@ class Simulator(openai_azure.Sora1, base.Simulator):
     tables = (("create", CREATE), ("engine", ENGINE), ("remix", REMIX), ("edit", EDIT), ("extend", EXTEND), ("list", LIST),
               *openai_azure.TABLES)
     base_path = "/v1"
+    providers_beside = ("azure",)
     poll_after_ms = 50
     redirects = False  # content is a 302 to the media host
 
     def __init__(self, dialect="openai", **more):
         self.dialect = dialect
         if dialect == "azure":
-            self.prefix, self.base_path = "/openai", "/openai/v1"
+            self.name, self.prefix, self.base_path = "azure", "/openai", "/openai/v1"
         super().__init__(**more)
 
     # --- words ---

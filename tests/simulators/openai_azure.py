@@ -65,7 +65,7 @@ class Sora1:
         if outcome == "model_gone":
             raise Refusal(error(404, "The API deployment for this resource does not exist.", "DeploymentNotFound"))
         job = self.new_job(request, "task_" + secrets.token_hex(13), body["prompt"], body["width"], body["height"], body["n_seconds"],
-                           count=body["n_variants"], model=body["model"])
+                           audio=False, count=body["n_variants"], model=body["model"])  # Sora 1 is silent
         return self._azure_job(job, 201)
 
     @route("GET", "/v1/video/generations/jobs/{id}", "poll")

@@ -192,8 +192,8 @@ class Connection:
     def read_head(self):
         """Request without body; None when the client is done."""
         while b"\r\n\r\n" not in self.held:
-            if len(self.held) > MAX_HEAD:
-                raise Malformed("http.head", "head too long")
+            if len(self.held) > MAX_HEAD or not (self.held[:1].isalpha() or not self.held):
+                raise Malformed("http.head", "head too long, or no head at all (TLS?)")
             try:
                 self.held += self._more()
             except OSError:
