@@ -7,10 +7,10 @@ from upstream import picture
 from vg import ROOT
 
 CLASSES = ((480, "480p"), (720, "720p"), (768, "768p"), (1080, "1080p"), (1440, "1440p"))
-EXTRA = {"aigc_watermark": True, "auto_fix": False, "camera_fixed": False, "compressionQuality": "optimized",
-         "contentModeration": {"publicFigureThreshold": "low"}, "enhancePrompt": True, "hdr": False, "loop": False,
-         "negativePrompt": "blur", "negative_prompt": "blur", "prompt_extend": False, "prompt_optimizer": False, "safety_tolerance": "3", "seed": 7,
-         "service_tier": "default", "shot_type": "single", "user": "u-1", "watermark": True}
+EXTRA = {"aigc_watermark": True, "auto_fix": False, "camera_fixed": False, "cfg_scale": 0.5, "compressionQuality": "optimized",
+         "contentModeration": {"publicFigureThreshold": "low"}, "enableTranslation": False, "enhancePrompt": True, "hdr": False,
+         "loop": False, "multi_shot": True, "negativePrompt": "blur", "negative_prompt": "blur", "prompt_extend": False, "prompt_optimizer": False, "safety_tolerance": "3",
+         "seed": 7, "seeds": 12345, "service_tier": "default", "shot_type": "single", "user": "u-1", "watermark": True}
 
 
 def _class(size):

@@ -2,6 +2,7 @@
 """The adapter of AtlasCloud (Kling) against its simulator."""
 import pytest
 import upstream
+from offered import check_offers
 from simulators import atlascloud
 from upstream import picture
 
@@ -41,7 +42,7 @@ def kind_of(error):
 def test_describe(worker):
     told = worker.describe()
     assert (told.provider, told.supports_cancel, told.supports_lookup, told.supports_events, told.max_submit_ms) == \
-        ("atlascloud", False, False, False, 180000)
+        ("atlascloud", False, False, True, 180000)
 
 
 @pytest.mark.parametrize("word", ["completed", "succeeded"])
@@ -76,10 +77,15 @@ def test_frames(worker, sim, last, tier):
     assert sim.count("upload") == (2 if last else 1) and sim.last("upload").key == sim.last("submit").key
 
 
-def test_further_parameters(worker, sim):
-    worker.accept(extra='{"negative_prompt": "rain", "cfg_scale": 0.5, "duration": 3}')
+def test_further_parameters_and_webhook(worker, sim):
+    worker.accept(extra='{"negative_prompt": "rain", "cfg_scale": 0.5, "duration": 3}', event_url="https://videos.example/v1/events/x")
     body = sent(sim)
-    assert (body["negative_prompt"], body["cfg_scale"], body["duration"]) == ("rain", 0.5, 5)
+    assert (body["negative_prompt"], body["cfg_scale"], body["duration"], body["webhook_url"]) == \
+        ("rain", 0.5, 5, "https://videos.example/v1/events/x")
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) > 20
 
 
 @pytest.mark.parametrize("fields", [

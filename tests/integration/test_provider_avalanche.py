@@ -5,6 +5,7 @@ import urllib.parse
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import avalanche
 from upstream import picture
 
@@ -101,7 +102,9 @@ def test_upgrade_in_trouble(worker, sim, code):
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "close_after", "truncated", "empty", "html_after", "bad_utf8", "deep"])
-def test_upgrade_that_is_lost(worker, sim, fault):
+@pytest.mark.parametrize("own_task", [False, True], ids=["", "task"])
+def test_upgrade_that_is_lost(worker, sim, fault, own_task):
+    sim.own_task = own_task
     sim.script(fault=fault, kind="other")
     film = upstream.media.probe(worker.fetch(worker.finish(worker.accept(**UHD))))
     (upgrade,) = sim.history[0].fields["upgrades"].values()
@@ -144,6 +147,8 @@ def test_further_parameters_and_webhook(worker, sim):
     body = sent(sim)
     assert (body["callBackUrl"], body["seeds"], body["enableTranslation"], body["watermark"], body["model"]) == \
         ("https://videos.example/v1/events/x", 12345, False, "W", "veo3_fast")
+    worker.accept(index=3, extra='{"seeds": 99998}')
+    assert sent(sim)["seeds"] == 10001, "one more for each further output"
 
 
 @pytest.mark.parametrize("fault,kind,retryable", [
@@ -203,6 +208,12 @@ def test_sora_other_id(worker, sim):
 
 
 # --- refusals ---
+
+def test_what_the_catalog_offers(worker, sim):
+    sim.burst = 1000
+    assert check_offers(worker, sim, without=["watermark"]) > 20  # true or false elsewhere, a text here
+    del sim.burst
+
 
 @pytest.mark.parametrize("fields", [
     {"width": 854, "height": 480}, {"seconds": 4}, {"audio": False}, {"last_frame": picture(64, 64)},

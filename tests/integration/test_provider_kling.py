@@ -4,6 +4,7 @@ import base64
 
 import pytest
 import upstream
+from offered import check_offers
 from simulators import kling
 from upstream import picture
 
@@ -101,6 +102,10 @@ def test_further_parameters_and_webhook(worker, sim):
     body = sent(sim)[1]
     assert body["options"]["callback_url"] == "https://videos.example/v1/events/x"
     assert (body["settings"]["multi_shot"], body["settings"]["duration"]) == (True, 5)
+
+
+def test_what_the_catalog_offers(worker, sim):
+    assert check_offers(worker, sim) > 20
 
 
 @pytest.mark.parametrize("fields", [

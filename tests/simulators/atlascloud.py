@@ -27,6 +27,7 @@ GENERATE = rules.obj({
     "cfg_scale": rules.number(0, 1),
     "image": rules.url(),
     "end_image": rules.url(),
+    "webhook_url": rules.url("https"),
 },
     rules.Rule("model_known", lambda b: b["model"] in MODELS, "model", "model not found"),
     rules.Rule("image_of_kind", _of(1, lambda kind, b: bool(b["image"]) == (kind == "image")), "image", "is for image-to-video alone"),

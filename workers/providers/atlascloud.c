@@ -3,15 +3,14 @@
 
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "workers/upstream/adapter.h"
+#include "workers/upstream/events.h"
 #include "workers/upstream/multipart.h"
 
 #define API "/api/v1/model"
 
 enum {
-    MAX_UPLOAD = 64 * 1024 * 1024,
     MIN_SECONDS = 3,
     MAX_SECONDS = 15,
     FRAMES = 2,
@@ -44,21 +43,9 @@ static bool is_tier(const char *model, const char *tier)
     return strncmp(model, family, strlen(family)) == 0 && strcmp(model + strlen(family), tier) == 0;
 }
 
-static void put(struct vg_json_writer *w, const char *key, const char *value)
-{
-    vg_json_put_key(w, key);
-    vg_json_put_text(w, value);
-}
-
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "data.id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a prediction without an id");
+    vg_call_take_id(call, answer, "data.id");
 }
 
 static void create(struct vg_call *call, const struct frames *frames)
@@ -70,22 +57,23 @@ static void create(struct vg_call *call, const struct frames *frames)
     struct vg_json_writer *w = vg_call_json(call);
 
     vg_json_object_open(w);
-    put(w, "model",
+    vg_put_text(
+        w, "model",
         vg_call_printf(call, "%s/%s-to-video", s->model, frames->urls[0] ? "image" : "text"));
-    put(w, "prompt", s->prompt);
-    vg_json_put_key(w, "duration");
-    vg_json_put_int(w, s->seconds);
-    put(w, "aspect_ratio", vg_call_aspect(call));
+    vg_put_text(w, "prompt", s->prompt);
+    vg_put_int(w, "duration", s->seconds);
+    vg_put_text(w, "aspect_ratio", vg_call_aspect(call));
     if (is_tier(s->model, "turbo")) {
-        put(w, "resolution", vg_call_resolution(call));
+        vg_put_text(w, "resolution", vg_call_resolution(call));
     } else {
-        vg_json_put_key(w, "sound");
-        vg_json_put_bool(w, s->audio);
+        vg_put_bool(w, "sound", s->audio);
     }
+    if (*s->event_url)
+        vg_put_text(w, "webhook_url", s->event_url);
     if (frames->urls[0])
-        put(w, "image", frames->urls[0]);
+        vg_put_text(w, "image", frames->urls[0]);
     if (frames->urls[1])
-        put(w, "end_image", frames->urls[1]);
+        vg_put_text(w, "end_image", frames->urls[1]);
     vg_call_put_extra(call, w, own);
     vg_json_object_close(w);
     vg_call_post(call, API "/generateVideo", true, on_created);
@@ -113,26 +101,14 @@ static void on_uploaded(struct vg_call *call, const struct vg_answer *answer)
 
 static void upload(struct vg_call *call, const Videogate__V1__MediaBlob *blob)
 {
-    const char *slash = strchr(blob->mime_type, '/');
     const struct vg_form_part part = {
         .name = "file",
         .data = {(const char *)blob->data.data, blob->data.len},
-        .filename = vg_call_printf(call, "input.%s", slash ? slash + 1 : "bin"),
+        .filename = vg_picture_name(call, blob),
         .content_type = blob->mime_type,
     };
-    char type[VG_FORM_TYPE_SIZE];
-    struct vg_buf body;
 
-    vg_buf_init(&body, MAX_UPLOAD);
-    if (vg_form_write(&body, &part, 1, (uint64_t)vg_now_ns(), type) != 0)
-        vg_call_refuse(call, "The picture is too large for this provider.");
-    else
-        vg_call_http(call, &(struct vg_call_http){.method = "POST",
-                                                  .url = API "/uploadMedia",
-                                                  .body = vg_buf_view(&body),
-                                                  .content_type = type,
-                                                  .then = on_uploaded});
-    vg_buf_fini(&body);
+    vg_call_post_form(call, API "/uploadMedia", &part, 1, on_uploaded);
 }
 
 static void go_on(struct vg_call *call)
@@ -202,24 +178,16 @@ static void submit(struct vg_call *call)
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
+    if (!vg_call_about(call, answer, "data.id"))
         return;
-    const char *id = vg_call_text(call, answer->json, "data.id");
     const char *status = vg_call_text(call, answer->json, "data.status");
-    const char *url = vg_call_text(call, answer->json, "data.outputs.0");
-    if (!id || !status || strcmp(id, call->upstream_id) != 0) {
-        vg_call_nonsense(call, answer, "the prediction answered for is another");
-    } else if (strcmp(status, "failed") == 0) {
+    if (status && strcmp(status, "failed") == 0)
         vg_call_job_failed(call, vg_call_text(call, answer->json, "data.error_code"),
                            vg_call_text(call, answer->json, "data.error"));
-    } else if (strcmp(status, "completed") != 0 && strcmp(status, "succeeded") != 0) {
+    else if (status && (strcmp(status, "completed") == 0 || strcmp(status, "succeeded") == 0))
+        vg_call_take_result(call, answer, vg_call_text(call, answer->json, "data.outputs.0"));
+    else
         vg_call_running(call, -1, 0);
-    } else if (url) {
-        call->state->result = (char *)url; /* protobuf-c's messages are not const */
-        vg_call_finished(call, NULL);
-    } else {
-        vg_call_nonsense(call, answer, "a finished prediction without a video");
-    }
 }
 
 static void poll(struct vg_call *call)
@@ -228,6 +196,10 @@ static void poll(struct vg_call *call)
                 vg_call_printf(call, API "/prediction/%s", vg_call_escape(call, call->upstream_id)),
                 on_polled);
 }
+
+/* Signed, in a way of its own; once, at the end. */
+static const struct vg_event_scheme events = {
+    .per_job = true, .id_paths = {"data.id", "data.prediction_id", "prediction_id", "id"}};
 
 static const struct vg_adapter atlascloud = {
     .name = "atlascloud",
@@ -244,6 +216,7 @@ static const struct vg_adapter atlascloud = {
     .message_paths = message_paths,
     .faults = faults,
     .fault_count = VG_COUNT(faults),
+    .events = &events,
     .submit = submit,
     .poll = poll,
 };

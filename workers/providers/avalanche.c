@@ -18,6 +18,8 @@
 enum {
     MAX_PICTURES = 3,
     VEO_SECONDS = 8,
+    SEED_MIN = 10000,
+    SEED_MAX = 99999,
 };
 
 struct avalanche_config {
@@ -28,7 +30,7 @@ struct avalanche_config {
 /* Pictures become addresses before the job is made. */
 struct inputs {
     const Videogate__V1__MediaBlob *blobs[MAX_PICTURES];
-    const char *urls[MAX_PICTURES];
+    char *urls[MAX_PICTURES];
     size_t count, done;
     const char *kind; /* generationType */
 };
@@ -50,7 +52,7 @@ static const struct vg_fault_row faults[] = {
     {0, "402", NULL, VG_CLASS(BILLING), 0},
     {0, "400", NULL, VG_CLASS(INVALID_REQUEST), 0}, /* codes of jobs that failed */
     {0, "422", NULL, VG_CLASS(INVALID_REQUEST), 0},
-    {0, "408", NULL, VG_CLASS(TIMEOUT), 0},
+    {0, "408", NULL, VG_CLASS(TIMEOUT), VG_FAULT_UNSURE},
 };
 
 static bool is_pro(const struct vg_call *call)
@@ -60,51 +62,38 @@ static bool is_pro(const struct vg_call *call)
 
 /* --- submit: uploads, then the job --- */
 
-static void put(struct vg_json_writer *w, const char *key, const char *value)
-{
-    vg_json_put_key(w, key);
-    vg_json_put_text(w, value);
-}
-
-static void put_urls(struct vg_json_writer *w, const char *key, const struct inputs *in)
-{
-    if (in->count == 0)
-        return;
-    vg_json_put_key(w, key);
-    vg_json_array_open(w);
-    for (size_t i = 0; i < in->count; i++)
-        vg_json_put_text(w, in->urls[i]);
-    vg_json_array_close(w);
-}
-
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "data.taskId");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a task without an id");
+    vg_call_take_id(call, answer, "data.taskId");
+}
+
+/* The caller's, one more for each further output. */
+static void put_seed(struct vg_call *call, struct vg_json_writer *w)
+{
+    int64_t seed = 0;
+
+    if (vg_json_int(vg_call_extra(call, "seeds"), &seed) && seed >= SEED_MIN && seed <= SEED_MAX)
+        vg_put_int(w, "seeds",
+                   SEED_MIN + (seed - SEED_MIN + call->submit->index) % (SEED_MAX - SEED_MIN + 1));
 }
 
 static void create_veo(struct vg_call *call, const struct inputs *in)
 {
-    static const char *const own[] = {
-        "prompt",         "model",     "aspect_ratio", "generationType",
-        "enableFallback", "imageUrls", "callBackUrl",  NULL};
+    static const char *const own[] = {"prompt",         "model",          "aspect_ratio",
+                                      "generationType", "enableFallback", "imageUrls",
+                                      "callBackUrl",    "seeds",          NULL};
     struct vg_json_writer *w = vg_call_json(call);
 
     vg_json_object_open(w);
-    put(w, "prompt", call->submit->prompt);
-    put(w, "model", call->submit->model);
-    put(w, "aspect_ratio", vg_call_aspect(call));
-    put(w, "generationType", in->kind);
-    vg_json_put_key(w, "enableFallback"); /* another model's film is not what was asked for */
-    vg_json_put_bool(w, false);
-    put_urls(w, "imageUrls", in);
+    vg_put_text(w, "prompt", call->submit->prompt);
+    vg_put_text(w, "model", call->submit->model);
+    vg_put_text(w, "aspect_ratio", vg_call_aspect(call));
+    vg_put_text(w, "generationType", in->kind);
+    vg_put_bool(w, "enableFallback", false); /* another model's film is not what was asked for */
+    vg_put_texts(w, "imageUrls", in->urls, in->count);
     if (*call->submit->event_url)
-        put(w, "callBackUrl", call->submit->event_url);
+        vg_put_text(w, "callBackUrl", call->submit->event_url);
+    put_seed(call, w);
     vg_call_put_extra(call, w, own);
     vg_json_object_close(w);
     vg_call_post(call, VEO "/generate", true, on_created);
@@ -119,23 +108,23 @@ static void create_sora(struct vg_call *call, const struct inputs *in)
     struct vg_json_writer *w = vg_call_json(call);
 
     vg_json_object_open(w);
-    put(w, "model",
-        vg_call_printf(call, "%s-%s-to-video", s->model, in->count > 0 ? "image" : "text"));
+    vg_put_text(w, "model",
+                vg_call_printf(call, "%s-%s-to-video", s->model, in->count > 0 ? "image" : "text"));
     vg_json_put_key(w, "input");
     vg_json_object_open(w);
-    put(w, "prompt", s->prompt);
-    put(w, "aspect_ratio", s->width > s->height ? "landscape" : "portrait");
-    put(w, "n_frames", vg_call_printf(call, "%d", (int)s->seconds)); /* seconds, for all its name */
-    vg_json_put_key(w, "remove_watermark");
-    vg_json_put_bool(w, true);
-    put(w, "upload_method", "s3");
-    put_urls(w, "image_urls", in);
+    vg_put_text(w, "prompt", s->prompt);
+    vg_put_text(w, "aspect_ratio", s->width > s->height ? "landscape" : "portrait");
+    vg_put_text(w, "n_frames",
+                vg_call_printf(call, "%d", (int)s->seconds)); /* seconds, for all its name */
+    vg_put_bool(w, "remove_watermark", true);
+    vg_put_text(w, "upload_method", "s3");
+    vg_put_texts(w, "image_urls", in->urls, in->count);
     if (is_pro(call))
-        put(w, "size", s->width == 1792 || s->height == 1792 ? "high" : "standard");
+        vg_put_text(w, "size", s->width == 1792 || s->height == 1792 ? "high" : "standard");
     vg_call_put_extra(call, w, own);
     vg_json_object_close(w);
     if (*s->event_url)
-        put(w, "callBackUrl", s->event_url);
+        vg_put_text(w, "callBackUrl", s->event_url);
     vg_json_object_close(w);
     vg_call_post(call, JOBS "/createTask", true, on_created);
 }
@@ -174,7 +163,7 @@ static void on_uploaded(struct vg_call *call, const struct vg_answer *answer)
         vg_call_nonsense(call, answer, "an upload without an address");
         return;
     }
-    in->urls[in->done++] = url;
+    in->urls[in->done++] = (char *)url; /* only ever read */
     go_on(call);
 }
 
@@ -185,7 +174,7 @@ static void upload(struct vg_call *call, const Videogate__V1__MediaBlob *blob)
     vg_json_object_open(w);
     vg_json_put_key(w, "base64Data");
     vg_put_data_url(w, blob);
-    put(w, "uploadPath", "videos/input-images");
+    vg_put_text(w, "uploadPath", "videos/input-images");
     vg_json_object_close(w);
     vg_call_http(call, &(struct vg_call_http){.method = "POST",
                                               .url = upload_address(call),

@@ -43,16 +43,6 @@ static const char *first_url(struct vg_call *call, const struct vg_json *root, c
     return text;
 }
 
-static void finish(struct vg_call *call, const struct vg_answer *answer, const char *url)
-{
-    if (url) {
-        call->state->result = (char *)url; /* protobuf-c's messages are not const */
-        vg_call_finished(call, NULL);
-    } else {
-        vg_call_nonsense(call, answer, "a finished task without an address");
-    }
-}
-
 static bool is_uhd(const struct vg_call *call)
 {
     return is(vg_call_resolution(call), "4k");
@@ -89,7 +79,7 @@ static void on_upgraded(struct vg_call *call, const struct vg_answer *answer)
     if (is_uhd(call) && id && strcmp(id, call->upstream_id) != 0)
         call->state->stage_id = (char *)id;
     if (url && !waits)
-        finish(call, answer, url);
+        vg_call_take_result(call, answer, url);
     else
         vg_call_running(call, UPGRADE_PROGRESS, is_uhd(call) ? UHD_POLL_MS : HD_POLL_MS);
 }
@@ -105,10 +95,8 @@ static void upgrade(struct vg_call *call)
     }
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
-    vg_json_put_key(w, "taskId");
-    vg_json_put_text(w, call->upstream_id);
-    vg_json_put_key(w, "index");
-    vg_json_put_int(w, 0);
+    vg_put_text(w, "taskId", call->upstream_id);
+    vg_put_int(w, "index", 0);
     vg_json_object_close(w);
     vg_call_post(call, VEO "/get-4k-video", false, on_upgraded);
 }
@@ -136,7 +124,7 @@ static void take_film(struct vg_call *call, const struct vg_answer *answer)
     if (!url)
         url = first_url(call, answer->json, "data.response.originUrls");
     if (!url || is(wanted, "720p") || is(made, wanted) || *call->state->stage_id) {
-        finish(call, answer, url);
+        vg_call_take_result(call, answer, url);
     } else {
         call->state->stage = STAGE_UPGRADE;
         upgrade(call);
@@ -180,19 +168,16 @@ static void take_sora_result(struct vg_call *call, const struct vg_answer *answe
         url = first_url(call, result, "resultUrls");
         vg_json_free(result);
     }
-    finish(call, answer, url);
+    vg_call_take_result(call, answer, url);
 }
 
 static void on_job(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
+    if (!vg_call_about(call, answer, "data.taskId"))
         return;
-    const char *id = vg_call_text(call, answer->json, "data.taskId");
     const char *state = vg_call_text(call, answer->json, "data.state");
     const struct vg_json *progress = vg_json_at(answer->json, "data.progress");
-    if (!is(id, call->upstream_id) || !state)
-        vg_call_nonsense(call, answer, "the task answered for is another");
-    else if (is(state, "success"))
+    if (is(state, "success"))
         take_sora_result(call, answer);
     else if (is(state, "fail"))
         vg_call_job_failed(call, vg_call_text(call, answer->json, "data.failCode"),

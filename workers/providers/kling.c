@@ -84,21 +84,9 @@ static bool is_turbo(const char *model)
     return strstr(model, "turbo") != NULL;
 }
 
-void vg_kling_put(struct vg_json_writer *w, const char *key, const char *value)
-{
-    vg_json_put_key(w, key);
-    vg_json_put_text(w, value);
-}
-
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "data.id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a task without an id");
+    vg_call_take_id(call, answer, "data.id");
 }
 
 static void put_picture(struct vg_json_writer *w, const char *type, const char *id,
@@ -107,11 +95,11 @@ static void put_picture(struct vg_json_writer *w, const char *type, const char *
     if (!blob)
         return;
     vg_json_object_open(w);
-    vg_kling_put(w, "type", type);
+    vg_put_text(w, "type", type);
     vg_json_put_key(w, "url");
     vg_put_base64(w, blob); /* bare, without data: */
     if (id)
-        vg_kling_put(w, "id", id);
+        vg_put_text(w, "id", id);
     vg_json_object_close(w);
 }
 
@@ -123,8 +111,8 @@ static void put_contents(struct vg_call *call, struct vg_json_writer *w)
     vg_json_array_open(w);
     if (*s->prompt) {
         vg_json_object_open(w);
-        vg_kling_put(w, "type", "prompt");
-        vg_kling_put(w, "text", s->prompt);
+        vg_put_text(w, "type", "prompt");
+        vg_put_text(w, "text", s->prompt);
         vg_json_object_close(w);
     }
     put_picture(w, "first_frame", NULL, s->first_frame);
@@ -134,8 +122,8 @@ static void put_contents(struct vg_call *call, struct vg_json_writer *w)
                     s->reference_images[i]);
     for (size_t i = 0; i < s->n_reference_videos; i++) {
         vg_json_object_open(w);
-        vg_kling_put(w, "type", "feature_video");
-        vg_kling_put(w, "url", s->reference_videos[i]);
+        vg_put_text(w, "type", "feature_video");
+        vg_put_text(w, "url", s->reference_videos[i]);
         vg_json_object_close(w);
     }
     vg_json_array_close(w);
@@ -148,13 +136,12 @@ static void put_settings(struct vg_call *call, struct vg_json_writer *w)
 
     vg_json_put_key(w, "settings");
     vg_json_object_open(w);
-    vg_kling_put(w, "resolution", vg_call_resolution(call));
+    vg_put_text(w, "resolution", vg_call_resolution(call));
     if (!s->first_frame) /* a first frame has a shape of its own */
-        vg_kling_put(w, "aspect_ratio", vg_call_aspect(call));
-    vg_json_put_key(w, "duration");
-    vg_json_put_int(w, s->seconds);
+        vg_put_text(w, "aspect_ratio", vg_call_aspect(call));
+    vg_put_int(w, "duration", s->seconds);
     if (!is_turbo(s->model))
-        vg_kling_put(w, "audio", s->audio ? "native" : "off");
+        vg_put_text(w, "audio", s->audio ? "native" : "off");
     vg_call_put_extra(call, w, own);
     vg_json_object_close(w);
 }
@@ -163,13 +150,12 @@ static void put_options(struct vg_call *call, struct vg_json_writer *w)
 {
     vg_json_put_key(w, "options");
     vg_json_object_open(w);
-    vg_kling_put(w, "external_task_id", call->submit->token);
+    vg_put_text(w, "external_task_id", call->submit->token);
     if (*call->submit->event_url)
-        vg_kling_put(w, "callback_url", call->submit->event_url);
+        vg_put_text(w, "callback_url", call->submit->event_url);
     vg_json_put_key(w, "watermark_info");
     vg_json_object_open(w);
-    vg_json_put_key(w, "enabled");
-    vg_json_put_bool(w, false);
+    vg_put_bool(w, "enabled", false);
     vg_json_object_close(w);
     vg_json_object_close(w);
 }
@@ -222,7 +208,7 @@ static void submit(struct vg_call *call)
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
     if (strcmp(path, "text-to-video") == 0)
-        vg_kling_put(w, "prompt", s->prompt);
+        vg_put_text(w, "prompt", s->prompt);
     else
         put_contents(call, w);
     put_settings(call, w);
@@ -261,23 +247,16 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
     static const char *const reasons[] = {"message", "status_msg", "task_status_msg",
                                           "error.message", NULL};
 
-    if (!vg_call_ok(call, answer))
+    if (!vg_call_about(call, answer, "data.0.id"))
         return;
     const struct vg_json *task = vg_json_at(answer->json, "data.0");
-    const char *id = vg_call_text(call, task, "id"), *status = vg_call_text(call, task, "status");
-    const char *url = video_of(call, task);
-    if (!id || !status || strcmp(id, call->upstream_id) != 0) {
-        vg_call_nonsense(call, answer, "the task answered for is another");
-    } else if (strcmp(status, "failed") == 0) {
+    const char *status = vg_call_text(call, task, "status");
+    if (status && strcmp(status, "failed") == 0)
         vg_call_job_failed(call, vg_call_text(call, task, "code"), first_text(call, task, reasons));
-    } else if (strcmp(status, "succeeded") != 0) {
+    else if (status && strcmp(status, "succeeded") == 0)
+        vg_call_take_result(call, answer, video_of(call, task));
+    else
         vg_call_running(call, -1, 0);
-    } else if (url) {
-        call->state->result = (char *)url; /* protobuf-c's messages are not const */
-        vg_call_finished(call, NULL);
-    } else {
-        vg_call_nonsense(call, answer, "a finished task without a video");
-    }
 }
 
 static void poll(struct vg_call *call)

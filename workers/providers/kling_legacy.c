@@ -25,13 +25,7 @@ static const char *url_of(struct vg_call *call, const char *kind, const char *id
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
-        return;
-    const char *id = vg_call_text(call, answer->json, "data.task_id");
-    if (id)
-        vg_call_accepted(call, id, 0);
-    else
-        vg_call_nonsense(call, answer, "a task without an id");
+    vg_call_take_id(call, answer, "data.task_id");
 }
 
 /* NULL: it can be made. */
@@ -78,19 +72,19 @@ void vg_kling_legacy_submit(struct vg_call *call)
     call->state->operation = s->first_frame ? PICTURE : TEXT;
     struct vg_json_writer *w = vg_call_json(call);
     vg_json_object_open(w);
-    vg_kling_put(w, "model_name", s->model);
-    vg_kling_put(w, "prompt", s->prompt);
-    vg_kling_put(w, "mode", strcmp(vg_call_resolution(call), "720p") == 0 ? "std" : "pro");
-    vg_kling_put(w, "duration", vg_call_printf(call, "%d", (int)s->seconds));
+    vg_put_text(w, "model_name", s->model);
+    vg_put_text(w, "prompt", s->prompt);
+    vg_put_text(w, "mode", strcmp(vg_call_resolution(call), "720p") == 0 ? "std" : "pro");
+    vg_put_text(w, "duration", vg_call_printf(call, "%d", (int)s->seconds));
     if (!s->first_frame)
-        vg_kling_put(w, "aspect_ratio", vg_call_aspect(call));
+        vg_put_text(w, "aspect_ratio", vg_call_aspect(call));
     if (has_sound(s->model))
-        vg_kling_put(w, "sound", s->audio ? "on" : "off");
+        vg_put_text(w, "sound", s->audio ? "on" : "off");
     put_frame(w, "image", s->first_frame);
     put_frame(w, "image_tail", s->last_frame);
-    vg_kling_put(w, "external_task_id", s->token);
+    vg_put_text(w, "external_task_id", s->token);
     if (*s->event_url)
-        vg_kling_put(w, "callback_url", s->event_url);
+        vg_put_text(w, "callback_url", s->event_url);
     vg_call_put_extra(call, w, own);
     vg_json_object_close(w);
     vg_call_post(call, vg_call_printf(call, "/v1/videos/%s", call->state->operation), true,
@@ -101,23 +95,16 @@ void vg_kling_legacy_submit(struct vg_call *call)
 
 static void on_polled(struct vg_call *call, const struct vg_answer *answer)
 {
-    if (!vg_call_ok(call, answer))
+    if (!vg_call_about(call, answer, "data.task_id"))
         return;
-    const char *id = vg_call_text(call, answer->json, "data.task_id");
     const char *status = vg_call_text(call, answer->json, "data.task_status");
-    const char *url = vg_call_text(call, answer->json, "data.task_result.videos.0.url");
-    if (!id || !status || strcmp(id, call->upstream_id) != 0) {
-        vg_call_nonsense(call, answer, "the task answered for is another");
-    } else if (strcmp(status, "failed") == 0) {
+    if (status && strcmp(status, "failed") == 0)
         vg_call_job_failed(call, NULL, vg_call_text(call, answer->json, "data.task_status_msg"));
-    } else if (strcmp(status, "succeed") != 0) {
+    else if (status && strcmp(status, "succeed") == 0)
+        vg_call_take_result(call, answer,
+                            vg_call_text(call, answer->json, "data.task_result.videos.0.url"));
+    else
         vg_call_running(call, -1, 0);
-    } else if (url) {
-        call->state->result = (char *)url; /* protobuf-c's messages are not const */
-        vg_call_finished(call, NULL);
-    } else {
-        vg_call_nonsense(call, answer, "a finished task without a video");
-    }
 }
 
 void vg_kling_legacy_poll(struct vg_call *call)

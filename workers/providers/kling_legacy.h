@@ -12,6 +12,5 @@ void vg_kling_legacy_lookup(struct vg_call *call);
 
 /* Ends a lookup that found nothing: absent, once the provider has had time to show it. */
 void vg_kling_absent(struct vg_call *call);
-void vg_kling_put(struct vg_json_writer *w, const char *key, const char *value);
 
 #endif

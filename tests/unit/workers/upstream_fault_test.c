@@ -117,10 +117,37 @@ static void test_jobs(void **state)
     assert_int_equal(f.class, VG_CLASS(UPSTREAM_INTERNAL));
 }
 
+/* A code inside HTTP 200 counts as the status, and what a hidden provider says stays hidden. */
+static void test_disguised(void **state)
+{
+    static const struct vg_adapter disguised = {.ok_path = "code",
+                                                .ok_value = "200",
+                                                .ok_is_status = true,
+                                                .hidden = true,
+                                                .code_paths = codes,
+                                                .message_paths = messages};
+    struct vg_json *json = NULL;
+    struct vg_fault f;
+    (void)state;
+    assert_int_equal(vg_json_parse(&json, VG_VIEW("{\"code\":402}"), NULL), 0);
+    const struct vg_answer answer = {.status = 200, .json = json};
+    vg_fault_of_answer(&f, &disguised, &answer, VG_PHASE_CREATE);
+    assert_int_equal(f.class, VG_CLASS(BILLING));
+    assert_int_equal(f.http_status, 402);
+    assert_true(f.hidden && !f.maybe_submitted);
+    vg_fault_of_job(&f, &disguised, "1", "a text");
+    assert_true(f.hidden);
+    vg_fault_of_answer(&f, &adapter, &answer, VG_PHASE_CREATE);
+    assert_int_equal(f.http_status, 200);
+    assert_false(f.hidden);
+    vg_json_free(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_disguised),
         cmocka_unit_test(test_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
