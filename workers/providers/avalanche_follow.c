@@ -43,6 +43,12 @@ static const char *first_url(struct vg_call *call, const struct vg_json *root, c
     return text;
 }
 
+/* The 4k version is a task of its own, and known. */
+static bool has_step(const struct vg_call *call)
+{
+    return call->state->stage == STAGE_UPGRADE && *call->state->stage_id;
+}
+
 static bool is_uhd(const struct vg_call *call)
 {
     return is(vg_call_resolution(call), "4k");
@@ -123,7 +129,7 @@ static void take_film(struct vg_call *call, const struct vg_answer *answer)
 
     if (!url)
         url = first_url(call, answer->json, "data.response.originUrls");
-    if (!url || is(wanted, "720p") || is(made, wanted) || *call->state->stage_id) {
+    if (!url || is(wanted, "720p") || is(made, wanted) || has_step(call)) {
         vg_call_take_result(call, answer, url);
     } else {
         call->state->stage = STAGE_UPGRADE;
@@ -134,14 +140,14 @@ static void take_film(struct vg_call *call, const struct vg_answer *answer)
 /* Of the film, or of its 4k version where that is a task of its own. */
 static void on_recorded(struct vg_call *call, const struct vg_answer *answer)
 {
-    const char *asked = *call->state->stage_id ? call->state->stage_id : call->upstream_id;
+    const char *asked = has_step(call) ? call->state->stage_id : call->upstream_id;
     bool whole = !answer->reason && answer->status < 300 && answer->json;
     const char *id = whole ? vg_call_text(call, answer->json, "data.taskId") : NULL;
     const char *flag = whole ? vg_call_text(call, answer->json, "data.successFlag") : NULL;
     const char *message = whole ? vg_call_text(call, answer->json, "data.errorMessage") : NULL;
 
     if (is(id, asked) && (is(flag, "2") || is(flag, "3") || is(flag, "-1"))) {
-        if (*call->state->stage_id)
+        if (has_step(call))
             upgrade_failed(call, message);
         else
             vg_call_job_failed(call, vg_call_text(call, answer->json, "data.errorCode"), message);
@@ -154,8 +160,8 @@ static void on_recorded(struct vg_call *call, const struct vg_answer *answer)
     else if (is(flag, "1"))
         take_film(call, answer);
     else
-        vg_call_running(call, *call->state->stage_id ? UPGRADE_PROGRESS : -1,
-                        *call->state->stage_id ? UHD_POLL_MS : 0);
+        vg_call_running(call, has_step(call) ? UPGRADE_PROGRESS : -1,
+                        has_step(call) ? UHD_POLL_MS : 0);
 }
 
 static void take_sora_result(struct vg_call *call, const struct vg_answer *answer)
@@ -176,25 +182,26 @@ static void on_job(struct vg_call *call, const struct vg_answer *answer)
     if (!vg_call_about(call, answer, "data.taskId"))
         return;
     const char *state = vg_call_text(call, answer->json, "data.state");
-    const struct vg_json *progress = vg_json_at(answer->json, "data.progress");
+    int64_t progress = -1;
     if (is(state, "success"))
         take_sora_result(call, answer);
     else if (is(state, "fail"))
         vg_call_job_failed(call, vg_call_text(call, answer->json, "data.failCode"),
                            vg_call_text(call, answer->json, "data.failMsg"));
+    else if (vg_json_int(vg_json_at(answer->json, "data.progress"), &progress) && progress > 99)
+        vg_call_running(call, 99, 0);
     else
-        vg_call_running(call, progress ? (int)vg_json_number(progress) : -1, 0);
+        vg_call_running(call, progress < 0 ? -1 : (int)progress, 0);
 }
 
 void vg_avalanche_poll(struct vg_call *call)
 {
-    const struct vg_call *c = call;
-    bool own_task = c->state->stage == STAGE_UPGRADE && *c->state->stage_id;
-    const char *id = vg_call_escape(call, own_task ? c->state->stage_id : c->upstream_id);
+    const char *id =
+        vg_call_escape(call, has_step(call) ? call->state->stage_id : call->upstream_id);
 
     if (vg_avalanche_is_sora(call))
         vg_call_get(call, vg_call_printf(call, JOBS "/recordInfo?taskId=%s", id), on_job);
-    else if (c->state->stage == STAGE_UPGRADE && !own_task)
+    else if (call->state->stage == STAGE_UPGRADE && !has_step(call))
         upgrade(call);
     else
         vg_call_get(call, vg_call_printf(call, VEO "/record-info?taskId=%s", id), on_recorded);
