@@ -409,7 +409,7 @@ static int read_rest(const struct reader *r, const struct rules *rules,
     vg_json_object_close(&w);
     if (!vg_buf_ok(&text)) {
         rc = vg_err_param(r->err, VG_ERR_INVALID_REQUEST, rule->field,
-                          "The fields that are not known here have more than %d bytes together.",
+                          "The fields that are not known here have more than %zu bytes together.",
                           VG_JSON_REST_SIZE);
     } else if (count > 0) {
         VG_ASSERT(field && field->type == PROTOBUF_C_TYPE_STRING);

@@ -27,8 +27,8 @@ enum vg_json_rule_flag {
     VG_JSON_REST = 1 << 8,
 };
 
-#define VG_JSON_REST_SIZE (64 * 1024) /* of all; beyond it VG_ERR_INVALID_REQUEST */
-#define VG_JSON_REST_VALUE (16 * 1024)
+#define VG_JSON_REST_SIZE ((size_t)64 * 1024) /* of all; beyond it VG_ERR_INVALID_REQUEST */
+#define VG_JSON_REST_VALUE ((size_t)16 * 1024)
 #define VG_JSON_REST_NAME 128 /* longer names are left out */
 
 struct vg_json_rule {

@@ -44,10 +44,11 @@ static int keep(const struct vg_json *object, const struct vg_model *model, stru
         const char *json = vg_json_type(v) == VG_JSON_NULL ? NULL : text_of(v, arena);
         bytes += strlen(name) + (json ? strlen(json) : 0) + 4;
         if (!json || bytes > VG_EXTRA_MAX_BYTES)
-            return vg_err_param(err, VG_ERR_INVALID_REQUEST, name,
-                                "%s: further parameters may have %d bytes together and must not be "
-                                "null",
-                                name, VG_EXTRA_MAX_BYTES);
+            return vg_err_param(
+                err, VG_ERR_INVALID_REQUEST, name,
+                "%s: further parameters may have %zu bytes together and must not be "
+                "null",
+                name, VG_EXTRA_MAX_BYTES);
         out->items[out->count++] = (struct vg_extra_item){name, json};
     }
     return 0;

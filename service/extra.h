@@ -8,7 +8,7 @@
 #include "common/mem.h"
 #include "service/catalog.h"
 
-#define VG_EXTRA_MAX_BYTES (16 * 1024) /* of those that are taken, as workers get them */
+#define VG_EXTRA_MAX_BYTES ((size_t)16 * 1024) /* of those that are taken, as workers get them */
 
 struct vg_extra_item {
     const char *name;

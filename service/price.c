@@ -12,21 +12,25 @@ static int64_t or_nothing(int64_t micros)
 }
 
 /* The route that the job takes first; when every route was sent elsewhere, the first that makes
- * this size. */
-static const struct vg_route *route_of(const struct vg_model *model, const char *provider,
+ * this size. A provider may have several: its id of the model tells them apart. */
+static const struct vg_route *route_of(const struct vg_model *model,
+                                       const Videogate__Store__V1__Route *taken,
                                        struct vg_size size)
 {
     const struct vg_route *found = NULL;
+    bool provider_found = false;
 
     for (size_t i = 0; i < model->route_count; i++) {
         const struct vg_route *route = &model->routes[i];
 
         if (!vg_route_has_size(route, size))
             continue;
-        if (strcmp(route->provider, provider) == 0)
+        bool its = strcmp(route->provider, taken->provider) == 0;
+        if (its && strcmp(route->model, taken->model) == 0)
             return route;
-        if (!found)
+        if (!found || (its && !provider_found))
             found = route;
+        provider_found |= its;
     }
     return found;
 }
@@ -37,7 +41,7 @@ struct vg_price_quote vg_price_of(const struct vg_catalog *catalog, const char *
     const struct vg_model *m = vg_catalog_find(catalog, model, strlen(model));
     const struct vg_size size = {spec->width, spec->height};
     const struct vg_route *route =
-        m && spec->n_routes > 0 ? route_of(m, spec->routes[0]->provider, size) : NULL;
+        m && spec->n_routes > 0 ? route_of(m, spec->routes[0], size) : NULL;
     size_t pictures = (spec->image ? 1U : 0U) + (spec->last_frame ? 1U : 0U) + spec->n_references;
 
     if (!route)

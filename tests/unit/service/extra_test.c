@@ -69,14 +69,14 @@ static void extra__is_strict_and_bounded(void **state)
     }
     static char large[70000];
     memset(large, 'x', sizeof(large) - 1);
-    char *text = vg_arena_printf(arena, "{\"seed\":\"%.*s\"}", VG_EXTRA_MAX_BYTES, large);
+    char *text = vg_arena_printf(arena, "{\"seed\":\"%.*s\"}", (int)VG_EXTRA_MAX_BYTES, large);
     assert_int_equal(vg_extra_read(text, &model, arena, &extra, &err), -1);
     assert_string_equal(err.param, "seed");
     text =
         vg_arena_printf(arena, "{\"seed\":\"%.*s\",\"lora\":\"%.*s\"}", 9000, large, 9000, large);
     assert_int_equal(vg_extra_read(text, &model, arena, &extra, &err), -1);
     assert_string_equal(err.param, "lora");
-    text = vg_arena_printf(arena, "{\"seed\":\"%.*s\"}", VG_EXTRA_MAX_BYTES - 30, large);
+    text = vg_arena_printf(arena, "{\"seed\":\"%.*s\"}", (int)VG_EXTRA_MAX_BYTES - 30, large);
     assert_int_equal(vg_extra_read(text, &model, arena, &extra, &err), 0);
     assert_true(strlen(vg_extra_of(&extra, NULL, arena)) <= VG_EXTRA_MAX_BYTES);
     text = vg_arena_printf(arena, "{\"unknown\":\"%s\"}", large);

@@ -71,6 +71,38 @@ static void price__a_rerouted_job_costs_what_the_model_says(void **state)
     assert_int_equal(quote("m", "a", 1920, 1080, true, false).output, 414720);
 }
 
+static void price__tells_two_routes_of_a_provider_apart(void **state)
+{
+    (void)state;
+    static const char two[] =
+        "{\"version\": 1, \"default_model\": \"m\", \"models\": [{\"name\": \"m\", \"owned_by\": "
+        "\"o\", \"created\": 1, \"default_size\": \"1280x720\", \"default_seconds\": 4, "
+        "\"routes\": ["
+        "{\"provider\": \"a\", \"model\": \"x\", \"sizes\": [\"1280x720\"], \"seconds\": [4], "
+        "\"audio\": \"on\", \"price_per_second\": {\"default\": 1}, \"deadline_s\": 60, "
+        "\"max_attempts\": 1}, {\"provider\": \"a\", \"model\": \"y\", \"sizes\": [\"1280x720\"], "
+        "\"seconds\": [4], \"audio\": \"off\", \"price_per_second\": {\"default\": 2}, "
+        "\"deadline_s\": 60, \"max_attempts\": 1}]}]}";
+    struct vg_catalog *catalog = NULL;
+    Videogate__Store__V1__JobSpec spec = VIDEOGATE__STORE__V1__JOB_SPEC__INIT;
+    Videogate__Store__V1__Route route = VIDEOGATE__STORE__V1__ROUTE__INIT;
+    Videogate__Store__V1__Route *routes[] = {&route};
+
+    assert_int_equal(vg_catalog_parse(&catalog, "test", vg_view_of(two), NULL), 0);
+    spec.routes = routes;
+    spec.n_routes = 1;
+    spec.width = 1280;
+    spec.height = 720;
+    route.provider = vg_pb_text("a");
+    route.model = vg_pb_text("y");
+    assert_int_equal(vg_price_of(catalog, "m", &spec, 4).output, 8000000);
+    route.model = vg_pb_text("x");
+    assert_int_equal(vg_price_of(catalog, "m", &spec, 4).output, 4000000);
+    route.model = vg_pb_text("no longer there");
+    assert_int_equal(vg_price_of(catalog, "m", &spec, 4).output, 4000000);
+    (void)vg_catalog_unref(catalog);
+}
+
 static void price__what_has_none_costs_nothing(void **state)
 {
     (void)state;
@@ -154,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(price__is_seconds_times_the_routes_price),
         cmocka_unit_test(price__a_rerouted_job_costs_what_the_model_says),
+        cmocka_unit_test(price__tells_two_routes_of_a_provider_apart),
         cmocka_unit_test(price__what_has_none_costs_nothing),
         cmocka_unit_test(price__of_what_is_shipped),
         cmocka_unit_test(price__usage_comes_with_the_end_and_pays_for_what_was_made),
