@@ -50,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (vg_json_parse(&root, (struct vg_view){(const char *)data, size}, NULL) != 0)
         return 0;
     check(root, &videogate__v1__create_video_request__descriptor, vg_api_shape());
+    check(root, &videogate__v1__create_video_request__descriptor, vg_api_form_shape());
     check(root, &videogate__v1__remix_video_request__descriptor, vg_api_shape());
     check(root, &videogate__v1__list_videos_response__descriptor, vg_api_shape());
     check(root, &videogate__v1__create_video_request__descriptor, &plain);
