@@ -11,6 +11,10 @@ EXTRA = {"aigc_watermark": True, "auto_fix": False, "camera_fixed": False, "cfg_
          "contentModeration": {"publicFigureThreshold": "low"}, "enableTranslation": False, "enhancePrompt": True, "hdr": False,
          "loop": False, "multi_shot": True, "negativePrompt": "blur", "negative_prompt": "blur", "prompt_extend": False, "prompt_optimizer": False, "safety_tolerance": "3",
          "seed": 7, "seeds": 12345, "service_tier": "default", "shot_type": "single", "user": "u-1", "watermark": True}
+# Of engines of one's own.
+EXTRA |= {"extra_params": {"a": 1}, "flow_shift": 5.0, "fps": 16, "guidance_scale": 4.5, "guidance_scale_2": 3, "lora": {"name": "x"}, "num_frames": 81,
+          "num_inference_steps": 20}
+ENGINE = {"extra_params", "flow_shift", "fps", "guidance_scale", "guidance_scale_2", "lora", "num_frames", "num_inference_steps"}
 
 
 def _class(size):

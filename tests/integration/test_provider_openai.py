@@ -4,7 +4,7 @@ import json
 
 import pytest
 import upstream
-from offered import check_offers
+from offered import ENGINE, check_offers
 from simulators import openai
 
 
@@ -62,7 +62,9 @@ def test_expired(worker, sim):
 
 def test_what_the_catalog_offers(worker, sim):
     sim.reset()
-    assert check_offers(worker, sim, without={*openai.SAMPLING, "lora"}) == sim.submits  # those are for engines
+    assert check_offers(worker, sim, without={*ENGINE, "seed", "negative_prompt"}) == sim.submits
+    with openai.Simulator(dialect="engine") as engine, upstream.Worker("openai", engine, audio=True) as other:
+        assert check_offers(other, engine) == engine.submits > 0
 
 
 def test_lookup_knows_two_of_a_kind(worker, sim):

@@ -10,6 +10,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 # The folder's parent, never the folder: a simulator called google must not stand before the package google.
 sys.path[0] = str(HERE.parent)
+from simulators import base, wire  # noqa: E402
 
 
 def names():
@@ -45,8 +46,10 @@ def main():
     options = parser.parse_args()
     chosen = [importlib.import_module(f"simulators.{name}").Simulator for name in options.names or names()]
     if options.rules:
-        for one in chosen:
-            print(f"{one.name:<14} {one().rule_count():>4} rules")
+        counts = {one.name: one().rule_count() for one in chosen}
+        shared = len(wire.RULES) + len(base.CHECKS)
+        for name, count in (*counts.items(), ("together", sum(counts.values())), ("and in each", shared)):
+            print(f"{name:<14} {count:>4} rules")
         return
     kinds = [(one, {"dialect": options.dialect} if options.dialect else {}) for one in chosen]
     if not options.names:

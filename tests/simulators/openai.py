@@ -26,6 +26,7 @@ SAMPLING = {
     "fps": rules.integer(1, 120), "num_frames": rules.integer(1, 2048), "num_inference_steps": rules.integer(1, 200),
     "guidance_scale": rules.number(0, 50), "guidance_scale_2": rules.number(0, 50), "negative_prompt": rules.text(0, 32000),
     "seed": rules.integer(0, 2 ** 63 - 1), "flow_shift": rules.number(0, 50), "boundary_ratio": rules.number(0, 1),
+    "lora": rules.anything(), "extra_params": rules.anything(),
     "true_cfg_scale": rules.number(0, 50), "width": rules.integer(16, 8192), "height": rules.integer(16, 8192),
 }
 ENGINE = rules.obj({
