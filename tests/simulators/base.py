@@ -397,9 +397,19 @@ class Simulator:
                 return self._guarded(lambda: answer(request, found))
 
         if line:
-            return FAULTS[line["fault"]](self, connection, request, reply, line)
+            return self._wrong(line, connection, request, reply)
         connection.send_reply(reply(), request.method)
         return True
+
+    def _wrong(self, line, connection, request, reply):
+        try:
+            return FAULTS[line["fault"]](self, connection, request, reply, line)
+        except OSError:
+            return False  # the client has had enough
+        except Exception:
+            self.crashes.append(traceback.format_exc())
+            print(self.crashes[-1], file=sys.stderr)
+            return False
 
     def _count(self, request):
         with self.lock:

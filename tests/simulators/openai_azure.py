@@ -40,6 +40,10 @@ class Sora1:
             raise Refusal(self.error(404))
         self.must("azure.api_version", request.query.get("api-version") == "preview", "azure.api-version", "api-version must be preview")
 
+    def named_in(self, request):
+        """A generation's name holds its job's."""
+        return [job for job in self.jobs.values() if job.id.partition("_")[2] in request.target]
+
     def _azure_status(self, job):
         return STATUS.get(job.phase) or ("failed" if job.outcome in ("failed", "failed_internal", "moderation_in_job") else "succeeded")
 
