@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import pytest
-from simulators import media
+from simulators import avalanche, media
 from vg import BUILD, ROOT, Stack, readyz, wait_for
 
 SECRET = "what-callbacks-are-signed-with"
@@ -127,6 +127,19 @@ def test_a_lost_answer_makes_no_second_job(whole, upstreams, fault):
         done = whole.wait(made["id"])
         assert done["status"] in ends, done
         assert len(upstreams.jobs(provider, f"boat for {fault} ")) == 1
+
+
+@pytest.mark.parametrize("outcome,shown", [("model_gone", "505"), ("failed", ""), ("moderation_at_submit", ""), ("moderation_in_job", "")])
+def test_a_hidden_provider_stays_hidden(whole, upstreams, outcome, shown):
+    """What avalanche's upstream says is for operators; callers read a status at most."""
+    made = whole.create(model="avalanche/veo-3.1-generate-preview", prompt=f"a hidden boat [sim:outcome={outcome}]", size="1920x1080", seconds=8)
+    done = whole.wait(made["id"])
+    assert done["status"] == "failed" and done["error"]["message"].endswith((".", ")")) and shown in done["error"]["message"]
+    told = avalanche.REFUSALS.get(outcome) or avalanche.FAILURES[outcome][1:]
+    words = [told[1] or avalanche.ERRORS[told[0]], "kie", "website", "disabled", "veo3"]
+    assert not [word for word in words if word.lower() in json.dumps(done["error"]).lower()], done
+    (reason,) = whole.sql("SELECT a.reason FROM attempts a JOIN generations g ON g.id = a.generation_id WHERE g.video_id = %s", made["id"])[0]
+    assert words[0] in reason, "operators read why"
 
 
 def test_up_repairs(whole, upstreams):
