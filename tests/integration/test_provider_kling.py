@@ -199,11 +199,12 @@ def test_lookup_is_certain(worker, sim, fields):
 
 
 @pytest.mark.parametrize("fields", [{}, OLD], ids=["3.0", "old"])
-@pytest.mark.parametrize("fault", ["html", "truncated", "status"])
+@pytest.mark.parametrize("fault", [{"fault": "html", "status": 404}, {"fault": "truncated"}, {"fault": "status", "status": 500},
+                                   {"fault": "status", "status": 404, "code": 1202}], ids=["page", "truncated", "500", "404"])
 def test_lookup_never_denies_what_may_be_there(worker, sim, fields, fault):
     sim.script(fault="reset_after", kind="submit")
     assert worker.refused(**fields).maybe_submitted
-    sim.script(fault=fault, kind="poll" if fields else "lookup", status=403 if fault == "html" else 500, times=None)
+    sim.script(kind="poll" if fields else "lookup", times=None, **fault)
     assert worker.lookup(age_ms=61000)[0] == "RETRY"
 
 
