@@ -15,6 +15,7 @@
 #include "service/app_priv.h"
 #include "service/binding.h"
 #include "service/flight.h"
+#include "service/health.h"
 #include "service/janitor.h"
 #include "service/rate.h"
 #include "service/service_priv.h"
@@ -61,6 +62,7 @@ struct vg_app {
     bool loop_runs;
     struct vg_work_pool *pool;
     struct vg_variants *variants;
+    struct vg_health *health;
     struct vg_jobs *jobs;
     struct vg_db *db;
     struct vg_auth *auth;
@@ -200,6 +202,7 @@ static int start_jobs(struct vg_app *app, struct vg_err *err)
         .webhook_schedule = c->webhook_schedule,
         .project_concurrency = (int32_t)c->project_concurrency,
         .lease_ms = c->lease_ms,
+        .breaker = {.failures = (int32_t)c->breaker_failures, .wait_ms = c->breaker_wait_ms},
         .retry_unknown_submit = strcmp(c->on_unknown_submit, "retry") == 0,
         .retention_s = c->retention_ms / 1000,
         .changed = video_changed,
@@ -207,6 +210,8 @@ static int start_jobs(struct vg_app *app, struct vg_err *err)
         .ctx = app,
     };
 
+    app->health = vg_health_new();
+    options.health = app->health;
     (void)gethostname(host, sizeof(host) - 1);
     (void)snprintf(owner, sizeof(owner), "%s:%ld", host, (long)getpid());
     memcpy(options.secret_key, app->service.secret_key, sizeof(options.secret_key));
@@ -243,6 +248,8 @@ static void share_parts(struct vg_app *app)
         .route_all_provider = setup->route_all_provider,
         .route_all_model = setup->route_all_model,
         .allow_closed = c->allow_closed,
+        .order = setup->order,
+        .health = app->health,
         .max_deadline_s = c->job_deadline_ms / 1000,
         .default_callback_url = setup->default_callback_url,
         .default_callback_secret = setup->default_callback_url ? c->default_callback_secret : NULL,
@@ -419,6 +426,7 @@ static void stop_parts(struct vg_app *app)
     if (app->db)
         app->db = vg_db_stop(app->db, vg_deadline_in_ms(2000));
     app->jobs = vg_jobs_free(app->jobs);
+    app->health = vg_health_free(app->health);
     app->variants = vg_variants_stop(app->variants);
     if (app->pool)
         app->pool = vg_work_pool_stop(app->pool);

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "service/app_priv.h"
+#include "service/route_order.h"
 
 #define AT(member) offsetof(struct vg_app_config, member)
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
@@ -134,6 +135,26 @@ static const struct vg_config_key keys[] = {
      .offset = AT(route_all),
      .fallback = "",
      .help = "send every route to this PROVIDER or PROVIDER/MODEL; empty: off"},
+    {.name = "route-order",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(route_order),
+     .fallback = "catalog",
+     .help = "which of a model's routes is tried first: catalog (as written there), price (of this "
+             "very job) or health (share of jobs made and time taken, as this process saw it)"},
+    {.name = "breaker-failures",
+     .type = VG_CONFIG_INT,
+     .offset = AT(breaker_failures),
+     .fallback = "10",
+     .max = 1000,
+     .help = "failures of a provider, in a row or half of a minute's, after which nothing is "
+             "submitted to it for a while; 0: never"},
+    {.name = "breaker-wait",
+     .type = VG_CONFIG_DURATION,
+     .offset = AT(breaker_wait_ms),
+     .fallback = "15s",
+     .min = 100,
+     .max = 3600 * 1000,
+     .help = "that while; doubled up to 16 times as long when the probe after it fails"},
     {.name = "allow-closed",
      .type = VG_CONFIG_BOOL,
      .offset = AT(allow_closed),
@@ -441,6 +462,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
         make_public_url(&s, c->public_url, err) < 0 || make_links(&s, c, err) < 0 ||
         vg_event_addresses_new(&s.event_addresses, c->events_url, c->secret_key, err) < 0 ||
         make_providers(&s, c->workers, err) < 0 || make_route_all(&s, c->route_all, err) < 0 ||
+        (set(c->route_order) && vg_route_order_parse(c->route_order, &s.order, err) < 0) ||
         make_default_callback(&s, c, err) < 0 ||
         vg_catalog_load(&s.catalog, s.catalog_path, err) < 0) {
         vg_app_setup_fini(&s);

@@ -28,9 +28,10 @@ struct vg_app_config {
     char *public_url, *events_url;
     char *link_secrets;
     int64_t link_ttl_ms;
-    char *route_all;
+    char *route_all, *route_order;
     bool allow_closed;
     char *on_unknown_submit;
+    int64_t breaker_failures, breaker_wait_ms;
     int64_t project_concurrency, lease_ms, job_deadline_ms, retention_ms;
     int64_t janitor_interval_ms, orphan_age_ms;
     int64_t idempotency_retention_ms, retry_window_ms, rate_share;
@@ -52,6 +53,7 @@ struct vg_app_setup {
     struct vg_links *links;
     struct vg_event_addresses *event_addresses;
     char *route_all_provider, *route_all_model;
+    enum vg_route_order order;
     char *default_callback_url; /* normalised */
     char *providers_text;       /* holds what `providers` points to */
     const char **providers;

@@ -5,6 +5,7 @@
 
 #include "common/str.h"
 #include "service/media.h"
+#include "service/route_order.h"
 #include "service/validate_priv.h"
 
 /* One route judged: what it would make, or its reasons against it. */
@@ -380,12 +381,20 @@ static bool same_product(const struct verdict *a, const struct verdict *b)
 
 /* With route-all several routes may become one. */
 static void add_route(const struct vg_validate_env *env, const struct vg_ask *ask,
-                      const struct vg_route *route, struct vg_job *job)
+                      const struct verdict *v, struct vg_job *job)
 {
-    struct vg_job_route r = {.provider = route->provider,
-                             .model = route->model,
-                             .max_attempts = route->max_attempts,
-                             .stealth = route->stealth};
+    const struct vg_route *route = v->route;
+    int32_t pictures = (ask->image ? 1 : 0) + (ask->last_frame ? 1 : 0) + ask->references;
+    double one = vg_route_price(route, v->size, job->seconds, v->audio);
+    struct vg_job_route r = {
+        .provider = route->provider,
+        .model = route->model,
+        .max_attempts = route->max_attempts,
+        .stealth = route->stealth,
+        .deadline_s = route->deadline_s,
+        .price_usd = one < 0 ? -1 : one * job->n,
+        .input_usd = route->price_per_image * pictures,
+    };
 
     if (env->route_all_provider && strcmp(route->provider, env->route_all_provider) != 0) {
         r.provider = env->route_all_provider;
@@ -399,8 +408,20 @@ static void add_route(const struct vg_validate_env *env, const struct vg_ask *as
     if (ask->arena)
         r.extra = vg_extra_of(&ask->extra, route, ask->arena);
     job->routes[job->route_count++] = r;
-    if (route->deadline_s > job->deadline_s)
-        job->deadline_s = route->deadline_s;
+}
+
+/* What depends on which routes are tried, and which first. */
+static void put_in_order(const struct vg_validate_env *env, struct vg_job *job)
+{
+    vg_route_order_apply(env, job);
+    if (job->no_fallback)
+        job->route_count = 1;
+    job->price_usd = job->routes[0].price_usd;
+    for (size_t i = 0; i < job->route_count; i++)
+        if (job->routes[i].deadline_s > job->deadline_s)
+            job->deadline_s = job->routes[i].deadline_s;
+    if (env->max_deadline_s > 0 && job->deadline_s > env->max_deadline_s)
+        job->deadline_s = env->max_deadline_s;
 }
 
 static void settle(const struct vg_ask *ask, const struct verdict *v, struct vg_job *job)
@@ -409,8 +430,6 @@ static void settle(const struct vg_ask *ask, const struct verdict *v, struct vg_
     job->height = v->size.height;
     job->seconds = whole_length(ask, v);
     job->audio = v->audio;
-    double one = vg_route_price(v->route, v->size, job->seconds, v->audio);
-    job->price_usd = one < 0 ? -1 : one * job->n;
 }
 
 int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *ask,
@@ -442,14 +461,13 @@ int vg_resolve_routes(const struct vg_validate_env *env, const struct vg_ask *as
             fixed.audio = v.audio;
             settle(ask, &v, job);
         }
-        if (same_product(&first, &v) && (job->route_count == 0 || !job->no_fallback))
-            add_route(env, ask, v.route, job);
+        if (same_product(&first, &v))
+            add_route(env, ask, &v, job);
     }
     if (open == 0)
         return vg_model_gone(&ask->pick, err);
     if (!first.route)
         return unserved.width ? no_worker(ask, unserved, err) : refuse(env, ask, err);
-    if (env->max_deadline_s > 0 && job->deadline_s > env->max_deadline_s)
-        job->deadline_s = env->max_deadline_s;
+    put_in_order(env, job);
     return 0;
 }

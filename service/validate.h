@@ -24,6 +24,11 @@
 #define VG_MAX_CALLBACK_URL 2048
 #define VG_MAX_CALLBACK_SECRET 256
 
+struct vg_health;
+
+/* How a job's routes are ordered. */
+enum vg_route_order { VG_ORDER_CATALOG, VG_ORDER_PRICE, VG_ORDER_HEALTH, VG_ORDER_MAX };
+
 /* What the process is set up for. Everything borrowed. */
 struct vg_validate_env {
     const struct vg_catalog *catalog;
@@ -33,6 +38,8 @@ struct vg_validate_env {
     const char *route_all_provider; /* NULL: off; else every route goes there ... */
     const char *route_all_model;    /* ... under this id, but for its own models */
     bool allow_closed; /* use routes marked closed (an engine of the operator's answers for them) */
+    enum vg_route_order order;
+    const struct vg_health *health;      /* NULL: nothing is known */
     int64_t max_deadline_s;              /* cap on a job's deadline; 0: the routes' own */
     const char *default_callback_url;    /* for a create that names no callback; NULL: none */
     const char *default_callback_secret; /* with the above */
@@ -44,6 +51,9 @@ struct vg_job_route {
     int32_t max_attempts;
     bool stealth;
     const char *extra; /* what of the further parameters goes there, JSON; NULL: none */
+    int64_t deadline_s;
+    double price_usd; /* of all outputs, without pictures; -1: unknown */
+    double input_usd; /* of the pictures */
 };
 
 /* The job as it will be recorded. Points into request, catalog, environment and arena. */

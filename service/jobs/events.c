@@ -41,6 +41,45 @@ const char *vg_clean_text(struct vg_arena *arena, const char *text, size_t max)
     return out;
 }
 
+enum { ECHO_MIN = 8, ECHO_KEY = 24 };
+
+/* How many bytes at `text` repeat the prompt, whose beginning they must be. */
+static size_t echo_length(const char *text, const char *prompt, size_t key)
+{
+    size_t n = 0;
+    if (key < ECHO_MIN || strncmp(text, prompt, key) != 0) {
+        return 0;
+    }
+    while (prompt[n] && text[n] == prompt[n]) {
+        n++;
+    }
+    return n;
+}
+
+const char *vg_scrub_reason(struct vg_arena *arena, const char *reason, const char *prompt)
+{
+    size_t len = strlen(reason), at = 0;
+    size_t key = strnlen(prompt, ECHO_KEY);
+    bool in_address = false;
+    char *out = vg_arena_alloc(arena, len + 1); /* it never grows */
+    for (const char *c = reason; *c;) {
+        size_t echo = echo_length(c, prompt, key);
+        in_address = strncmp(c, "://", 3) == 0 || (in_address && !strchr(" \"'<>", *c));
+        if (echo > 0) {
+            memcpy(out + at, "[prompt]", 8);
+            at += 8;
+            c += echo;
+        } else if (in_address && *c == '?') {
+            out[at++] = '?';
+            c += strcspn(c, " \"'<>");
+        } else {
+            out[at++] = *c++;
+        }
+    }
+    out[at] = '\0';
+    return out;
+}
+
 static const char *http_phrase(int32_t status)
 {
     static const struct {

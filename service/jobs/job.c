@@ -66,7 +66,8 @@ static void count_out(struct vg_job *job)
 
 static bool in_flight(const struct vg_job *job)
 {
-    return job->calling || job->changing || job->renewing || job->fetch || job->inputs;
+    return job->calling || job->changing || job->renewing || job->fetch || job->inputs ||
+           job->lookup;
 }
 
 void vg_job_settle(struct vg_job *job)
@@ -76,6 +77,7 @@ void vg_job_settle(struct vg_job *job)
     }
     struct vg_jobs *jobs = job->jobs;
     count_out(job);
+    vg_outcome_forget(job);
     unlink_job(job);
     vg_gate_leave(job);
     vg_spec_close(&job->spec);
@@ -385,10 +387,14 @@ void vg_job_event(struct vg_job *job, struct vg_fsm_event *event)
     }
     event->jitter = vg_random_unit();
     event->leaving = job->jobs->draining;
+    if (event->kind == VG_EV_ERROR && event->reason && job->spec_ok) {
+        event->reason = vg_scrub_reason(job->arena, event->reason, job->spec.message->prompt);
+    }
     const struct vg_fsm_row row = fsm_row(job);
     job->because = event->kind;
     job->because_class = event->kind == VG_EV_ERROR ? vg_error_class_word(event->error.class) : "";
     vg_fsm_decide(&row, event, &job->jobs->policy, &job->decision);
+    vg_outcome_note(job, event);
     if (job->decision.commit) {
         begin_commit(job, event);
     } else {
@@ -417,16 +423,11 @@ static const struct {
 
 static void worker_away(struct vg_job *job, enum vg_fsm_event_kind kind)
 {
-    int32_t next = job->row.route + 1;
-    struct vg_worker *other =
-        job->spec_ok && next > 0 && (size_t)next < job->spec.route_count
-            ? vg_workers_find(job->jobs->workers, job->spec.routes[next].provider)
-            : NULL;
     struct vg_fsm_event event = {
         .kind = kind,
         .away_ms = job->worker ? vg_worker_away_ms(job->worker) : INT64_MAX,
         .wait_ms = job->worker ? vg_worker_wait_ms(job->worker) : NO_WORKER_MS,
-        .next_ready = other && vg_worker_up(other),
+        .next_ready = vg_outcome_route_ready(job, job->row.route + 1),
     };
     vg_job_event(job, &event);
 }
@@ -442,7 +443,8 @@ void vg_job_run_step(struct vg_job *job, enum vg_step step)
         vg_job_simple(job, step == VG_STEP_SUBMIT ? VG_EV_NOT_SENT : VG_EV_PUT_OFF, 0);
     } else if (!job->worker || !vg_worker_up(job->worker)) {
         worker_away(job, steps[step].away);
-    } else if (vg_heartbeat_fresh(job, step)) {
+    } else if (vg_heartbeat_fresh(job, step) &&
+               (step != VG_STEP_SUBMIT || !vg_outcome_holds_back(job))) {
         steps[step].run(job);
     }
 }
@@ -546,6 +548,9 @@ static void set_out(struct vg_job *job)
     count_in(job);
     if (job->row.state == VG_GEN_PENDING && (!job->worker || !vg_worker_up(job->worker))) {
         worker_away(job, VG_EV_NOT_SENT);
+        return;
+    }
+    if (job->row.state == VG_GEN_PENDING && vg_outcome_holds_back(job)) {
         return;
     }
     vg_job_simple(job, VG_EV_CLAIMED, 0);

@@ -211,6 +211,7 @@ int vg_jobs_new(struct vg_jobs **out, const struct vg_jobs_options *options, str
     atomic_init(&jobs->running, false);
     set_options(jobs, options);
     vg_dispatcher_init(jobs);
+    vg_outcome_init(jobs);
     if (open_parts(jobs, options, err)) {
         if (jobs->workers) {
             vg_workers_close(jobs->workers);
@@ -231,6 +232,7 @@ static void start_on_loop(struct vg_jobs *jobs)
 {
     jobs->started = true;
     vg_workers_start(jobs->workers);
+    vg_outcome_watch(jobs);
     wake_up(jobs);
 }
 
@@ -269,6 +271,7 @@ static void drain_on_loop(struct vg_jobs *jobs)
     jobs->draining = true;
     vg_dispatcher_stop(jobs);
     vg_deliveries_stop(jobs);
+    vg_outcome_stop(jobs);
     each_job(jobs, vg_fetch_cut_short);
 }
 

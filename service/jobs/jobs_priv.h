@@ -31,6 +31,9 @@ enum vg_jobs_metric {
     VG_JM_TRANSITIONS,
     VG_JM_IN_FLIGHT,
     VG_JM_WORKER_UP,
+    VG_JM_BREAKER,
+    VG_JM_HELD_BACK,
+    VG_JM_SUCCESS,
     VG_JM_LEASE_LOST,
     VG_JM_CLAIMS,
     VG_JM_DELIVERIES,
@@ -55,6 +58,7 @@ enum vg_delivery_end {
 
 struct vg_job;
 struct vg_fetch;
+struct vg_lookup;
 struct vg_deliveries;
 
 /* The claim loop. */
@@ -84,6 +88,7 @@ struct vg_jobs {
     struct vg_metric_desc metric_table[VG_JM_MAX];
     const char **provider_names; /* owned array, NULL-terminated; strings the workers' */
 
+    struct vg_timer watch;           /* outcome.c */
     struct vg_webhook_probe *probes; /* under way, doubly linked */
     struct vg_dispatcher dispatcher;
     struct vg_job *jobs; /* all in memory, doubly linked */
@@ -117,6 +122,9 @@ struct vg_job {
     bool counted;             /* in the worker's in_flight */
     int64_t deadline_ns;      /* monotonic */
     int64_t lease_until_ns;   /* monotonic, not later than the database thinks */
+    bool probe;               /* the submission that its provider's breaker waits for */
+    bool others_open;         /* Lookup: other submissions of the same kind have no answer yet */
+    bool timed_out;           /* the Submit: the worker did not answer in time */
     bool lost;                /* somebody else has the row: record nothing more */
     bool ended;               /* freed as soon as nothing is in flight */
     bool released;            /* the last change gave the lease back */
@@ -147,6 +155,7 @@ struct vg_job {
 
     struct vg_fetch *fetch;   /* owned; step_fetch.c */
     struct vg_inputs *inputs; /* owned; step_submit.c */
+    struct vg_lookup *lookup; /* owned; step_lookup.c */
     struct vg_gate *held;     /* inside it */
     struct vg_gate *gate;     /* waiting in it */
     struct vg_job *gate_next;
@@ -197,6 +206,9 @@ bool vg_heartbeat_fresh(struct vg_job *job, enum vg_step step);
 
 /* ---- events.c: answers of workers -> events; strings are cleaned and bounded, from `arena` */
 const char *vg_clean_text(struct vg_arena *arena, const char *text, size_t max);
+/* Without the prompt, should the provider repeat it, and without what follows the "?" of addresses:
+ * it may be a signature. */
+const char *vg_scrub_reason(struct vg_arena *arena, const char *reason, const char *prompt);
 /* With `stealth` the provider's own words stay in the log. */
 void vg_event_from_error(struct vg_fsm_event *event, const Videogate__V1__ProviderError *error,
                          bool stealth, struct vg_arena *arena);
@@ -209,8 +221,29 @@ bool vg_rpc_refused(int grpc_code);
 bool vg_rpc_malformed(int grpc_code);
 const char *vg_error_class_word(Videogate__V1__ErrorClass class);
 
+/* ---- outcome.c */
+/* Tells the provider's breaker and figures what the event says about it; `job->decision` is what
+ * follows from it. */
+void vg_outcome_note(struct vg_job *job, const struct vg_fsm_event *event);
+/* Whether nothing may be submitted to the job's provider just now. Then the job has its event and
+ * may be gone. */
+bool vg_outcome_holds_back(struct vg_job *job);
+/* Whether the route's provider may be tried now. */
+bool vg_outcome_route_ready(struct vg_job *job, int32_t route);
+/* A probe that was not made makes room for another. */
+void vg_outcome_forget(struct vg_job *job);
+/* From start to drain: figures fade, breakers end their waits. */
+void vg_outcome_init(struct vg_jobs *jobs);
+void vg_outcome_watch(struct vg_jobs *jobs);
+void vg_outcome_stop(struct vg_jobs *jobs);
+
 /* ---- steps */
 void vg_step_submit(struct vg_job *job);
+/* The submission as it is sent, without files; what it points at lives as long as the job. */
+void vg_submit_describe(struct vg_job *job, char token[VG_TOKEN_SIZE],
+                        Videogate__V1__SubmitRequest *out);
+/* What the submission starts from, without its bytes; false: from nothing. */
+bool vg_submit_source(const struct vg_job *job, Videogate__V1__SourceVideo *out);
 void vg_step_lookup(struct vg_job *job);
 void vg_step_poll(struct vg_job *job);
 void vg_step_fetch(struct vg_job *job);

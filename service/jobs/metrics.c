@@ -31,6 +31,15 @@ static const struct vg_metric_desc table[VG_JM_MAX] = {
                          NULL},
     [VG_JM_WORKER_UP] = {"videogate_worker_up", VG_METRIC_GAUGE,
                          "Whether the provider's worker is there.", "provider", NULL},
+    [VG_JM_BREAKER] = {"videogate_provider_breaker", VG_METRIC_GAUGE,
+                       "The provider's circuit breaker: 0 closed, 1 open, 2 half-open.", "provider",
+                       NULL},
+    [VG_JM_HELD_BACK] = {"videogate_submissions_held_back_total", VG_METRIC_COUNTER,
+                         "Submissions not made because the breaker was open or the provider full.",
+                         "provider", NULL},
+    [VG_JM_SUCCESS] = {"videogate_provider_success_permille", VG_METRIC_GAUGE,
+                       "Share of recent jobs that the provider made, over its models.", "provider",
+                       NULL},
     [VG_JM_LEASE_LOST] = {"videogate_generation_lease_lost_total", VG_METRIC_COUNTER,
                           "Leases that another process took over.", NULL, NULL},
     [VG_JM_CLAIMS] = {"videogate_generation_claims_total", VG_METRIC_COUNTER,
@@ -59,6 +68,9 @@ void vg_jobs_metrics_register(struct vg_jobs *jobs, struct vg_metrics *metrics)
     memcpy(jobs->metric_table, table, sizeof(table));
     jobs->metric_table[VG_JM_IN_FLIGHT].values = jobs->provider_names;
     jobs->metric_table[VG_JM_WORKER_UP].values = jobs->provider_names;
+    jobs->metric_table[VG_JM_BREAKER].values = jobs->provider_names;
+    jobs->metric_table[VG_JM_HELD_BACK].values = jobs->provider_names;
+    jobs->metric_table[VG_JM_SUCCESS].values = jobs->provider_names;
     if (metrics) {
         jobs->metrics = vg_metrics_register(metrics, jobs->metric_table, VG_JM_MAX);
     }

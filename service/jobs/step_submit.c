@@ -9,7 +9,7 @@
 #include "service/event_address.h"
 #include "service/jobs/jobs_priv.h"
 
-enum { SUBMIT_MS = 120 * 1000, MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000 };
+enum { MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000 };
 
 /* The input files of one submission, read on a disk thread. */
 struct vg_inputs {
@@ -38,6 +38,7 @@ static void submit_answered(struct vg_job *job, const struct vg_rpc_unary *call)
 {
     struct vg_fsm_event event = {.kind = VG_EV_LOST};
     if (!call->ok) {
+        job->timed_out = call->grpc_code == VG_GRPC_DEADLINE_EXCEEDED;
         if (vg_rpc_malformed(call->grpc_code)) {
             event.kind = VG_EV_ERROR;
             event.error.fallback_ok = true;
@@ -72,27 +73,49 @@ static char *event_url(const struct vg_job *job, const char *token)
                : NULL;
 }
 
+void vg_submit_describe(struct vg_job *job, char token[VG_TOKEN_SIZE],
+                        Videogate__V1__SubmitRequest *out)
+{
+    const Videogate__Store__V1__JobSpec *spec = job->spec.message;
+    vg_spec_token(token, job->row.video_id, job->row.index, job->row.attempts);
+    videogate__v1__submit_request__init(out);
+    out->token = token;
+    out->model = spec->routes[job->row.route]->model;
+    out->prompt = spec->prompt;
+    out->width = spec->width;
+    out->height = spec->height;
+    out->seconds = spec->seconds;
+    out->audio = spec->audio;
+    out->index = job->row.index;
+    out->reference_videos = spec->reference_videos;
+    out->n_reference_videos = spec->n_reference_videos;
+    out->reference_audios = spec->reference_audios;
+    out->n_reference_audios = spec->n_reference_audios;
+    out->event_url = event_url(job, token);
+    out->extra = spec->routes[job->row.route]->extra;
+}
+
+bool vg_submit_source(const struct vg_job *job, Videogate__V1__SourceVideo *out)
+{
+    const Videogate__Store__V1__JobSpec *spec = job->spec.message;
+    videogate__v1__source_video__init(out);
+    if (!spec->source) {
+        return false;
+    }
+    out->operation = (Videogate__V1__SourceOperation)spec->source->operation;
+    out->seconds = spec->source->seconds;
+    if (strcmp(spec->source->provider, spec->routes[job->row.route]->provider) == 0) {
+        out->upstream_id = spec->source->upstream_id;
+    }
+    return true;
+}
+
 /* The files in `in` are only lent to the request. */
 static void send(struct vg_job *job, struct vg_inputs *in)
 {
-    const Videogate__Store__V1__JobSpec *spec = job->spec.message;
     char token[VG_TOKEN_SIZE];
-    vg_spec_token(token, job->row.video_id, job->row.index, job->row.attempts);
-    Videogate__V1__SubmitRequest request = VIDEOGATE__V1__SUBMIT_REQUEST__INIT;
-    request.token = token;
-    request.model = spec->routes[job->row.route]->model;
-    request.prompt = spec->prompt;
-    request.width = spec->width;
-    request.height = spec->height;
-    request.seconds = spec->seconds;
-    request.audio = spec->audio;
-    request.index = job->row.index;
-    request.reference_videos = spec->reference_videos;
-    request.n_reference_videos = spec->n_reference_videos;
-    request.reference_audios = spec->reference_audios;
-    request.n_reference_audios = spec->n_reference_audios;
-    request.event_url = event_url(job, token);
-    request.extra = spec->routes[job->row.route]->extra;
+    Videogate__V1__SubmitRequest request;
+    vg_submit_describe(job, token, &request);
 
     Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_FILES];
     Videogate__V1__MediaBlob *references[VG_SPEC_MAX_FILES];
@@ -106,19 +129,16 @@ static void send(struct vg_job *job, struct vg_inputs *in)
     size_t at = 0;
     request.first_frame = vg_spec_has_first(&job->spec) ? &blobs[at++] : NULL;
     request.last_frame = vg_spec_has_last(&job->spec) ? &blobs[at++] : NULL;
-    Videogate__V1__SourceVideo source = VIDEOGATE__V1__SOURCE_VIDEO__INIT;
-    if (in && spec->source) { /* stands last */
-        source.operation = (Videogate__V1__SourceOperation)spec->source->operation;
+    Videogate__V1__SourceVideo source;
+    if (in && vg_submit_source(job, &source)) { /* stands last */
         source.video = &blobs[in->count - 1];
-        source.seconds = spec->source->seconds;
-        if (strcmp(spec->source->provider, spec->routes[job->row.route]->provider) == 0)
-            source.upstream_id = spec->source->upstream_id;
         request.source = &source;
     }
     request.n_reference_images = in ? in->count - at - (request.source ? 1 : 0) : 0;
     request.reference_images = in ? &references[at] : NULL;
     vg_job_call(job, "/videogate.v1.ProviderWorkerService/Submit", &request.base,
-                &videogate__v1__submit_response__descriptor, SUBMIT_MS, submit_answered);
+                &videogate__v1__submit_response__descriptor, job->worker->max_submit_ms,
+                submit_answered);
 }
 
 static void inputs_back(struct vg_task *task)
@@ -162,6 +182,9 @@ static void with_pictures(struct vg_job *job)
     if (job->jobs->draining || job->lost) {
         vg_gate_leave(job);
         vg_job_simple(job, VG_EV_NOT_SENT, 0);
+        return;
+    }
+    if (vg_outcome_holds_back(job)) {
         return;
     }
     struct vg_inputs *in = vg_xalloc(sizeof(*in));

@@ -14,6 +14,8 @@ enum {
     PROBE_UP_MS = 10 * 1000,
     PROBE_AWAY_MS = 500,
     DESCRIBE_MS = 5000,
+    SUBMIT_MS = 120 * 1000,
+    MAX_SUBMIT_MS = 20 * 60 * 1000,
     MAX_WAIT_MS = 15 * 1000,
     MAX_FETCHES = 16,
     MAX_PICTURE_SUBMITS = 4,
@@ -109,6 +111,14 @@ static void set_away(struct vg_worker *w, const char *why)
     }
 }
 
+static int64_t submit_ms(int64_t told)
+{
+    if (told <= 0) {
+        return SUBMIT_MS;
+    }
+    return told < MAX_SUBMIT_MS ? told : MAX_SUBMIT_MS;
+}
+
 static void set_there(struct vg_worker *w, const Videogate__V1__DescribeResponse *r)
 {
     bool news = w->away_since_ns != 0 || w->max_concurrency != r->max_concurrency;
@@ -121,6 +131,7 @@ static void set_there(struct vg_worker *w, const Videogate__V1__DescribeResponse
     w->supports_lookup = r->supports_lookup;
     w->supports_events = r->supports_events;
     w->max_concurrency = r->max_concurrency > 0 ? r->max_concurrency : 0;
+    w->max_submit_ms = submit_ms(r->max_submit_ms);
     w->away_since_ns = 0;
     w->failures = 0;
     if (news) {
@@ -221,6 +232,7 @@ static int add_worker(struct vg_workers *self, struct vg_view one, struct vg_err
     w->fetches.max = MAX_FETCHES;
     w->pictures.max = MAX_PICTURE_SUBMITS;
     w->away_since_ns = vg_now_ns();
+    w->max_submit_ms = SUBMIT_MS;
     w->name = vg_xmemdup(one.data, (size_t)(eq - one.data));
     if (vg_workers_find(self, w->name)) {
         free(w->name);

@@ -6,6 +6,7 @@
 
 #include "common/loop.h"
 #include "common/rpc/client.h"
+#include "service/jobs/breaker.h"
 #include "service/jobs/generation_fsm.h"
 
 struct vg_job;
@@ -31,9 +32,13 @@ struct vg_worker {
     bool described;
     bool supports_cancel, supports_lookup, supports_events;
     int32_t max_concurrency; /* 0: no limit known */
-    int64_t away_since_ns;   /* 0: there */
-    int32_t failures;        /* in a row */
-    int32_t in_flight;       /* jobs in memory */
+    int64_t max_submit_ms;   /* deadline of one Submit */
+    struct vg_breaker breaker;
+    int64_t full_until_ns; /* the provider said that it has too many jobs */
+    bool down;             /* as told to creates */
+    int64_t away_since_ns; /* 0: there */
+    int32_t failures;      /* in a row */
+    int32_t in_flight;     /* jobs in memory */
     struct vg_gate fetches;
     struct vg_gate pictures; /* submissions that carry pictures: memory */
     struct vg_timer probe;

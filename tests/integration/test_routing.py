@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which provider makes a video, and what follows when it does not: scripted workers behind a real service."""
+import contextlib
 import json
+import time
 
 import pytest
 from scripted_worker import ScriptedWorker, compile_stubs
 from vg import Beside, Stack, free_base, readyz, wait_for
 
-PROVIDERS = ("alpha", "beta")
 
 
-def route(provider, price=0.4, **more):
+def route(provider, price=0.1, **more):
     return {"provider": provider, "model": f"{provider}-1", "source": "tests", "checked": "2026-11-28", "sizes": ["160x90"],
             "seconds": {"min": 1, "max": 8}, "audio": "both", "inputs": {"image": "optional"}, "price_per_second": {"default": price},
             "deadline_s": 120, "max_attempts": 2, **more}
@@ -21,9 +22,14 @@ def model(name, *routes):
 
 
 MODELS = [
-    model("two", route("alpha"), route("beta", 0.1)),
+    model("two", route("alpha"), route("beta", 0.4)),
     model("one", route("alpha")),
-    model("veiled", route("alpha", stealth=True), route("beta", 0.1)),
+    model("weak", route("gamma"), route("beta", 0.4)),
+    model("lone", route("gamma")),
+    model("full", route("delta"), route("beta", 0.4)),
+    model("blocking", route("delta")),
+    model("dear", route("alpha", 0.4), route("beta", 0.1)),
+    model("veiled", route("alpha", stealth=True), route("beta", 0.4)),
 ]
 
 
@@ -60,20 +66,47 @@ def modules(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def routed(stack, modules, tmp_path_factory):
+def workers(modules):
+    with contextlib.ExitStack() as life:
+        all_four = {name: life.enter_context(ScriptedWorker(name, modules)) for name in ("alpha", "beta", "gamma", "delta")}
+        all_four["gamma"].describe.update(max_concurrency=1)
+        all_four["delta"].describe.update(max_concurrency=2, max_submit_ms=7000)
+        yield all_four
+
+
+@pytest.fixture(scope="module")
+def routed(stack, workers, tmp_path_factory):
+    """Without breakers: every error is played out."""
     folder = tmp_path_factory.mktemp("routed")
-    with ScriptedWorker("alpha", modules) as alpha, ScriptedWorker("beta", modules) as beta, Beside(stack, folder) as beside:
-        yield Routed(beside, folder, {"alpha": alpha, "beta": beta})
+    with Beside(stack, folder) as beside:
+        yield Routed(beside, folder, workers, "--breaker-failures", "0", "--route-order", "price", "--lease", "6s")
+
+
+@pytest.fixture(scope="module")
+def guarded(stack, workers, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guarded")
+    with Beside(stack, folder) as beside:
+        yield Routed(beside, folder, workers, "--breaker-failures", "4", "--breaker-wait", "2s", "--route-order", "health")
 
 
 @pytest.fixture
-def alpha(routed):
-    return routed.workers["alpha"]
+def alpha(workers):
+    return workers["alpha"]
 
 
 @pytest.fixture
-def beta(routed):
-    return routed.workers["beta"]
+def beta(workers):
+    return workers["beta"]
+
+
+@pytest.fixture
+def gamma(workers):
+    return workers["gamma"]
+
+
+@pytest.fixture
+def delta(workers):
+    return workers["delta"]
 
 
 # class: submissions at alpha, at beta, the end, when alpha always says so
@@ -96,7 +129,7 @@ MATRIX = {
 def test_each_error_of_a_submit_leads_where_it_should(routed, alpha, beta):
     made = {}
     for name in MATRIX:
-        alpha.plan[name] = [alpha.error(name, http_status=499)] * 5
+        alpha.plan[name] = [alpha.error(name, http_status=499, retry_after_ms=1)] * 5
         made[name] = routed.make(name)
     for name, (at_alpha, at_beta, code) in MATRIX.items():
         video = routed.wait(made[name])
@@ -154,6 +187,16 @@ def test_stealth_is_not_told(routed, alpha):
     assert routed.trace(made)["routes"][0] == {"provider": "alpha", "model": "alpha-1", "max_attempts": 2, "stealth": True}
 
 
+def test_reasons_hold_no_prompt_and_no_signed_link(routed, alpha):
+    prompt = "a very private birthday party"
+    alpha.plan[prompt] = [alpha.error("INVALID_REQUEST", upstream_message=f"cannot film '{prompt}', see https://files.example/a?sig=SECRET now")]
+    made = routed.make(prompt)
+    routed.wait(made)
+    (_, _, _, reason), = routed.tries(made)
+    assert reason.endswith("cannot film '[prompt]', see https://files.example/a? now")
+    assert "SECRET" not in routed.beside.log("service").read_text()
+
+
 def test_trace_for_people(routed, alpha):
     alpha.plan["seen"] = [alpha.error("AUTH", http_status=401, upstream_message="bad\x1b[31m key")]
     made = routed.make("seen")
@@ -166,3 +209,138 @@ def test_trace_for_people(routed, alpha):
     assert routed.beside.ctl("--service", routed.service, "video", "trace", "video_" + "0" * 32, check=False).returncode == 1
     other = routed.beside.ctl("--service", routed.service, "video", "trace", made, check=False, VIDEOGATE_ADMIN_KEY="x" * 32)
     assert other.returncode == 1 and "alpha" not in other.stdout, "not without the admin key"
+
+
+def test_the_cheapest_route_comes_first(routed, alpha):
+    made = routed.make("cheap", model="dear")
+    video = routed.wait(made)
+    assert video["provider"] == "beta" and video["usage"]["cost"] == 0.1 and not alpha.submitted("cheap")
+    assert [r["provider"] for r in routed.trace(made)["routes"]] == ["beta", "alpha"]
+    video = routed.wait(routed.make("pinned and dear", model="alpha/dear"))
+    assert video["provider"] == "alpha" and video["usage"]["cost"] == 0.4
+
+
+def test_the_healthiest_route_comes_first(guarded, alpha, beta):
+    """Nothing known: the catalog's order. Then alpha fails now and then, and beta is fine."""
+    assert guarded.wait(guarded.make("as written"))["provider"] == "alpha"
+    for i in range(2):
+        alpha.plan[f"ill {i}"] = [alpha.error("UPSTREAM_INTERNAL", retryable=False)]
+        assert guarded.wait(guarded.make(f"ill {i}"))["provider"] == "beta"
+    assert guarded.wait(guarded.make("well"))["provider"] == "beta" and not alpha.submitted("well")
+
+
+# --- what may have been submitted ---
+
+def test_a_lost_submit_is_looked_up_and_found(routed, alpha, beta):
+    alpha.plan["lost"] = [alpha.lose]
+    alpha.lookup_plan["lost"] = [alpha.looked_up("RETRY"), alpha.looked_up("FOUND", "found-1")]
+    made = routed.make("lost")
+    video = routed.wait(made)
+    assert video["status"] == "completed" and video["attempts"] == 1
+    assert len(alpha.submitted("lost")) == 1 and not beta.submitted("lost")
+    assert [a["upstream_id"] for a in routed.trace(made)["generations"][0]["attempts"]] == ["found-1"]
+
+
+def test_a_lookup_describes_the_submission(routed, alpha):
+    alpha.plan["before"] = [alpha.accepted(upstream_id="others-1")]
+    routed.wait(routed.make("before"))
+    began = time.time() * 1000
+    alpha.plan["described"] = [alpha.error("TIMEOUT", maybe_submitted=True)]
+    alpha.lookup_plan["described"] = [alpha.looked_up("FOUND", "described-1")]
+    made = routed.make("described", seconds=2, audio=False)
+    assert routed.wait(made)["status"] in ("completed", "failed")  # the file is of another length
+    (lookup,) = [one for one in alpha.lookups if one.submit.prompt == "described"]
+    (submit,) = [one for one in alpha.submits if one.prompt == "described"]
+    assert lookup.token == submit.token == lookup.submit.token and lookup.submit == submit
+    assert began - 1000 <= lookup.submitted_at_ms <= time.time() * 1000
+    assert "others-1" in lookup.taken and not lookup.taken_incomplete
+
+
+def test_only_absent_is_submitted_again(routed, alpha, beta):
+    alpha.plan["absent"] = [alpha.error("NETWORK", maybe_submitted=True)]
+    alpha.plan["nobody knows"] = [alpha.error("NETWORK", maybe_submitted=True)]
+    alpha.lookup_plan["nobody knows"] = [alpha.looked_up("UNSUPPORTED")]
+    absent, unknown = routed.make("absent"), routed.make("nobody knows")
+    assert routed.wait(absent)["status"] == "completed"
+    assert len(alpha.submitted("absent")) == 2 and len(set(alpha.submitted("absent"))) == 1, "the same token"
+    video = routed.wait(unknown)
+    assert (video["status"], video["error"]["code"]) == ("failed", "submission_unknown")
+    assert len(alpha.submitted("nobody knows")) == 1 and not beta.submitted("nobody knows")
+
+
+def test_two_of_a_kind_wait_for_each_other(routed, alpha):
+    """Both submissions are lost: while the other is open, a job found by its looks may be the other's."""
+    def by_looks(request, _):
+        if request.taken_incomplete:
+            return alpha.looked_up("UNSUPPORTED")
+        return alpha.looked_up("FOUND", "twin-2" if "twin-1" in request.taken else "twin-1")
+
+    alpha.plan["twins"] = [ScriptedWorker.slow(0.5, alpha.lose)] * 2
+    alpha.lookup_plan["twins"] = [by_looks] * 20
+    video = routed.wait(routed.make("twins", n=2))
+    assert video["status"] == "completed" and len(video["content"]) == 2 and len(alpha.submitted("twins")) == 2
+    asked = [one for one in alpha.lookups if one.submit.prompt == "twins"]
+    assert asked[0].taken_incomplete
+    assert not asked[-1].taken_incomplete and "twin-1" in asked[-1].taken, "the last one knows whose the first is"
+
+
+# --- breaker, places ---
+
+def breaker(guarded, provider):
+    return guarded.metric(3, "videogate_provider_breaker")[f'videogate_provider_breaker{{provider="{provider}"}}']
+
+
+def test_a_breaker_opens_moves_jobs_and_closes_by_one_probe(guarded, beta, gamma):
+    error = gamma.error("UPSTREAM_INTERNAL", retryable=False, fallback_ok=False)
+    gamma.default = ScriptedWorker.slow(0.2, lambda *_: error)
+    made = [guarded.make(f"weak {i}", model="weak") for i in range(7)]  # one after the other
+    ended = [guarded.wait(one) for one in made]
+    assert [video["status"] for video in ended].count("failed") == 4
+    assert breaker(guarded, "gamma") == 1
+    for one, video in zip(made, ended):
+        if video["status"] == "completed":
+            assert (video["provider"], video["attempts"]) == ("beta", 1)
+            assert guarded.tries(one)[0] == (0, "gamma", "pending", "breaker open")
+    new = guarded.make("new", model="weak")
+    assert [r["provider"] for r in guarded.trace(new)["routes"]] == ["beta", "gamma"], "a create puts it last"
+    gamma.default = ScriptedWorker.slow(0.5, gamma.finished)
+    waiting = [guarded.make(f"waiting {i}", model="lone") for i in range(3)]
+    assert {guarded.wait(one)["status"] for one in waiting} == {"completed"}
+    assert breaker(guarded, "gamma") == 0
+    assert sum(guarded.metric(3, "videogate_submissions_held_back_total").values()) >= 3
+    assert "breaker provider=gamma from=closed to=open" in guarded.beside.log("service").read_text()
+
+
+def test_a_caller_s_errors_open_nothing(guarded, gamma):
+    gamma.default = gamma.error("INVALID_REQUEST")
+    for one in [guarded.make(f"wrong {i}", model="lone") for i in range(8)]:
+        assert guarded.wait(one)["error"]["code"] == "invalid_request"
+    assert breaker(guarded, "gamma") == 0
+    gamma.default = gamma.finished
+
+
+def test_places_bound_what_is_at_a_provider(routed, delta):
+    delta.default = ScriptedWorker.slow(0.2, delta.accepted)
+    for one in [routed.make(f"many {i}", model="blocking") for i in range(6)]:
+        assert routed.wait(one)["status"] == "completed"
+    assert delta.most_open <= 2
+    delta.default = delta.finished
+
+
+def test_a_full_provider_gets_nothing_for_a_while(routed, beta, delta):
+    delta.plan["fills"] = [delta.error("CONCURRENCY_FULL", retry_after_ms=3000)]
+    assert routed.wait(routed.make("fills", model="full"))["provider"] == "beta"
+    video = routed.wait(routed.make("after", model="full"))
+    assert video["provider"] == "beta" and not delta.submitted("after")
+    assert routed.wait(routed.make("later", model="blocking"))["status"] == "completed"
+
+
+def test_a_submit_may_last_as_long_as_the_worker_says(routed, delta):
+    """Longer than a third of the lease, so that it is renewed meanwhile."""
+    delta.plan["long"] = [ScriptedWorker.slow(5, delta.finished)]
+    delta.plan["too long"] = [ScriptedWorker.slow(9, delta.finished)]
+    delta.lookup_plan["too long"] = [delta.looked_up("UNSUPPORTED")]
+    long, too_long = routed.make("long", model="blocking"), routed.make("too long", model="blocking")
+    assert routed.wait(long)["status"] == "completed" and routed.get(long)["attempts"] == 1
+    assert routed.wait(too_long)["error"]["code"] == "submission_unknown"
+    assert len(delta.submitted("long")) == len(delta.submitted("too long")) == 1

@@ -144,6 +144,23 @@ static void media_head__judges_split_bodies(void **state)
     assert_false(vg_media_type_known("application/json"));
 }
 
+static void events__reasons_repeat_neither_prompt_nor_signature(void **state)
+{
+    struct vg_arena *arena = vg_arena_new();
+    const char *prompt = "a dog that runs along the beach";
+
+    (void)state;
+    assert_string_equal(vg_scrub_reason(arena, "no: 'a dog that runs along the beach'", prompt),
+                        "no: '[prompt]'");
+    assert_string_equal(vg_scrub_reason(arena, "a dog that runs along the be", prompt), "[prompt]");
+    assert_string_equal(vg_scrub_reason(arena, "a dog that runs", prompt), "a dog that runs");
+    assert_string_equal(vg_scrub_reason(arena, "why? a cat?", "a cat?"), "why? a cat?");
+    assert_string_equal(vg_scrub_reason(arena, "x://h/p?a=b&c=?d e? x://h", prompt),
+                        "x://h/p? e? x://h");
+    assert_string_equal(vg_scrub_reason(arena, "", ""), "");
+    vg_arena_free(arena);
+}
+
 static void events__clean_text_bounds_and_repairs(void **state)
 {
     (void)state;
@@ -237,6 +254,7 @@ int main(void)
         cmocka_unit_test(spec__refuses_what_cannot_run),
         cmocka_unit_test(spec__token_names_generation_and_attempt),
         cmocka_unit_test(media_head__judges_split_bodies),
+        cmocka_unit_test(events__reasons_repeat_neither_prompt_nor_signature),
         cmocka_unit_test(events__clean_text_bounds_and_repairs),
         cmocka_unit_test(events__errors_keep_upstream_text_private),
         cmocka_unit_test(events__a_stealth_provider_shows_its_status_alone),
