@@ -202,11 +202,12 @@ start_simulators() {
     [ $((left -= 1)) -gt 0 ] || die "the simulators are not ready (log: $dir/log/simulators.log)"
     sleep 0.1
   done
-  local name port
+  local name port flags
   while read -r name port; do
+    mapfile -t flags <"$dir/simulators/$name.flags"
     start "worker-$name" $((port + 1)),$((port + 2)) "$bin/videogate-worker" --provider "$name" --listen "127.0.0.1:$((port + 1))" \
       --monitor "127.0.0.1:$((port + 2))" --keys-file "$dir/simulators/$name.keys" --poll-interval "${VIDEOGATE_POLL_INTERVAL:-500ms}" \
-      --result-allow-http true --result-allow-any-port true --result-allow-nets 127.0.0.0/8 $(cat "$dir/simulators/$name.flags")
+      --result-allow-http true --result-allow-any-port true --result-allow-nets 127.0.0.0/8 "${flags[@]}"
   done <"$upstreams"
 }
 
