@@ -14,8 +14,7 @@ enum {
     STRETCH_AFTER_MS = 5 * 60 * 1000,
     STRETCHED_MS = 30 * 1000,
     DEFAULT_POLL_MS = 5000,
-    TOP_PROGRESS = 95,
-    MAX_LOOKUPS = 64
+    TOP_PROGRESS = 95
 };
 
 /* --- endings over the wire --- */
@@ -202,8 +201,8 @@ static int64_t poll_after(const struct vg_call_run *run, int64_t wanted, int64_t
     return age > STRETCH_AFTER_MS && usual < STRETCHED_MS ? STRETCHED_MS : usual;
 }
 
-static void fill_accepted(struct vg_call_run *run, Videogate__V1__Accepted *out,
-                          const char *upstream_id, int64_t after)
+void vg_call_fill_accepted(struct vg_call_run *run, Videogate__V1__Accepted *out,
+                           const char *upstream_id, int64_t after)
 {
     videogate__v1__accepted__init(out);
     out->upstream_id = (char *)upstream_id; /* protobuf-c's messages are not const */
@@ -218,7 +217,7 @@ void vg_call_accepted(struct vg_call *call, const char *upstream_id, int64_t pol
     Videogate__V1__Accepted accepted;
 
     run->base->calls++;
-    fill_accepted(run, &accepted, upstream_id, poll_after_ms);
+    vg_call_fill_accepted(run, &accepted, upstream_id, poll_after_ms);
     response.outcome_case = VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_ACCEPTED;
     response.accepted = &accepted;
     vg_call_reply(run, &response.base);
@@ -332,70 +331,6 @@ void vg_call_cancel_ended(struct vg_call *call, Videogate__V1__CancelOutcome out
     vg_call_reply(vg_call_run_of(call), &response.base);
 }
 
-/* --- lookup: each key at each base address in turn --- */
-
-static bool aim_lookup(struct vg_call_run *run)
-{
-    struct vg_upstream *up = run->upstream;
-    size_t keys = vg_credentials_count(up->credentials);
-    size_t rows = keys > 0 ? keys : 1;
-
-    if (run->lookup_at >= rows * up->base_count || run->lookup_at >= MAX_LOOKUPS)
-        return false;
-    run->credential = vg_credentials_at(up->credentials, run->lookup_at % rows);
-    run->base = &up->bases[run->lookup_at / rows];
-    run->lookup_at++;
-    run->call.state->credential = run->credential ? run->credential->id : "";
-    run->call.state->base_url = run->base->url;
-    return true;
-}
-
-static void reply_lookup(struct vg_call_run *run, Videogate__V1__LookupOutcome outcome,
-                         Videogate__V1__Accepted *accepted)
-{
-    Videogate__V1__LookupResponse response = VIDEOGATE__V1__LOOKUP_RESPONSE__INIT;
-
-    response.outcome = outcome;
-    response.accepted = accepted;
-    vg_call_reply(run, &response.base);
-}
-
-void vg_call_lookup_ended(struct vg_call *call, Videogate__V1__LookupOutcome outcome)
-{
-    struct vg_call_run *run = vg_call_run_of(call);
-
-    if (outcome == VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY) {
-        run->lookup_unsure = true; /* of this key; another may have it */
-        outcome = VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT;
-    }
-    if (outcome != VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT) {
-        reply_lookup(run, outcome, NULL);
-    } else if (aim_lookup(run)) {
-        run->upstream->adapter->lookup(call);
-    } else {
-        reply_lookup(
-            run, run->lookup_unsure ? VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY : outcome,
-            NULL);
-    }
-}
-
-void vg_call_found(struct vg_call *call, const char *upstream_id)
-{
-    struct vg_call_run *run = vg_call_run_of(call);
-    Videogate__V1__Accepted accepted;
-
-    fill_accepted(run, &accepted, upstream_id, 0);
-    reply_lookup(run, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_FOUND, &accepted);
-}
-
-bool vg_call_taken(const struct vg_call *call, const char *upstream_id)
-{
-    for (size_t i = 0; i < call->lookup->n_taken; i++)
-        if (strcmp(call->lookup->taken[i], upstream_id) == 0)
-            return true;
-    return false;
-}
-
 /* --- beginnings --- */
 
 static struct vg_upstream_base *pick_base(struct vg_upstream *up)
@@ -448,15 +383,6 @@ static void begin_submit(struct vg_call_run *run)
     run->call.state->credential = run->credential ? run->credential->id : "";
     run->call.state->base_url = run->base->url;
     up->adapter->submit(&run->call);
-}
-
-static void begin_lookup(struct vg_call_run *run)
-{
-    fill_state(run);
-    if (!run->upstream->adapter->lookup || !run->call.submit || !aim_lookup(run))
-        reply_lookup(run, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_UNSUPPORTED, NULL);
-    else
-        run->upstream->adapter->lookup(&run->call);
 }
 
 /* Key and base address of a job that is there; the reason when they are not. */
@@ -517,7 +443,8 @@ void vg_call_begin(struct vg_call_run *run)
     } else if (run->call.kind == VG_CALL_SUBMIT) {
         begin_submit(run);
     } else if (run->call.kind == VG_CALL_LOOKUP) {
-        begin_lookup(run);
+        fill_state(run);
+        vg_lookup_begin(run);
     } else {
         begin_follow(run);
     }

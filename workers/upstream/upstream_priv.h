@@ -66,13 +66,17 @@ struct vg_call_run {
     size_t lookup_at;       /* which key and base address is asked */
     bool lookup_unsure;     /* one of them could not be asked */
     struct vg_fetch *fetch; /* owned */
-    int redirects;
-    bool renewing; /* a fetch asks the adapter's poll for a new link */
+    bool renewing;          /* a fetch asks the adapter's poll for a new link */
 };
 
 struct vg_call_run *vg_call_run_of(struct vg_call *call);
 /* Runs the adapter's function for what is asked, and frees when it ended at once. */
 void vg_call_begin(struct vg_call_run *run);
+/* The state is filled. */
+void vg_lookup_begin(struct vg_call_run *run);
+/* The job as it is to be followed. In the arena, `upstream_id` borrowed. */
+void vg_call_fill_accepted(struct vg_call_run *run, Videogate__V1__Accepted *out,
+                           const char *upstream_id, int64_t after);
 /* Ends the RPC with a message; the run is gone afterwards, unless busy. */
 void vg_call_reply(struct vg_call_run *run, const ProtobufCMessage *message);
 /* Frees the run when it has ended and nobody uses it. */
