@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "db/trace_store.h"
 #include "service/create_priv.h"
 #include "service/variant_probe.h"
 #include "videogate/v1/worker.pb-c.h"
@@ -24,6 +25,8 @@ struct derive {
     struct vg_create create;
     struct ask ask;
     struct vg_derive_ask wanted;
+    struct vg_video_trace trace;              /* of the source */
+    const struct vg_trace_generation *origin; /* the one whose output it is; NULL: not known */
 };
 
 static struct derive *derive_of(struct vg_create *c)
@@ -137,6 +140,10 @@ static void insert(struct derive *d)
                            : VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND;
     source.video = &file;
     source.seconds = d->wanted.source_seconds;
+    if (d->origin && d->origin->provider && d->origin->upstream_id) {
+        source.provider = vg_pb_text(d->origin->provider);
+        source.upstream_id = vg_pb_text(d->origin->upstream_id);
+    }
     spec.source = &source;
     vg_create_put_job(c, &spec);
     vg_create_insert(c, &spec);
@@ -211,6 +218,21 @@ static int judge_source(const struct vg_video *video, struct vg_err *err)
     return 0;
 }
 
+/* Who made the source, so that its maker need not be sent the bytes. */
+static void origin_read(struct vg_task *task)
+{
+    struct derive *d = VG_CONTAINER(task, struct derive, trace.op.done);
+
+    if (!d->trace.op.ok) {
+        vg_create_refuse(&d->create, &d->trace.op.err);
+        return;
+    }
+    for (size_t i = 0; i < d->trace.generation_count; i++)
+        if (d->trace.generations[i].index == d->create.source.video.outputs[0].index)
+            d->origin = &d->trace.generations[i];
+    start_files(&d->create);
+}
+
 static void source_read(struct vg_task *task)
 {
     struct vg_create *c = VG_CONTAINER(task, struct vg_create, source.op.done);
@@ -232,7 +254,9 @@ static void source_read(struct vg_task *task)
     }
     c->op.remixed_from = video->id;
     c->sources[0] = video->outputs[0].blob;
-    start_files(c);
+    d->trace.id = video->id;
+    vg_request_op(&c->request, &d->trace.op, origin_read);
+    vg_video_trace(c->request.service->db, &d->trace);
 }
 
 static void go_on(struct vg_create *c)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The openai and azure adapters against OpenAI's simulator in its three dialects; and what the base does with keys, names and TLS."""
+"""The openai adapter against OpenAI's simulator as OpenAI and as an engine; and what the base does with keys, names and TLS."""
 import json
 
 import pytest
 import upstream
 from offered import ENGINE, check_offers
-from simulators import openai
+from simulators import media, openai
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,38 @@ def test_lookup_knows_two_of_a_kind(worker, sim):
     outcome, accepted = worker.lookup(taken=[first])
     assert (outcome, accepted.upstream_id) == ("FOUND", second)
     assert worker.lookup(taken=[first, second])[0] == "RETRY" and worker.lookup(taken=[first, second], age_ms=120000)[0] == "ABSENT"
+
+
+# --- edits and extensions ---
+
+def source(operation, upstream_id="", seconds=4):
+    film = upstream.pb.MediaBlob(data=media.video(1280, 720, seconds, True), mime_type="video/mp4")
+    return upstream.pb.SourceVideo(operation=operation, video=film, upstream_id=upstream_id, seconds=seconds)
+
+
+EDIT, EXTEND = upstream.pb.SOURCE_OPERATION_EDIT, upstream.pb.SOURCE_OPERATION_EXTEND
+
+
+@pytest.mark.parametrize("operation,seconds", [(EDIT, 4), (EXTEND, 12)], ids=["edit", "extend"])
+def test_from_a_video_of_its_own(worker, sim, operation, seconds):
+    sim.reset()
+    first = worker.accept()
+    worker.finish(first)
+    made_by = sim.jobs[first.upstream_id].key
+    film = worker.make_video(source=source(operation, first.upstream_id), seconds=seconds)
+    assert abs(film["seconds"] - seconds) < 0.2
+    bodies = [one for one in sim.seen if one.kind == "submit"][1:]
+    # The other key is used less and does not know the id: then the bytes go.
+    assert len(bodies) == (1 if bodies[0].key == made_by else 2)
+    assert b'name="video[id]"' in bodies[0].body and sim.submits == 2
+
+
+@pytest.mark.parametrize("operation,seconds", [(EDIT, 4), (EXTEND, 12)], ids=["edit", "extend"])
+def test_from_any_video(worker, sim, operation, seconds):
+    sim.reset()
+    film = worker.make_video(source=source(operation), seconds=seconds)
+    assert abs(film["seconds"] - seconds) < 0.2
+    assert b'filename="video.mp4"' in sim.last("submit").body and sim.submits == 1 and sim.broken == {}
 
 
 # --- Azure ---

@@ -11,13 +11,7 @@
 #include "workers/upstream/adapter.h"
 #include "workers/upstream/multipart.h"
 
-enum {
-    MAX_FORM = 80 * 1024 * 1024,
-    MAX_FIELDS = 40,
-    LIST_LIMIT = 100,
-    MAX_LIST = 8 * 1024 * 1024,
-    SETTLE_MS = 60 * 1000
-};
+enum { MAX_FIELDS = 40, LIST_LIMIT = 100, MAX_LIST = 8 * 1024 * 1024, SETTLE_MS = 60 * 1000 };
 
 /* --- what it answers --- */
 
@@ -188,25 +182,6 @@ static size_t extra_parts(struct vg_call *call, struct vg_form_part *parts, size
     return n;
 }
 
-static void post_form(struct vg_call *call, const char *url, const struct vg_form_part *parts,
-                      size_t count)
-{
-    char type[VG_FORM_TYPE_SIZE];
-    struct vg_buf body;
-
-    vg_buf_init(&body, MAX_FORM);
-    if (vg_form_write(&body, parts, count, (uint64_t)vg_now_ns(), type) != 0)
-        vg_call_refuse(call, "The files are too large for this provider.");
-    else
-        vg_call_http(call, &(struct vg_call_http){.method = "POST",
-                                                  .url = url,
-                                                  .body = vg_buf_view(&body),
-                                                  .content_type = type,
-                                                  .creates = true,
-                                                  .then = on_created});
-    vg_buf_fini(&body);
-}
-
 static void submit_form(struct vg_call *call)
 {
     const Videogate__V1__SubmitRequest *s = call->submit;
@@ -225,7 +200,7 @@ static void submit_form(struct vg_call *call)
     for (size_t i = 0; i < s->n_reference_images && i < 16; i++)
         parts[n++] = file_part(call, ++files, s->reference_images[i]);
     n += extra_parts(call, parts + n, MAX_FIELDS - n);
-    post_form(call, "/videos", parts, n);
+    vg_call_post_form(call, "/videos", parts, n, true, on_created);
 }
 
 /* What an extension adds; OpenAI counts that, we the whole. */
@@ -234,27 +209,59 @@ static const char *added_seconds(struct vg_call *call)
     return vg_call_printf(call, "%d", (int)(call->submit->seconds - call->submit->source->seconds));
 }
 
-/* From a video of this provider's by its id, from any other by its bytes. */
-static void submit_derived(struct vg_call *call)
+static void post_derived(struct vg_call *call, struct vg_form_part video, vg_call_then_f *then)
 {
-    const Videogate__V1__SourceVideo *source = call->submit->source;
-    bool extend = source->operation == VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND;
+    bool extend =
+        call->submit->source->operation == VIDEOGATE__V1__SOURCE_OPERATION__SOURCE_OPERATION_EXTEND;
     struct vg_form_part parts[3];
     size_t n = 0;
 
     parts[n++] = text_part("prompt", call->submit->prompt);
     if (extend)
         parts[n++] = text_part("seconds", added_seconds(call));
-    if (*source->upstream_id)
-        parts[n++] = text_part("video[id]", source->upstream_id);
+    parts[n++] = video;
+    vg_call_post_form(call, extend ? "/videos/extensions" : "/videos/edits", parts, n, true, then);
+}
+
+static void post_bytes(struct vg_call *call)
+{
+    const ProtobufCBinaryData *data = &call->submit->source->video->data;
+
+    post_derived(call,
+                 (struct vg_form_part){.name = "video",
+                                       .data = {(const char *)data->data, data->len},
+                                       .filename = "video.mp4",
+                                       .content_type = "video/mp4"},
+                 on_created);
+}
+
+/* Ids are known to the key that made them alone, and for some time. */
+static bool id_refused(struct vg_call *call, const struct vg_answer *answer)
+{
+    const char *param = answer->json ? vg_call_text(call, answer->json, "error.param") : NULL;
+
+    return !answer->reason &&
+           (answer->status == 404 ||
+            (answer->status == 400 && param && strncmp(param, "video", strlen("video")) == 0));
+}
+
+static void on_derived(struct vg_call *call, const struct vg_answer *answer)
+{
+    if (id_refused(call, answer)) /* nothing was made */
+        post_bytes(call);
     else
-        parts[n++] = (struct vg_form_part){
-            .name = "video",
-            .data = {(const char *)source->video->data.data, source->video->data.len},
-            .filename = "video.mp4",
-            .content_type = "video/mp4",
-        };
-    post_form(call, extend ? "/videos/extensions" : "/videos/edits", parts, n);
+        on_created(call, answer);
+}
+
+/* From a video of this provider's by its id, from any other by its bytes. */
+static void submit_derived(struct vg_call *call)
+{
+    const char *id = call->submit->source->upstream_id;
+
+    if (*id)
+        post_derived(call, text_part("video[id]", id), on_derived);
+    else
+        post_bytes(call);
 }
 
 void vg_openai_submit(struct vg_call *call)

@@ -236,7 +236,7 @@ static void upload(struct vg_call *call, const Videogate__V1__MediaBlob *blob)
                                       .filename = vg_picture_name(call, blob),
                                       .content_type = blob->mime_type};
 
-    vg_call_post_form(call, "/files", &part, 1, on_uploaded);
+    vg_call_post_form(call, "/files", &part, 1, false, on_uploaded);
 }
 
 static bool waits(const struct picture *p)

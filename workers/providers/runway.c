@@ -212,7 +212,7 @@ static void send_picture(struct vg_call *call, const char *url, const struct vg_
                                        .data = {(const char *)blob->data.data, blob->data.len},
                                        .filename = vg_picture_name(call, blob),
                                        .content_type = blob->mime_type};
-    vg_call_post_form(call, url, parts, n, on_uploaded);
+    vg_call_post_form(call, url, parts, n, false, on_uploaded);
 }
 
 static void on_place(struct vg_call *call, const struct vg_answer *answer)

@@ -100,9 +100,9 @@ void vg_put_int(struct vg_json_writer *w, const char *name, int64_t value);
 void vg_put_bool(struct vg_json_writer *w, const char *name, bool value);
 /* A list of texts as a member; none: nothing is written. */
 void vg_put_texts(struct vg_json_writer *w, const char *name, char *const *texts, size_t count);
-/* A multipart form that makes no job, e.g. an upload. */
+/* A multipart form; `creates` as in vg_call_http. */
 void vg_call_post_form(struct vg_call *call, const char *url, const struct vg_form_part *parts,
-                       size_t count, vg_call_then_f *then);
+                       size_t count, bool creates, vg_call_then_f *then);
 /* "picture.png" and the like: a name for a file in a form. */
 const char *vg_picture_name(struct vg_call *call, const Videogate__V1__MediaBlob *blob);
 /* Pictures into a JSON body. */

@@ -76,7 +76,7 @@ void vg_put_texts(struct vg_json_writer *w, const char *name, char *const *texts
 }
 
 void vg_call_post_form(struct vg_call *call, const char *url, const struct vg_form_part *parts,
-                       size_t count, vg_call_then_f *then)
+                       size_t count, bool creates, vg_call_then_f *then)
 {
     struct vg_buf *body = &vg_call_run_of(call)->body;
     char type[VG_FORM_TYPE_SIZE];
@@ -89,6 +89,7 @@ void vg_call_post_form(struct vg_call *call, const char *url, const struct vg_fo
                                                   .url = url,
                                                   .body = vg_buf_view(body),
                                                   .content_type = vg_call_printf(call, "%s", type),
+                                                  .creates = creates,
                                                   .then = then});
 }
 
