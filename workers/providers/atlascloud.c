@@ -108,7 +108,7 @@ static void upload(struct vg_call *call, const Videogate__V1__MediaBlob *blob)
         .content_type = blob->mime_type,
     };
 
-    vg_call_post_form(call, API "/uploadMedia", &part, 1, on_uploaded);
+    vg_call_post_form(call, API "/uploadMedia", &part, 1, false, on_uploaded);
 }
 
 static void go_on(struct vg_call *call)
