@@ -119,7 +119,7 @@ def test_no_credential_went_astray(upstreams, videos):
 
 
 # What an upstream can be asked when the answer to a submission is lost: where it cannot, the video fails and nobody makes another.
-LOOKED_UP = {"azure", "bytedance", "kling", "openai", "replicate"}
+LOOKED_UP = {"azure", "bytedance", "google-vertex", "kling", "openai", "replicate"}
 SLOW = {"alibaba"}  # whose list is believed after a minute: test_provider_alibaba.py
 
 

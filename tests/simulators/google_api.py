@@ -92,6 +92,7 @@ class Words:
     """Google's words: mixed into its simulators."""
 
     quota = "bare"
+    api_keys = property(lambda self: self.keys)
 
     def error(self, status, message="", code=None, details=()):
         """`code` is a status of google.rpc, or the reason of an ErrorInfo."""
@@ -133,7 +134,7 @@ class Words:
         if key is None:
             self.broken["auth.missing"] += 1
             self.refuse(401)
-        if key not in self.keys or key in self.revoked:
+        if key not in self.api_keys or key in self.revoked:
             self.broken["auth.wrong"] += 1
             self.refuse(400, "API key not valid. Please pass a valid API key.", code="API_KEY_INVALID")
         if key in self.forbidden:

@@ -51,6 +51,7 @@ EXPRESS = "/v1/publishers/google/models/{model}"
 
 
 class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
+    api_keys = ()
     name = "google_vertex"
     project, location, api_key = "sim-project", "us-central1", "AIzaSySimulatedVertexExpressKey0000001"
     service, metadata_type = "aiplatform.googleapis.com", "google.cloud.aiplatform.v1.GenericOperationMetadata"
@@ -67,8 +68,8 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
 
     def __init__(self, **more):
         self._make_accounts()
-        keys = [account.path for account in self.accounts] + [self.api_key]
-        super().__init__(**{"keys": keys, **more})
+        self.api_keys = (self.api_key,)
+        super().__init__(**{"keys": [account.path for account in self.accounts], **more})
 
     def stop(self):
         super().stop()
@@ -82,7 +83,8 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
     @property
     def settings(self):
         """What the worker is configured with besides base-url and keys."""
-        return {"google-vertex-token-url": f"{self.outside_url}/token", "google-vertex-storage-url": self.outside_url}
+        return {"google-vertex-token-url": f"{self.outside_url}/token", "google-vertex-storage-url": self.outside_url,
+                "google-vertex-storage-uri": f"gs://{BUCKET}/made/"}
 
     def is_link(self, value):
         return isinstance(value, str) and value.startswith(("gs://", "AAAA"))
