@@ -79,7 +79,9 @@ static void near_done(struct vg_task *task)
     job->lookup = NULL;
     if (job->lost || job->ended || job->jobs->dying) {
         vg_job_end(job);
-    } else if (!lookup->op.op.ok || job->jobs->draining) {
+    } else if (job->jobs->draining) {
+        vg_job_simple(job, VG_EV_PUT_OFF, 0);
+    } else if (!lookup->op.op.ok) {
         struct vg_fsm_event event = {.kind = VG_EV_LOOKUP_RETRY,
                                      .reason = "the other submissions could not be read"};
         vg_job_event(job, &event);
