@@ -22,6 +22,9 @@ usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR
                of the catalog is made without the internet; three further ports for each, from BASE+10
                (DIR/simulators/providers names them); they stay until down
 
+Providers whose keys are in the environment (VIDEOGATE_KLING_KEYS, or VIDEOGATE_KLING_KEYS_FILE) get a worker each at ports from +10 on, and models are
+routed to them instead of the sandbox; VIDEOGATE_KLING_BASE_URL is another address of the API. Not together with --simulators.
+
 Any VIDEOGATE_* variable in the environment reaches the processes (see the configuration table in README.md).
 EOF
 }
@@ -58,12 +61,14 @@ case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
 
 bin=$build/bin
 processes=(postgres receiver worker webhook service bridge)
-upstreams=$dir/simulators/providers # "NAME PORT" of each; PORT + 1 and + 2 are its worker's
 
-# The simulators and their workers, if this stack has them.
-with_simulators() {
+# "NAME PORT" of each provider beside the sandbox; PORT + 1 and + 2 are its worker's.
+providers() { cat "$dir/simulators/providers" "$dir/live/providers" 2>/dev/null || true; }
+
+# The simulators and the providers' workers, if this stack has them.
+others() {
   [ ! -d "$dir/simulators" ] || echo simulators
-  [ ! -s "$upstreams" ] || sed 's/ .*//; s/^/worker-/' "$upstreams"
+  providers | sed 's/ .*//; s/^/worker-/'
 }
 
 # --- one process ---
@@ -192,7 +197,7 @@ psql_admin() { "$pgbin/psql" -qAt -h "$(pg_home)" -p $((base + 9)) -U videogate 
 # --- simulators and their workers ---
 
 start_simulators() {
-  local left=200
+  local left=200 upstreams=$dir/simulators/providers
   [ "$base" -le 65400 ] || die "--simulators needs --port 65400 at most"
   mkdir -p "$dir/simulators"
   running simulators || rm -f "$upstreams"
@@ -211,10 +216,37 @@ start_simulators() {
   done <"$upstreams"
 }
 
+# --- workers of providers whose keys are in the environment ---
+
+# Keys go into files for the workers alone, and out of the environment that every process gets.
+take_keys() {
+  local variable name port=$((base + 10))
+  for variable in $(compgen -e | grep -E '^VIDEOGATE_[A-Z_]+_KEYS(_FILE)?$'); do
+    name=${variable#VIDEOGATE_} name=${name%_FILE} name=${name%_KEYS} name=${name,,} name=${name//_/-}
+    mkdir -p "$dir/live"
+    if [[ $variable = *_FILE ]]; then
+      ln -sfn "${!variable}" "$dir/live/$name.keys"
+    else
+      (umask 077 && printf '%s\n' "${!variable}" >"$dir/live/$name.keys")
+    fi
+    unset "$variable"
+    grep -q "^$name " "$dir/live/providers" 2>/dev/null || echo "$name $((port + 3 * $(providers | wc -l)))" >>"$dir/live/providers"
+  done
+}
+
+start_live() {
+  local name port address
+  while read -r name port; do
+    address=VIDEOGATE_${name^^}_BASE_URL address=${address//-/_}
+    start "worker-$name" $((port + 1)),$((port + 2)) "$bin/videogate-worker" --provider "$name" --listen "127.0.0.1:$((port + 1))" \
+      --monitor "127.0.0.1:$((port + 2))" --keys-file "$dir/live/$name.keys" --base-url "${!address:-}"
+  done <"$dir/live/providers"
+}
+
 # The value of the service's --workers.
 worker_list() {
   printf 'sandbox=127.0.0.1:%s' $((base + 4))
-  [ ! -s "$upstreams" ] || while read -r name port; do printf ',%s=127.0.0.1:%s' "$name" $((port + 1)); done <"$upstreams"
+  providers | while read -r name port; do printf ',%s=127.0.0.1:%s' "$name" $((port + 1)); done
 }
 
 # --- the stack ---
@@ -274,6 +306,7 @@ up() {
     die "the stack in $dir runs on port $last; stop it first to move it"
   fi
   echo "$base" >"$dir/port"
+  [ -n "$simulators" ] || take_keys
   write_secrets
   write_certificate
   set -a
@@ -293,6 +326,9 @@ up() {
   if [ -n "$simulators" ] || [ -d "$dir/simulators" ]; then
     start_simulators 9>&-
     route_all=${VIDEOGATE_ROUTE_ALL-} closed=true
+  elif [ -s "$dir/live/providers" ]; then
+    start_live 9>&-
+    route_all=${VIDEOGATE_ROUTE_ALL-}
   fi
   start webhook $((base + 6)),$((base + 7)) "$bin/videogate-webhook" --listen "127.0.0.1:$((base + 6))" \
     --monitor "127.0.0.1:$((base + 7))" --allow-http true --allow-any-port true --allow-nets 127.0.0.0/8 9>&-
@@ -306,11 +342,9 @@ up() {
   wait_ready receiver "$url:$((base + 8))/readyz" 20
   wait_ready worker "$url:$((base + 5))/readyz" 60
   local name port
-  if [ -s "$upstreams" ]; then
-    while read -r name port; do
-      wait_ready "worker-$name" "$url:$((port + 2))/readyz" 60
-    done <"$upstreams"
-  fi
+  while read -r name port; do
+    wait_ready "worker-$name" "$url:$((port + 2))/readyz" 60
+  done < <(providers)
   wait_ready webhook "$url:$((base + 7))/readyz" 60
   wait_ready service "$url:$((base + 3))/readyz" 60
   wait_ready bridge "$url:$base/readyz" 60
@@ -320,7 +354,7 @@ up() {
 down() {
   local name others
   [ -d "$dir" ] || return 0
-  others=$(with_simulators)
+  others=$(others)
   stop bridge TERM
   stop service TERM
   for name in worker webhook receiver $others; do # all at once; then each is waited for
@@ -329,13 +363,13 @@ down() {
   for name in worker webhook receiver $others; do
     stop "$name" TERM
   done
-  rm -rf "$dir/simulators"
+  rm -rf "$dir/simulators" "$dir/live"
   stop postgres INT
 }
 
 status() {
   local name missing=0
-  for name in "${processes[@]}" $(with_simulators); do
+  for name in "${processes[@]}" $(others); do
     if running "$name"; then
       printf '%-10s running  pid %s\n' "$name" "$(pid_of "$name")"
     else
