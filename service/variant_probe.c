@@ -44,8 +44,8 @@ int vg_variant_probe_source(const struct vg_variant_source *source, struct vg_va
         facts.height = frame->height;
     }
     (void)vg_variant_reader_close(reader);
-    if (rc == 0 && facts.length_us <= 1)
-        rc = vg_err_set(err, VG_ERR_NO_VARIANT, "no length");
+    if (rc == 0 && (facts.length_us <= 1 || facts.width <= 0 || facts.height <= 0))
+        rc = vg_err_set(err, VG_ERR_NO_VARIANT, "no length or no size");
     if (rc == 0)
         *out = facts;
     return rc;
