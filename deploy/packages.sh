@@ -12,6 +12,9 @@ VG_PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
   protobuf-compiler-grpc-java-plugin default-jdk-headless libgrpc-java libprotobuf-java libguava-java
   libgeronimo-annotation-1.3-spec-java)
 
+# Only for fault campaigns by hand (tests/run.sh faults).
+VG_PACKAGES_FAULTS=(faketime iptables iproute2)
+
 # vg_install PACKAGE...: installs what is missing; as an ordinary user through sudo, for apt alone.
 vg_install() {
   local missing=() package sudo=()

@@ -6,8 +6,9 @@ set -euo pipefail
 usage() {
   cat <<'EOF'
 usage: tests/run.sh [all|unit|integration|fuzz|lint|tsan|valgrind|quickstart|bench] [CTEST OPTION...]
+       tests/run.sh faults [--rounds N] [--seed S] [--only F1,F5] [--list]
 
-  (nothing), all  everything but bench
+  (nothing), all  everything but bench, with a short form of faults
   unit            cmocka tests, gcc, address and undefined behaviour sanitizers
   integration     pytest: the real programs (sanitized), a real PostgreSQL, real clients
   fuzz            each fuzz target: its corpus and a short run (clang, libFuzzer)
@@ -15,6 +16,7 @@ usage: tests/run.sh [all|unit|integration|fuzz|lint|tsan|valgrind|quickstart|ben
   tsan            the threaded parts under the thread sanitizer
   valgrind        the gRPC runtime under valgrind
   quickstart      deploy/quickstart.sh --once
+  faults          the fault matrix in full (tests/faults); writes tests/faults/RESULTS.md
   bench           creates and reads per second beside pgbench; not part of all
 
 Missing Debian and npm packages are installed. Builds go to build/NAME.
@@ -26,7 +28,7 @@ cd "$root"
 part=${1:-all}
 [ $# -gt 0 ] && shift
 case $part in
-  all | unit | integration | fuzz | lint | tsan | valgrind | quickstart | bench) ;;
+  all | unit | integration | fuzz | lint | tsan | valgrind | quickstart | bench | faults) ;;
   -h | --help) usage && exit 0 ;;
   *) usage >&2 && exit 2 ;;
 esac
@@ -34,6 +36,7 @@ esac
 # shellcheck source=deploy/packages.sh
 . deploy/packages.sh
 vg_install "${VG_PACKAGES_BUILD[@]}" "${VG_PACKAGES_RUN[@]}" "${VG_PACKAGES_TEST[@]}"
+if [ "$part" = faults ]; then vg_install "${VG_PACKAGES_FAULTS[@]}"; fi
 
 # build NAME COMPILER TEST_SETS [CMAKE OPTION...]: configures and builds build/NAME.
 build() {
@@ -56,16 +59,16 @@ node_packages() {
   fi
 }
 
-# True when PART or all of them were asked for; bench only by name.
+# True when PART or all of them were asked for; bench and faults only by name.
 wants() { [ "$part" = all ] || [[ " $* " == *" $part "* ]]; }
 
 mkdir -p build
 trees=()
-if wants unit integration lint quickstart bench; then
+if wants unit integration lint quickstart bench || [ "$part" = faults ]; then
   node_packages
   if [ "$part" = bench ]; then build release gcc '' -DVG_TESTS=OFF; fi
-  if wants unit integration quickstart lint; then
-    build asan gcc 'unit;integration;lint;quickstart' -DVG_SANITIZE=address,undefined
+  if wants unit integration quickstart lint || [ "$part" = faults ]; then
+    build asan gcc 'unit;integration;faults;lint;quickstart' -DVG_SANITIZE=address,undefined -DVG_CRASH_POINTS=ON
     trees+=(asan)
   fi
 fi
@@ -85,6 +88,10 @@ fi
 
 if [ "$part" = bench ]; then
   exec /usr/bin/python3 tests/bench/bench.py --build build/release "$@"
+fi
+
+if [ "$part" = faults ]; then
+  exec /usr/bin/python3 tests/faults/run.py --build build/asan "$@"
 fi
 
 mkdir -p build/all
