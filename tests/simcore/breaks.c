@@ -79,7 +79,7 @@ static void alter_question(enum sim_break broken, struct vg_fsm_row *row,
     else if (broken == SIM_BREAK_IGNORE_CANCEL)
         row->cancel_requested = false;
     else if (broken == SIM_BREAK_NO_DEADLINE)
-        row->deadline_left_ms = 3600 * 1000;
+        row->deadline_left_ms = INT64_C(3600000);
     else if (broken == SIM_BREAK_RESCUE_RESUBMITS && submitting && event->kind == VG_EV_CLAIMED)
         event->kind = VG_EV_NOT_SENT;
     else if (broken == SIM_BREAK_STORE_UNFETCHED && event->kind == VG_EV_BAD_BODY)

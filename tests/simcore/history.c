@@ -94,7 +94,6 @@ void sim_saw_state(struct sim *sim, int32_t row)
                      vg_generation_state_name(s->end), vg_generation_state_name(state));
     } else if (!s->end && vg_generation_state_terminal(state)) {
         s->end = state;
-        s->ended_at = sim->now;
         sim->figures->ends[state]++;
         check_end(sim, row, state);
     }

@@ -62,7 +62,6 @@ void sim_outbox_due(struct sim *sim, const struct sim_message *message)
         return;
     d->leased = true;
     d->lease_seq++;
-    d->claim_token = sim_store_token(sim);
     due_at(sim, message->row, sim->now + SIM_DELIVERY_LEASE_MS);
     const struct sim_message claimed = {
         .kind = SIM_DELIVERY_CLAIMED,

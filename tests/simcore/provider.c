@@ -247,7 +247,7 @@ static void look_up(struct sim *sim, const struct sim_message *request, struct s
 
     sim->figures->lookups++;
     out->kind = VG_EV_LOOKUP_RETRY;
-    if (sim_fault(sim, 40)) {
+    if (p->mute || sim_fault(sim, 40)) {
         out->wait_ms = sim_between(sim, 0, 10000);
     } else if (found >= 0) {
         out->kind = VG_EV_ACCEPTED;

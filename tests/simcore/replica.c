@@ -265,7 +265,6 @@ static void event(struct sim *sim, struct sim_held *held, struct vg_fsm_event *e
 
     row.deadline_left_ms = held->deadline_at - sim->now;
     row.supports_cancel = sim->providers[held->provider].supports_cancel;
-    held->because = event->kind;
     sim_decide(sim->broken, &row, event, &sim->policy, &held->decision);
     sim_outcome_note(sim, held, event, timed_out);
     held->next_upstream = held->upstream;

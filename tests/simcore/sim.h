@@ -50,7 +50,9 @@ struct sim_upstream {
 
 struct sim_provider {
     enum sim_memory memory;
-    bool supports_cancel, settles; /* settles: does not say absent before it is certain */
+    bool supports_cancel;
+    bool settles; /* does not say absent before it is certain */
+    bool mute;    /* its Lookup never knows anything yet */
     int64_t down_since, down_until;
 };
 
@@ -63,7 +65,7 @@ struct sim_generation {
     bool leased, cancel_requested, cancel_told;
     int32_t route, route_attempts, attempts, fetch_attempts, poll_errors, progress;
     int32_t upstream; /* -1: none */
-    uint32_t claim_token, last_change;
+    uint32_t last_change;
     int64_t opened_at[SIM_TOKENS]; /* attempts: when a number was first submitted; -1: never */
     int64_t submitted_at;          /* earliest, of the present number */
     int64_t opened_last;           /* latest commit of `submitting` */
@@ -84,7 +86,7 @@ struct sim_delivery {
     int32_t attempts;
     int64_t lease_seq, due_at;
     bool leased;
-    uint32_t body, claim_token, last_change; /* body 0: not built */
+    uint32_t body, last_change; /* body 0: not built */
 };
 
 struct sim_account {
@@ -115,7 +117,6 @@ struct sim_held {
     struct vg_fsm_row seen;
     int64_t lease_seq, lease_until, deadline_at, renew_sent, step_at;
     enum vg_step step, after_renew;
-    enum vg_fsm_event_kind because;
     uint32_t call; /* 0: none under way */
     uint32_t token, sent_token, beat;
     int32_t upstream, next_upstream;
@@ -245,7 +246,7 @@ struct sim_seen_generation {
     int64_t claimed_at;
     bool fetched, up_canceled, up_expired;
     enum vg_generation_state end; /* 0: none yet */
-    int64_t ended_at, due_at;
+    int64_t due_at;
     int32_t jobs; /* made at providers */
 };
 

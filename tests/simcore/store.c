@@ -2,10 +2,9 @@
 #include "tests/simcore/store.h"
 
 #include "common/err.h"
-#include "common/mem.h"
 #include "tests/simcore/history.h"
 
-enum { ASK_DEADLINE_MS = 10 * 1000, NOBODY_MS = 500 };
+enum { ASK_DEADLINE_MS = 10 * 1000, LATE_COMMIT_MS = 90 * 1000, NOBODY_MS = 500 };
 
 /* ---- the way there and back ---------------------------------------------------------------- */
 
@@ -43,7 +42,7 @@ void sim_store_ask(struct sim *sim, const struct sim_message *message)
     } else if (sim_fault(sim, 5)) { /* done when nobody expects it any more */
         sim->figures->lost_commits++;
         asked.mute = true;
-        sim_send(sim, sim_between(sim, 500, 90 * 1000), &asked);
+        sim_send(sim, sim_between(sim, 500, LATE_COMMIT_MS), &asked);
         answer_unknown(sim, &asked, ASK_DEADLINE_MS);
     } else {
         sim_send(sim, sim_between(sim, 1, 8), &asked);
@@ -93,7 +92,7 @@ static void due_at(struct sim *sim, int32_t row, int64_t at)
 
 static int64_t lease_ms(const struct sim *sim)
 {
-    return sim->broken == SIM_BREAK_SLOW_RESCUE ? 10 * SIM_LEASE_MS : SIM_LEASE_MS;
+    return sim->broken == SIM_BREAK_SLOW_RESCUE ? INT64_C(10) * SIM_LEASE_MS : SIM_LEASE_MS;
 }
 
 int sim_store_claimer(struct sim *sim, const struct sim_message *due)
@@ -147,7 +146,6 @@ static void tell_claimer(struct sim *sim, int replica, int32_t row, int32_t tick
         .epoch = sim->replicas[replica].epoch,
         .row = row,
         .ticket = ticket,
-        .token = g->claim_token,
         .u.claim = {.sent_at = sim->now,
                     .lease_seq = g->lease_seq,
                     .deadline_left_ms = g->deadline_at - sim->now,
@@ -179,7 +177,6 @@ void sim_store_due(struct sim *sim, const struct sim_message *message)
     g->lease_seq++;
     g->lease_until = sim->now + lease_ms(sim);
     g->cancel_told = g->cancel_requested;
-    g->claim_token = sim_store_token(sim);
     int32_t ticket = sim_saw_claim(sim, message->row, rescued);
 
     sim_tell(sim, "g%d: claimed by r%d, %s, lease %d%s", message->row, replica,

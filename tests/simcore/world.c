@@ -15,6 +15,7 @@
 enum {
     BEGIN_MS = 1000,
     MINUTE_MS = 60 * 1000,
+    HOUR_MS = 60 * MINUTE_MS,
     HURRY_MS = 10 * 1000,
     GONE_MS = 13 * 1000,
     MOST_MESSAGES = 100000
@@ -39,7 +40,9 @@ static void stop_replica(struct sim *sim, int8_t r)
 
 static void crash(struct sim *sim, const struct sim_message *message)
 {
-    if (!sim->replicas[message->replica].up)
+    const struct sim_replica *replica = &sim->replicas[message->replica];
+
+    if (!replica->up || (message->epoch && message->epoch != replica->epoch))
         return;
     sim_tell(sim, "r%d dies", message->replica);
     sim->figures->crashes++;
@@ -138,7 +141,7 @@ static const struct {
     [SIM_REQUEST] = {sim_provider_request, false},
     [SIM_DELIVER] = {sim_receiver_deliver, false},
     [SIM_CREATED] = {created, false},
-    [SIM_CRASH] = {crash, true},
+    [SIM_CRASH] = {crash, false}, /* epoch 0: whichever life it is */
     [SIM_START] = {start, false},
     [SIM_STALL] = {stall, false},
     [SIM_DRAIN] = {drain, false},
@@ -154,7 +157,7 @@ static void dispatch(struct sim *sim, const struct sim_message *message)
 
         if (message->epoch != replica->epoch || !replica->up)
             return;
-        if (replica->stalled_until > sim->now && message->kind != SIM_CRASH) {
+        if (replica->stalled_until > sim->now) {
             sim_send(sim, replica->stalled_until - sim->now, message);
             return;
         }
@@ -178,6 +181,7 @@ static void choose_providers(struct sim *sim)
             .memory = alone ? SIM_BY_TOKEN : (enum sim_memory)sim_roll(sim, 3),
             .supports_cancel = sim_roll(sim, 2),
             .settles = !alone,
+            .mute = !alone && sim_roll(sim, 16) == 0,
         };
         sim->route_provider[i] = i;
         sim->routes[i] = (struct vg_fsm_route){
@@ -189,6 +193,9 @@ static void choose_receivers(struct sim *sim)
 {
     static const char *const schedules[] = {VG_DELIVERY_DEFAULT_SCHEDULE, "0s,5s,5m,30m,2h",
                                             "0s,1s,10s"};
+    static const enum sim_receiver receivers[] = {SIM_HEALTHY, SIM_HEALTHY,  SIM_HEALTHY,
+                                                  SIM_HEALTHY, SIM_RECOVERS, SIM_RECOVERS,
+                                                  SIM_DEAD,    SIM_GONE,     SIM_REFUSED};
     struct vg_err err;
     int failed = vg_delivery_schedule_parse(&sim->schedule,
                                             schedules[sim_roll(sim, VG_COUNT(schedules))], &err);
@@ -196,11 +203,9 @@ static void choose_receivers(struct sim *sim)
     VG_ASSERT(failed == 0);
     sim->endpoint = sim_roll(sim, 4) == 0;
     for (int i = 0; i < SIM_TARGETS; i++) {
-        uint32_t r = sim_roll(sim, 10);
-
-        sim->receiver[i] = r < 5 ? SIM_HEALTHY : (enum sim_receiver)(r - 4 > 4 ? 1 : r - 4);
+        sim->receiver[i] = receivers[sim_roll(sim, VG_COUNT(receivers))];
         sim->recovers_at[i] =
-            sim->now + sim_between(sim, 0, sim_roll(sim, 2) ? 3600 * 1000 : 48 * 3600 * 1000);
+            sim->now + sim_between(sim, 0, sim_roll(sim, 2) ? HOUR_MS : INT64_C(48) * HOUR_MS);
     }
 }
 
@@ -230,10 +235,11 @@ static void choose_faults(struct sim *sim)
         int64_t longest_ms;
     } faults[] = {
         {SIM_CRASH, 3, 1},
-        {SIM_STALL, 3, 120 * 1000},
+        {SIM_STALL, 3, INT64_C(120000)},
         {SIM_DRAIN, 1, 1},
-        {SIM_WORKER_DOWN, 2, 90 * 1000},
-        {SIM_STORE_DOWN, 2, 20 * 1000},
+        {SIM_WORKER_DOWN, 2, INT64_C(90000)},
+        {SIM_WORKER_DOWN, 1, INT64_C(1500000)},
+        {SIM_STORE_DOWN, 2, INT64_C(20000)},
     };
 
     for (size_t i = 0; i < VG_COUNT(faults) && sim->chaos > 0; i++) {
@@ -245,7 +251,6 @@ static void choose_faults(struct sim *sim)
 
             m.replica = (int8_t)sim_roll(sim, (uint32_t)sim->replica_count);
             m.row = (int32_t)sim_roll(sim, (uint32_t)sim->provider_count);
-            m.epoch = 0;
             sim_send(sim, sim_between(sim, 0, sim->quiet_from - sim->now), &m);
         }
     }
@@ -271,10 +276,13 @@ static void begin(struct sim *sim, uint64_t seed, enum sim_break broken, bool te
     sim->chaos = sim_roll(sim, 8) ? (int32_t)sim_between(sim, 1, 3) : 0;
     sim->replica_count = (int32_t)sim_between(sim, 1, SIM_REPLICAS);
     sim->policy = vg_fsm_policy_default();
+    sim->policy.max_poll_errors = (int32_t)sim_between(sim, 2, 5);
+    if (sim_roll(sim, 2))
+        sim->policy.grace_ms = 10000; /* outages last longer */
     sim->breaker =
         (struct vg_breaker_policy){.failures = (int32_t)sim_between(sim, 1, 3), .wait_ms = 15000};
     for (int i = 0; i < sim->replica_count; i++)
-        sim->replicas[i].up = true;
+        sim->replicas[i] = (struct sim_replica){.up = true, .epoch = 1};
 }
 
 void sim_world_run(struct sim *sim, uint64_t seed, enum sim_break broken, bool tell,
