@@ -7,6 +7,7 @@
  *   LATE       a request may reach the provider after its sender's lease ended
  *   REFUSALS   how many submissions the provider may refuse, or fail uncharged after it took them
  *   CRASHES, STALLS, LOSSES   how many of each; a lease of a living replica ends only by a stall
+ *   NEVER      a state that must be reached: spin has to find the way there
  *   BROKEN_*   a variant with one rule left out, for which there must be an error
  */
 #define TOKEN 1
@@ -53,6 +54,7 @@ bool current[N];
 
 /* The provider. */
 byte jobs[TOKENS];     /* with this token, not failed */
+bool known[TOKENS];    /* it took a job with this token, whatever became of it */
 bool finished;         /* the job's result is ready */
 byte in_flight[TOKENS]; /* requests that nobody waits for any more */
 
@@ -67,11 +69,13 @@ byte crashes = CRASHES, stalls = STALLS, losses = LOSSES, refusals = REFUSALS;
 
 #define all_jobs (jobs[0] + jobs[1] + jobs[2] + jobs[3])
 
+#define all_in_flight (in_flight[0] + in_flight[1] + in_flight[2] + in_flight[3])
+
 inline accept(t)
 {
     if
-    :: KIND == TOKEN && jobs[t] > 0 -> skip
-    :: else -> jobs[t]++
+    :: KIND == TOKEN && known[t] -> skip
+    :: else -> jobs[t]++; known[t] = true
     fi;
     assert(all_jobs <= 1) /* I3: nothing is paid twice */
 }
@@ -88,6 +92,9 @@ inline write(from, to, keep)
     :: applied ->
         assert(owner == me);      /* a stale writer changes nothing */
         assert(!terminal(state)); /* terminal states never change */
+#ifdef NEVER
+        assert(to != NEVER);
+#endif
         state = to;
         leased = keep;
         if
@@ -155,6 +162,8 @@ inline remove()
 /* The request and its answer; a request that is late is delivered by `network`. */
 inline submit()
 {
+    /* never two submissions whose fate is open */
+    assert(all_jobs == jobs[mine] && all_in_flight == in_flight[mine]);
     if
     :: atomic { true -> accept(mine); answer = ANSWERED }
     :: atomic { losses > 0 -> losses--; accept(mine); answer = SILENT }
@@ -162,7 +171,7 @@ inline submit()
 #ifdef LATE
     :: atomic { losses > 0 -> losses--; in_flight[mine]++; answer = SILENT }
 #endif
-    :: atomic { refusals > 0 && jobs[mine] == 0 -> refusals--; answer = REFUSED }
+    :: atomic { refusals > 0 && !known[mine] -> refusals--; answer = REFUSED }
     fi
 }
 
@@ -170,8 +179,8 @@ inline look_up()
 {
     if
     :: atomic { KIND == NONE -> answer = CANNOT_TELL }
-    :: atomic { KIND != NONE && all_jobs > 0 -> answer = ANSWERED }
-    :: atomic { KIND != NONE && all_jobs == 0 -> answer = ABSENT }
+    :: atomic { KIND != NONE && known[mine] -> answer = ANSWERED }
+    :: atomic { KIND != NONE && !known[mine] -> answer = ABSENT }
     :: atomic { losses > 0 -> losses--; answer = SILENT }
     fi
 }
@@ -369,7 +378,7 @@ proctype network()
 end:
     do
     :: atomic {
-        in_flight[0] + in_flight[1] + in_flight[2] + in_flight[3] > 0 ->
+        all_in_flight > 0 ->
             t = 0;
             do
             :: in_flight[t] == 0 -> t++
