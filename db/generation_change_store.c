@@ -59,6 +59,7 @@ static const struct vg_pg_statement move_statement = {
     "  poll_state = i.poll_state, error_code = i.error_code, error_message = i.error_message,"
     "  stealth = i.stealth, submitted_at = CASE WHEN i.from_state <> 1 OR i.to_state <> 2"
     "   THEN g.submitted_at ELSE " SINCE " END,"
+    "  sent_by = CASE WHEN i.from_state = 2 AND i.to_state = 2 THEN coalesce(g.sent_by, now()) END,"
     "  progress = CASE i.to_state WHEN 5 THEN 100 ELSE least(greatest(i.progress, 0), 100) END,"
     "  lease_owner = CASE WHEN " KEPT " THEN g.lease_owner END,"
     "  lease_until = CASE WHEN " KEPT " THEN " LEASE_END " END,"
@@ -191,15 +192,17 @@ static const struct vg_pg_statement roll_statement = {
         "t.url") ", t.url,"
                  "  t.secret_sealed FROM targets t ON CONFLICT (id) DO NOTHING RETURNING 1"};
 
+/* A lost COMMIT is recognised by its token; a lease that somebody has claimed since is gone. */
 static const struct vg_pg_statement result_statement = {
     "vg_change_result",
-    "SELECT i.ord, g.last_change = i.token AND g.state = i.to_state, g.cancel_requested,"
+    "SELECT i.ord, g.last_change = i.token AND g.state = i.to_state"
+    "   AND (i.lease_ms = 0 OR g.lease_seq = i.lease_seq), g.cancel_requested,"
     "  v.status >= 3 AND i.to_state >= 5, (extract(epoch FROM g.submitted_at) * 1000)::int8"
-    " FROM unnest($1::int8[], $2::int8[], $3::int4[]) WITH ORDINALITY AS i(id, token, to_state, "
-    "ord)"
+    " FROM unnest($1::int8[], $2::int8[], $3::int4[], $4::int8[], $5::int8[])"
+    "  WITH ORDINALITY AS i(id, token, to_state, lease_seq, lease_ms, ord)"
     " JOIN generations g ON g.id = i.id JOIN videos v ON v.id = g.video_id"};
 
-/* The first is all that statements 1 and 3 take; the second triple is what 4 takes. */
+/* The first is all that statements 1 and 3 take. */
 static const struct vg_pg_field change_fields[] = {
     VG_PG_FIELD(I64, vg_generation_change, id),
     VG_PG_FIELD(I64, vg_generation_change, lease_seq),
@@ -237,6 +240,8 @@ static const struct vg_pg_field result_fields[] = {
     VG_PG_FIELD(I64, vg_generation_change, id),
     VG_PG_FIELD(I64, vg_generation_change, op.token),
     VG_PG_FIELD(I32, vg_generation_change, to),
+    VG_PG_FIELD(I64, vg_generation_change, lease_seq),
+    VG_PG_FIELD(I64, vg_generation_change, lease_ms),
 };
 
 static struct vg_generation_change *change_of(struct vg_db_op *op)

@@ -15,6 +15,7 @@
     "c.attempts, c.fetch_attempts, c.poll_errors, c.provider, c.upstream_id, c.poll_state, "       \
     "c.progress, (extract(epoch FROM now() - c.created_at) * 1000)::int8, "                        \
     "(extract(epoch FROM c.deadline_at - now()) * 1000)::int8, c.cancel_requested, "               \
-    "(extract(epoch FROM c.submitted_at) * 1000)::int8"
+    "(extract(epoch FROM c.submitted_at) * 1000)::int8, "                                          \
+    "(extract(epoch FROM c.sent_by) * 1000)::int8"
 
 #endif

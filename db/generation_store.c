@@ -120,6 +120,7 @@ static const struct vg_pg_statement claim_statement = {
     " claimed AS (UPDATE generations g SET lease_seq = g.lease_seq + 1, claim_token = $8::int8,"
     "   lease_owner = $3::text, lease_until = now() + $2::int8 * interval '1 ms',"
     "   due_at = now() + $2::int8 * interval '1 ms', cancel_told = g.cancel_requested,"
+    "   sent_by = CASE WHEN g.state = 2 THEN coalesce(g.sent_by, g.lease_until, now()) END,"
     "   wake_at = CASE WHEN g.state = 1 AND NOT g.cancel_requested AND g.deadline_at > now()"
     "    THEN g.deadline_at ELSE now() + $2::int8 * interval '1 ms' END"
     "  FROM picked p WHERE g.id = p.id RETURNING g.*, p.rescued),"
@@ -170,6 +171,7 @@ static const struct vg_pg_field generation_fields[] = {
     VG_PG_FIELD(I64, vg_generation, deadline_left_ms),
     VG_PG_FIELD(BOOL, vg_generation, cancel_requested),
     VG_PG_FIELD(I64, vg_generation, submitted_at_ms),
+    VG_PG_FIELD(I64, vg_generation, sent_by_ms),
     VG_PG_FIELD_BYTES(vg_generation, spec, spec_size),
 };
 

@@ -50,8 +50,10 @@ struct vg_generation {
     bool cancel_requested;
     int64_t submitted_at_ms; /* Unix; from when on the present token may have reached the provider;
                                 0: it was not submitted */
-    bool rescued;            /* taken over from an expired lease */
-    const void *spec;        /* packed JobSpec */
+    int64_t sent_by_ms; /* Unix; claimed as submitting: when it had been sent at the latest, the
+                           end of the lease that it was sent under; else 0 */
+    bool rescued;       /* taken over from an expired lease */
+    const void *spec;   /* packed JobSpec */
     size_t spec_size;
 };
 

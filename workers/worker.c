@@ -166,11 +166,33 @@ static void on_describe(void *ctx, struct vg_rpc_call *call)
         op->job = request->id;                                                                     \
         worker->provider->verb(worker->self, request, op);                                         \
     }
-HANDLER(submit, SUBMIT, SubmitRequest, token)
 HANDLER(poll, POLL, PollRequest, upstream_id)
 HANDLER(fetch, FETCH, FetchRequest, upstream_id)
 HANDLER(cancel, CANCEL, CancelRequest, upstream_id)
 HANDLER(lookup, LOOKUP, LookupRequest, token)
+
+/* A call that waited too long, in a stopped process or a network: its sender's lease is over. */
+static bool too_late(const Videogate__V1__SubmitRequest *request)
+{
+    return request->start_by_ms > 0 && vg_wall_ms() > request->start_by_ms;
+}
+
+static void on_submit(void *ctx, struct vg_rpc_call *call)
+{
+    struct vg_worker *worker = ctx;
+    const Videogate__V1__SubmitRequest *request = (const void *)vg_rpc_call_request(call);
+    struct vg_op *op = new_op(worker, call, SUBMIT);
+    struct vg_err err;
+
+    op->job = request->token;
+    if (too_late(request)) {
+        vg_err_set(&err, VG_ERR_NOT_READY, "The submission came %lld ms after its time.",
+                   (long long)(vg_wall_ms() - request->start_by_ms));
+        vg_op_fail(op, &err);
+        return;
+    }
+    worker->provider->submit(worker->self, request, op);
+}
 
 static void on_read_event(void *ctx, struct vg_rpc_call *call)
 {

@@ -243,6 +243,8 @@ void vg_step_submit(struct vg_job *job);
 void vg_submit_describe(struct vg_job *job, char token[VG_TOKEN_SIZE],
                         Videogate__V1__SubmitRequest *out);
 /* What the submission starts from, without its bytes; false: from nothing. */
+/* For how long after it is sent a worker may begin with a Submit. */
+int64_t vg_submit_start_ms(const struct vg_job *job);
 bool vg_submit_source(const struct vg_job *job, Videogate__V1__SourceVideo *out);
 void vg_step_lookup(struct vg_job *job);
 void vg_step_poll(struct vg_job *job);

@@ -50,6 +50,14 @@ static void lookup_answered(struct vg_job *job, const struct vg_rpc_unary *call)
     vg_job_event(job, &event);
 }
 
+/* When the lost Submit was over at the latest: sent under its lease, begun and ended in time. */
+static int64_t over_by_ms(const struct vg_job *job)
+{
+    int64_t sent_by = job->row.sent_by_ms > 0 ? job->row.sent_by_ms : vg_wall_ms();
+
+    return sent_by + vg_submit_start_ms(job) + job->worker->max_submit_ms;
+}
+
 /* What the provider made is compared with this. */
 static void ask(struct vg_job *job, const struct vg_submissions_near *near)
 {
@@ -64,6 +72,7 @@ static void ask(struct vg_job *job, const struct vg_submissions_near *near)
     request.token = token;
     request.submit = &submit;
     request.submitted_at_ms = job->row.submitted_at_ms;
+    request.over_by_ms = over_by_ms(job);
     request.taken = (char **)near->ids; /* packing only reads */
     request.n_taken = near->count;
     request.taken_incomplete = near->more || near->open;

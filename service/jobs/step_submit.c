@@ -9,7 +9,7 @@
 #include "service/event_address.h"
 #include "service/jobs/jobs_priv.h"
 
-enum { MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000 };
+enum { MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000, CLOCKS_MS = 10 * 1000 };
 
 /* The input files of one submission, read on a disk thread. */
 struct vg_inputs {
@@ -110,12 +110,19 @@ bool vg_submit_source(const struct vg_job *job, Videogate__V1__SourceVideo *out)
     return true;
 }
 
+int64_t vg_submit_start_ms(const struct vg_job *job)
+{
+    return job->jobs->options.lease_ms / 2 + CLOCKS_MS;
+}
+
 /* The files in `in` are only lent to the request. */
 static void send(struct vg_job *job, struct vg_inputs *in)
 {
     char token[VG_TOKEN_SIZE];
     Videogate__V1__SubmitRequest request;
     vg_submit_describe(job, token, &request);
+    /* The lease is good for half of its time: vg_heartbeat_fresh has just said so. */
+    request.start_by_ms = vg_wall_ms() + vg_submit_start_ms(job);
 
     Videogate__V1__MediaBlob blobs[VG_SPEC_MAX_FILES];
     Videogate__V1__MediaBlob *references[VG_SPEC_MAX_FILES];
@@ -159,6 +166,8 @@ static void inputs_back(struct vg_task *task)
             event.error.public_message = "An input file could not be read.";
         }
         vg_job_event(job, &event);
+    } else if (!vg_heartbeat_fresh(job, VG_STEP_SUBMIT)) {
+        vg_gate_leave(job); /* this step comes again after the renewal */
     } else {
         send(job, in);
     }

@@ -88,6 +88,11 @@ class ScriptedWorker:
         context.abort(grpc.StatusCode.INTERNAL, "lost")
 
     @staticmethod
+    def too_late(request, context):
+        """As a worker answers that sees a Submit after its start_by_ms."""
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "late")
+
+    @staticmethod
     def slow(seconds, answer):
         def play(request, context):
             time.sleep(seconds)

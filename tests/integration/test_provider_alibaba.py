@@ -152,6 +152,7 @@ def test_lookup_is_certain_of_absence_alone(worker, sim):
     worker.accept(model="wan2.7-t2v")
     assert worker.lookup(request=asked)[0] == "RETRY", "the list may not show it yet"
     assert worker.lookup(request=asked, age_ms=61000)[0] == "ABSENT"
+    assert worker.lookup(request=asked, age_ms=61000, open_ms=61000)[0] == "RETRY", "sent again since: that request may be under way"
     other = worker.accept()
     assert worker.lookup(request=asked, age_ms=61000)[0] == "UNSUPPORTED", "a job of that time whose owner is not known"
     assert worker.lookup(request=asked, age_ms=61000, taken=[other.upstream_id])[0] == "ABSENT"

@@ -188,6 +188,7 @@ def test_lookup_never_denies_what_may_be_there(worker, sim):
     assert worker.refused().maybe_submitted and sim.submits == 0
     assert worker.lookup()[0] == "RETRY", "the list may not show it yet"
     assert worker.lookup(age_ms=61000)[0] == "ABSENT"
+    assert worker.lookup(age_ms=61000, open_ms=61000)[0] == "RETRY", "sent again since: that request may be under way"
     asked = worker.asked
     other = worker.accept()
     assert worker.lookup(request=asked, age_ms=61000)[0] == "UNSUPPORTED", "a job of that time whose owner is not known"

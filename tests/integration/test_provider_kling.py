@@ -195,6 +195,7 @@ def test_lookup_is_certain(worker, sim, fields):
     assert worker.refused(**fields).maybe_submitted
     assert worker.lookup()[0] == "RETRY", "it may still be on its way"
     assert worker.lookup(age_ms=61000)[0] == "ABSENT"
+    assert worker.lookup(age_ms=61000, open_ms=61000)[0] == "RETRY", "sent again since: that request may be under way"
     assert sim.submits == 3 and sim.broken == {}
 
 

@@ -133,6 +133,7 @@ def test_v2_lookup_is_certain_of_absence_alone(worker, sim):
     asked = worker.asked
     assert worker.lookup()[0] == "RETRY", "the list may not show it yet"
     assert worker.lookup(age_ms=61000)[0] == "ABSENT"
+    assert worker.lookup(age_ms=61000, open_ms=61000)[0] == "RETRY", "sent again since: that request may be under way"
     other = worker.accept()
     assert worker.lookup(request=asked, age_ms=61000)[0] == "UNSUPPORTED", "a job of that time whose owner is not known"
     assert worker.lookup(request=asked, age_ms=61000, taken=[other.upstream_id])[0] == "ABSENT"

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The openai adapter against OpenAI's simulator as OpenAI and as an engine; and what the base does with keys, names and TLS."""
 import json
+import time
 
+import grpc
 import pytest
 import upstream
 from offered import ENGINE, check_offers
@@ -78,6 +80,16 @@ def test_lookup_knows_two_of_a_kind(worker, sim):
     outcome, accepted = worker.lookup(taken=[first])
     assert (outcome, accepted.upstream_id) == ("FOUND", second)
     assert worker.lookup(taken=[first, second])[0] == "RETRY" and worker.lookup(taken=[first, second], age_ms=120000)[0] == "ABSENT"
+    assert worker.lookup(taken=[first, second], age_ms=61000, open_ms=61000)[0] == "RETRY", "sent again since: that request may be under way"
+
+
+def test_a_submission_after_its_time_is_refused(worker, sim):
+    """A call that stood in a stopped process or a network: its job is somebody else's by now."""
+    sim.reset()
+    with pytest.raises(grpc.RpcError) as refused:
+        worker.submit(start_by_ms=int(time.time() * 1000) - 1)
+    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION and sim.submits == 0
+    assert worker.submit(start_by_ms=int(time.time() * 1000) + 60000).HasField("accepted") and sim.submits == 1
 
 
 # --- edits and extensions ---

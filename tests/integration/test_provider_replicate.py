@@ -224,6 +224,7 @@ def test_a_submission_that_never_arrived(worker, sim, fields, age_ms, outcome):
     sim.script(fault="reset", kind="submit")
     assert worker.submit(**fields).error.maybe_submitted
     assert worker.lookup(age_ms=age_ms)[0] == outcome
+    assert worker.lookup(age_ms=age_ms, open_ms=61000)[0] == outcome.replace("ABSENT", "RETRY"), "sent again since: that request may be under way"
 
 
 # --- the catalog, keys, and the faults of all ---

@@ -251,8 +251,10 @@ def test_a_lookup_describes_the_submission(routed, alpha):
     assert routed.wait(made)["status"] in ("completed", "failed")  # the file is of another length
     (lookup,) = [one for one in alpha.lookups if one.submit.prompt == "described"]
     (submit,) = [one for one in alpha.submits if one.prompt == "described"]
-    assert lookup.token == submit.token == lookup.submit.token and lookup.submit == submit
-    assert began - 1000 <= lookup.submitted_at_ms <= time.time() * 1000
+    assert lookup.token == submit.token == lookup.submit.token
+    assert began - 1000 <= lookup.submitted_at_ms <= time.time() * 1000 < submit.start_by_ms <= lookup.over_by_ms
+    submit.start_by_ms = 0
+    assert lookup.submit == submit
     assert "others-1" in lookup.taken and not lookup.taken_incomplete
 
 
@@ -266,6 +268,24 @@ def test_only_absent_is_submitted_again(routed, alpha, beta):
     video = routed.wait(unknown)
     assert (video["status"], video["error"]["code"]) == ("failed", "submission_unknown")
     assert len(alpha.submitted("nobody knows")) == 1 and not beta.submitted("nobody knows")
+
+
+def test_a_second_lost_answer_has_its_own_end(routed, alpha):
+    """Its token was first used by the first, but its request may be under way for long after that."""
+    alpha.plan["again"] = [alpha.lose, alpha.slow(2, alpha.lose)]
+    alpha.lookup_plan["again"] = [alpha.looked_up("ABSENT"), alpha.looked_up("RETRY"), alpha.looked_up("FOUND", "again-1")]
+    assert routed.wait(routed.make("again"))["status"] == "completed"
+    first, second, third = (one for one in alpha.lookups if one.submit.prompt == "again")
+    assert len(alpha.submitted("again")) == 2 and first.token == second.token
+    assert second.submitted_at_ms == first.submitted_at_ms and second.over_by_ms >= first.over_by_ms + 2000
+    assert third.over_by_ms - second.over_by_ms < 1000, "asking again does not put it off"
+
+
+def test_a_worker_that_was_too_late_is_asked_again(routed, alpha):
+    alpha.plan["late"] = [alpha.too_late]
+    assert routed.wait(routed.make("late"))["status"] == "completed"
+    assert len(alpha.submitted("late")) == 2 and len(set(alpha.submitted("late"))) == 1, "the same token"
+    assert not [one for one in alpha.lookups if one.submit.prompt == "late"]
 
 
 def test_two_of_a_kind_wait_for_each_other(routed, alpha):

@@ -228,14 +228,14 @@ class Worker:
         answer = self.stub.Cancel(pb.CancelRequest(upstream_id=at.upstream_id, poll_state=at.poll_state), timeout=timeout)
         return pb.CancelOutcome.Name(answer.outcome).removeprefix("CANCEL_OUTCOME_")
 
-    def lookup(self, taken=(), request=None, timeout=60, age_ms=0, taken_incomplete=False):
-        """(outcome's name, Accepted) for the last Submit, or another request; `age_ms` makes it look older."""
+    def lookup(self, taken=(), request=None, timeout=60, age_ms=0, taken_incomplete=False, open_ms=0):
+        """(outcome's name, Accepted) for the last Submit, or another request; `age_ms` makes it look older, `open_ms` makes it end later."""
         bare = pb.SubmitRequest()
         bare.CopyFrom(request or self.asked)
         for field in ("first_frame", "last_frame", "reference_images"):
             bare.ClearField(field)
         answer = self.stub.Lookup(pb.LookupRequest(token=bare.token, submit=bare, submitted_at_ms=self.asked_ms - age_ms, taken=list(taken),
-                                                   taken_incomplete=taken_incomplete), timeout=timeout)
+                                                   taken_incomplete=taken_incomplete, over_by_ms=self.asked_ms - age_ms + open_ms), timeout=timeout)
         return pb.LookupOutcome.Name(answer.outcome).removeprefix("LOOKUP_OUTCOME_"), answer.accepted
 
     def describe(self):

@@ -59,6 +59,8 @@ breaks() {
 }
 
 holds "token, late requests" safety "-DKIND=TOKEN -DLATE $bounds"
+holds "token, late, refusals" safety "-DKIND=TOKEN -DLATE $refusals $bounds"
+holds "list, late, refusals" safety "-DKIND=LIST -DLATE $refusals $bounds"
 # While requests are in time, no token comes twice to a provider that took it: TOKEN is the same as LIST.
 holds "list, refusals" safety "-DKIND=LIST $refusals $bounds"
 holds "no Lookup, late, refusals" safety "-DKIND=NONE -DLATE $refusals $bounds"
@@ -78,12 +80,12 @@ breaks "lease_seq not raised" safety "-DBROKEN_NO_RAISE $stall" "owner==me"
 breaks "submitted before the commit" safety "-DKIND=LIST -DBROKEN_SUBMIT_FIRST $crash" "$twice"
 breaks "submitted again without Lookup" safety "-DKIND=LIST -DBROKEN_BLIND $crash" "$twice"
 breaks "zombie does not look at its clock" safety "-DKIND=LIST -DBROKEN_NO_CLOCK $stall" "$twice"
-breaks "absent: another token" safety "-DKIND=TOKEN -DLATE -DBROKEN_NEW_TOKEN $loss" "$twice"
+breaks "absent: another token" safety "-DKIND=TOKEN -DLATE -DBROKEN_EARLY -DBROKEN_NEW_TOKEN $loss" "$twice"
 breaks "one blob key for all fetches" safety "-DBROKEN_SHARED_KEY $small" "blob"
 breaks "no rescue" ends "-DBROKEN_NO_RESCUE $crash" "acceptance cycle"
 
-# What the protocol does not promise (README.md): if one of these stops failing, the page is out of date.
-breaks "limit: list, late requests" safety "-DKIND=LIST -DLATE $stall" "$twice"
-breaks "limit: token, late, refusals" safety "-DKIND=TOKEN -DLATE -DREFUSALS=1 $loss" "$twice"
+breaks "list: absent before it is over" safety "-DKIND=LIST -DLATE -DBROKEN_EARLY $loss" "$twice"
+breaks "token: absent early, then refused" safety "-DKIND=TOKEN -DLATE -DBROKEN_EARLY -DREFUSALS=1 $loss" "$twice"
+breaks "the worker does not look at its clock" safety "-DKIND=LIST -DLATE -DBROKEN_NO_START_BY $stall" "$twice"
 [ $bad = 0 ] && echo "lease.pml: holds, and every broken variant was found"
 exit $bad

@@ -4,10 +4,12 @@
  *
  *   KIND       TOKEN (a repeated token makes no second job, Lookup is certain), LIST (Lookup is certain, tokens mean
  *              nothing) or NONE (no Lookup)
- *   LATE       a request may reach the provider after its sender's lease ended
  *   REFUSALS   how many submissions the provider may refuse, or fail uncharged after it took them
  *   CRASHES, STALLS, LOSSES   how many of each; a lease of a living replica ends only by a stall
  *   NEVER      a state that must be reached: spin has to find the way there
+ *   LATE       a request may reach the provider after its sender's lease ended; Lookup then says "absent" when none can
+ *              come any more (over_by_ms and the provider's settling), and a worker takes no Submit that it sees late
+ *              (start_by_ms)
  *   BROKEN_*   a variant with one rule left out, for which there must be an error
  */
 #define TOKEN 1
@@ -180,7 +182,12 @@ inline look_up()
     if
     :: atomic { KIND == NONE -> answer = CANNOT_TELL }
     :: atomic { KIND != NONE && known[mine] -> answer = ANSWERED }
+#ifdef BROKEN_EARLY
     :: atomic { KIND != NONE && !known[mine] -> answer = ABSENT }
+#else
+    :: atomic { KIND != NONE && !known[mine] && all_in_flight == 0 -> answer = ABSENT }
+    :: atomic { KIND != NONE && !known[mine] && all_in_flight > 0 -> answer = SILENT }
+#endif
     :: atomic { losses > 0 -> losses--; answer = SILENT }
     fi
 }
@@ -238,17 +245,17 @@ pending:
     :: else
     fi;
     CRASH_POINT;
-    /* The sleeper looks at its clock. */
-#ifdef LATE
+#ifdef BROKEN_NO_CLOCK
+    submit();
+#elif defined(BROKEN_NO_START_BY)
     if
     :: !(current[me] && leased) -> goto let_go
     :: else
     fi;
     CRASH_POINT; /* and falls asleep again */
     submit();
-#elif defined(BROKEN_NO_CLOCK)
-    submit();
 #else
+    /* The sleeper looks at its clock, and the worker at its own. */
     atomic {
         if
         :: !(current[me] && leased) -> goto let_go

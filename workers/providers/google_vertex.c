@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "workers/providers/google_accounts.h"
 #include "workers/providers/google_error.h"
@@ -203,7 +202,7 @@ static void on_listed(struct vg_call *call, const struct vg_answer *answer)
         vg_call_found(call, uri);
     } else {
         /* Nothing there yet; later on it may have failed, or never begun: who knows. */
-        bool early = vg_wall_ms() - call->lookup->submitted_at_ms < SETTLE_MS;
+        bool early = !vg_call_settled(call, SETTLE_MS);
         vg_call_lookup_ended(call, early
                                        ? VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY
                                        : VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_UNSUPPORTED);

@@ -274,7 +274,7 @@ static void poll(struct vg_call *call)
 
 void vg_kling_absent(struct vg_call *call)
 {
-    bool settled = vg_wall_ms() - call->lookup->submitted_at_ms >= SETTLE_MS;
+    bool settled = vg_call_settled(call, SETTLE_MS);
 
     vg_call_lookup_ended(call, settled ? VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT
                                        : VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY);

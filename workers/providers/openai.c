@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "workers/upstream/adapter.h"
@@ -330,7 +329,7 @@ static void on_listed(struct vg_call *call, const struct vg_answer *answer)
         vg_call_found(call, found);
     else if (count > 0 || !whole)
         vg_call_lookup_ended(call, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_UNSUPPORTED);
-    else if (vg_wall_ms() - call->lookup->submitted_at_ms < SETTLE_MS)
+    else if (!vg_call_settled(call, SETTLE_MS))
         vg_call_lookup_ended(call, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_RETRY);
     else
         vg_call_lookup_ended(call, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_ABSENT);

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "workers/providers/traces.h"
@@ -388,7 +387,7 @@ static void on_listed(struct vg_call *call, const struct vg_answer *answer)
         }
         unknown = unknown || !id || vg_json_bool(vg_json_at(p, "data_removed"));
     }
-    if (vg_wall_ms() - call->lookup->submitted_at_ms < SETTLE_MS) {
+    if (!vg_call_settled(call, SETTLE_MS)) {
         struct vg_fault unsure;
         vg_fault_of_class(&unsure, VG_CLASS(OVERLOADED));
         vg_call_failed(call, &unsure); /* what the next key's list says; in the end, ask again */

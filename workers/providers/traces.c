@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/crypto.h"
 
 enum {
@@ -65,7 +64,7 @@ static void read_list(struct vg_call *call, const struct vg_trace_list *list,
 void vg_trace_judge(struct vg_call *call, const struct vg_answer *answer,
                     const struct vg_trace_list *list)
 {
-    bool settled = vg_wall_ms() - call->lookup->submitted_at_ms >= SETTLE_MS;
+    bool settled = vg_call_settled(call, SETTLE_MS);
     struct traces traces;
     struct vg_fault unsure;
 

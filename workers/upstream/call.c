@@ -127,8 +127,21 @@ static void prepare_elision(struct vg_call_run *run)
             vg_elide_new(&(struct vg_elide_options){.out = &run->skeleton, .keep = VG_ELIDE_KEEP});
 }
 
+/* A process that was stopped must not pay for a job that somebody else has by now. */
+static bool past_deadline(const struct vg_call_run *run)
+{
+    return run->op->deadline_ns != VG_NO_DEADLINE && vg_now_ns() >= run->op->deadline_ns;
+}
+
 static void start_request(struct vg_call_run *run, const char *auth)
 {
+    struct vg_fault fault;
+
+    if (run->http.creates && past_deadline(run)) {
+        vg_fault_of_class(&fault, VG_CLASS(TIMEOUT));
+        vg_call_failed(&run->call, &fault);
+        return;
+    }
     const struct vg_adapter *adapter = run->upstream->adapter;
     const char *headers[24];
     size_t n = 0;
@@ -158,7 +171,6 @@ static void start_request(struct vg_call_run *run, const char *auth)
     };
     run->created = run->created || run->http.creates;
     if (!vg_http_start(run->to_base ? run->upstream->client : run->upstream->outside, &request)) {
-        struct vg_fault fault;
         vg_fault_of_class(&fault, VG_CLASS(NETWORK));
         vg_call_failed(&run->call, &fault);
     }

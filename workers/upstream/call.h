@@ -120,6 +120,9 @@ const struct vg_json *vg_call_extra_first(struct vg_call *call);
  * (NULL-terminated). */
 void vg_call_put_extra(struct vg_call *call, struct vg_json_writer *w, const char *const *taken);
 
+/* LOOKUP: the lost request ended at least so long ago; what the provider does not show by now it
+ * never got. Each provider has its own time. */
+bool vg_call_settled(const struct vg_call *call, int64_t settle_ms);
 /* LOOKUP: whether an upstream id already belongs to another generation. */
 bool vg_call_taken(const struct vg_call *call, const char *upstream_id);
 

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "common/clock.h"
 #include "workers/upstream/upstream_priv.h"
 
 enum { MAX_LOOKUPS = 64 };
@@ -59,6 +60,14 @@ void vg_call_found(struct vg_call *call, const char *upstream_id)
 
     vg_call_fill_accepted(run, &accepted, upstream_id, 0);
     reply_lookup(run, VIDEOGATE__V1__LOOKUP_OUTCOME__LOOKUP_OUTCOME_FOUND, &accepted);
+}
+
+bool vg_call_settled(const struct vg_call *call, int64_t settle_ms)
+{
+    const Videogate__V1__LookupRequest *lookup = call->lookup;
+    int64_t over = lookup->over_by_ms > 0 ? lookup->over_by_ms : lookup->submitted_at_ms;
+
+    return vg_wall_ms() - over >= settle_ms;
 }
 
 bool vg_call_taken(const struct vg_call *call, const char *upstream_id)

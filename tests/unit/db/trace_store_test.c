@@ -131,6 +131,41 @@ static void trace_store__a_token_keeps_its_first_time(void **state)
     assert_true(third->submitted_at_ms >= first->submitted_at_ms);
 }
 
+/* Whoever finds a lost submission knows until when it may have been sent. */
+static void trace_store__a_lost_submission_was_sent_by(void **state)
+{
+    struct fixture *f = *state;
+
+    (void)create(f, 7, 1);
+    struct vg_generation *g = claim(f, 10, 60000)->generations;
+    assert_int_equal(g->sent_by_ms, 0);
+    (void)change(f, g, VG_GEN_PENDING, VG_GEN_SUBMITTING);
+    (void)sql(f, "UPDATE generations SET lease_until = now() - interval '5 s',"
+                 " wake_at = now() - interval '5 s'"); /* its holder died */
+    struct vg_generation *found = claim(f, 10, 60000)->generations;
+    int64_t by = found->sent_by_ms;
+
+    assert_true(by > 0 && by <= found->submitted_at_ms);
+    /* Neither another look nor the death of who looks puts it off. */
+    (void)change(f, found, VG_GEN_SUBMITTING, VG_GEN_SUBMITTING);
+    (void)sql(f, "UPDATE generations SET lease_owner = NULL, lease_until = NULL, wake_at = now()");
+    found = claim(f, 10, 60000)->generations;
+    assert_int_equal(found->sent_by_ms, by);
+    /* A release without a look: sent by now. The next submission begins anew. */
+    (void)change(f, found, VG_GEN_SUBMITTING, VG_GEN_PENDING);
+    (void)sql(f, "UPDATE generations SET lease_owner = NULL, lease_until = NULL, due_at = now()");
+    g = claim(f, 10, 60000)->generations;
+    assert_int_equal(g->sent_by_ms, 0);
+    (void)change(f, g, VG_GEN_PENDING, VG_GEN_SUBMITTING);
+    struct vg_generation_change *lost = new_change(f, g, VG_GEN_SUBMITTING, VG_GEN_SUBMITTING);
+
+    lost->lease_ms = 0;
+    RUN_OK(f, vg_generation_change, lost);
+    (void)sql(f, "UPDATE generations SET wake_at = now(), due_at = now()");
+    found = claim(f, 10, 60000)->generations;
+    assert_true(found->sent_by_ms >= found->submitted_at_ms);
+}
+
 static void trace_store__ids_of_others_since_then(void **state)
 {
     struct fixture *f = *state;
@@ -181,6 +216,7 @@ int main(void)
         cmocka_unit_test_setup(trace_store__tells_every_try_and_why, fixture_clean),
         cmocka_unit_test_setup(trace_store__no_such_video, fixture_clean),
         cmocka_unit_test_setup(trace_store__a_token_keeps_its_first_time, fixture_clean),
+        cmocka_unit_test_setup(trace_store__a_lost_submission_was_sent_by, fixture_clean),
         cmocka_unit_test_setup(trace_store__ids_of_others_since_then, fixture_clean),
     };
 
