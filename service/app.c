@@ -243,6 +243,7 @@ static void share_parts(struct vg_app *app)
     s->catalog = app->catalog;
     s->base_env = (struct vg_validate_env){
         .callback_guard = &setup->callback_guard,
+        .media_guard = &setup->image_guard,
         .providers = setup->providers,
         .provider_count = setup->provider_count,
         .route_all_provider = setup->route_all_provider,

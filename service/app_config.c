@@ -242,6 +242,12 @@ static const struct vg_config_key keys[] = {
      .offset = AT(callback_allow_nets),
      .fallback = "",
      .help = "private nets callbacks may reach (CIDR,...)"},
+    {.name = "callback-egress",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(callback_egress),
+     .fallback = "",
+     .help = "hosts (hooks.example.com), domains (.example.com) and nets that callbacks alone may "
+             "reach; empty: every public one. As the webhook sender's egress"},
     {.name = "default-callback-url",
      .type = VG_CONFIG_TEXT,
      .offset = AT(default_callback_url),
@@ -267,6 +273,12 @@ static const struct vg_config_key keys[] = {
      .offset = AT(image_allow_nets),
      .fallback = "",
      .help = "private nets pictures may be fetched from (CIDR,...)"},
+    {.name = "image-egress",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(image_egress),
+     .fallback = "",
+     .help = "hosts, .domains and nets that pictures alone may be fetched from, and reference "
+             "videos and audios name; empty: every public one"},
     {.name = "rpc-threads",
      .type = VG_CONFIG_INT,
      .offset = AT(rpc_threads),
@@ -452,11 +464,20 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
 {
     struct vg_app_setup s = {.catalog_path = set(c->catalog) ? c->catalog : VG_CATALOG_FILE};
 
-    s.callback_guard =
-        (struct vg_http_guard){c->callback_allow_http, c->callback_allow_any_port,
-                               set(c->callback_allow_nets) ? c->callback_allow_nets : NULL};
-    s.image_guard = (struct vg_http_guard){c->image_allow_http, c->image_allow_any_port,
-                                           set(c->image_allow_nets) ? c->image_allow_nets : NULL};
+    s.callback_guard = (struct vg_http_guard){
+        .allow_http = c->callback_allow_http,
+        .allow_any_port = c->callback_allow_any_port,
+        .allow_nets = c->callback_allow_nets,
+        .egress = c->callback_egress,
+        .own = {c->listen, c->monitor, c->workers, c->webhook},
+    };
+    s.image_guard = (struct vg_http_guard){
+        .allow_http = c->image_allow_http,
+        .allow_any_port = c->image_allow_any_port,
+        .allow_nets = c->image_allow_nets,
+        .egress = c->image_egress,
+        .own = {c->listen, c->monitor, c->workers, c->webhook},
+    };
     if (check_texts(c, err) < 0 || vg_http_guard_check(&s.callback_guard, err) < 0 ||
         vg_http_guard_check(&s.image_guard, err) < 0 ||
         make_public_url(&s, c->public_url, err) < 0 || make_links(&s, c, err) < 0 ||

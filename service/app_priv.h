@@ -36,10 +36,10 @@ struct vg_app_config {
     int64_t janitor_interval_ms, orphan_age_ms;
     int64_t idempotency_retention_ms, retry_window_ms, rate_share;
     bool callback_allow_http, callback_allow_any_port;
-    char *callback_allow_nets;
+    char *callback_allow_nets, *callback_egress;
     char *default_callback_url, *default_callback_secret;
     bool image_allow_http, image_allow_any_port;
-    char *image_allow_nets;
+    char *image_allow_nets, *image_egress;
     int64_t rpc_threads, max_in_flight, max_watchers, max_message, pool_threads;
     int64_t variant_threads, variant_timeout_ms;
 };
@@ -48,7 +48,7 @@ struct vg_app_config {
 struct vg_app_setup {
     const char *catalog_path;                         /* borrowed from the configuration */
     struct vg_catalog *catalog;                       /* a reference */
-    struct vg_http_guard callback_guard, image_guard; /* nets borrowed from the configuration */
+    struct vg_http_guard callback_guard, image_guard; /* texts borrowed from the configuration */
     char *public_url;                                 /* without a slash at its end */
     struct vg_links *links;
     struct vg_event_addresses *event_addresses;

@@ -401,7 +401,7 @@ struct vg_blob_reader *vg_blob_close(struct vg_blob_reader *reader)
 int vg_blob_get(struct vg_blob_store *store, const char *key, size_t max, void **out,
                 size_t *out_len, struct vg_err *err)
 {
-    struct vg_blob_reader *reader;
+    struct vg_blob_reader *reader = NULL;
 
     if (vg_blob_open(store, key, &reader, err) < 0)
         return -1;

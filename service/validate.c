@@ -145,37 +145,49 @@ static int take_references(const Videogate__V1__CreateVideoRequest *request, str
     return 0;
 }
 
-/* Reference videos or sounds: the provider reads them, so only their form is ours to check. */
-static int take_links(Videogate__V1__MediaLink *const *list, size_t count, const char *param,
-                      struct vg_arena *arena, char ***out, struct vg_err *err)
+/* A reference video or sound: read by the provider, which may be an engine inside our own network.
+ */
+static int check_link(const struct vg_validate_env *env, const char *url, const char *param,
+                      struct vg_err *err)
+{
+    size_t len = strlen(url);
+
+    if (len > MAX_LINK || strncasecmp(url, "https://", 8) != 0 || len == 8 ||
+        strcspn(url, " \t\r\n\"<>\\^`{|}") != len)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,
+                            "%s: must be HTTPS URLs of at most %d characters", param, MAX_LINK);
+    return vg_http_guard_url(env->media_guard, url, param, NULL, err);
+}
+
+static int take_links(const struct vg_validate_env *env, Videogate__V1__MediaLink *const *list,
+                      size_t count, const char *param, char **out, struct vg_err *err)
 {
     if (count > VG_MAX_LINKS)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, param, "%s: must hold 1 to %d addresses",
                             param, VG_MAX_LINKS);
-    *out = vg_arena_alloc(arena, (count + 1) * sizeof(char *));
     for (size_t i = 0; i < count; i++) {
-        const char *url = list[i]->url;
-        size_t len = strlen(url);
-        if (len > MAX_LINK || strncasecmp(url, "https://", 8) != 0 || len == 8 ||
-            strcspn(url, " \t\r\n\"<>\\^`{|}") != len)
-            return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,
-                                "%s: must be HTTPS URLs of at most %d characters", param, MAX_LINK);
-        (*out)[i] = list[i]->url;
+        if (check_link(env, list[i]->url, param, err) < 0)
+            return -1;
+        out[i] = list[i]->url;
     }
     return 0;
 }
 
-static int take_media(const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
+static int take_media(const struct vg_validate_env *env,
+                      const Videogate__V1__CreateVideoRequest *request, struct vg_arena *arena,
                       struct vg_job *out, struct vg_err *err)
 {
-    out->reference_video_count = request->n_reference_videos;
-    out->reference_audio_count = request->n_reference_audios;
-    return take_links(request->reference_videos, request->n_reference_videos, "reference_videos",
-                      arena, &out->reference_videos, err) < 0 ||
-                   take_links(request->reference_audios, request->n_reference_audios,
-                              "reference_audios", arena, &out->reference_audios, err) < 0
-               ? -1
-               : 0;
+    size_t videos = request->n_reference_videos, audios = request->n_reference_audios;
+
+    out->reference_video_count = videos;
+    out->reference_audio_count = audios;
+    out->reference_videos = vg_arena_alloc(arena, (videos + 1) * sizeof(char *));
+    out->reference_audios = vg_arena_alloc(arena, (audios + 1) * sizeof(char *));
+    if (take_links(env, request->reference_videos, videos, "reference_videos",
+                   out->reference_videos, err) < 0)
+        return -1;
+    return take_links(env, request->reference_audios, audios, "reference_audios",
+                      out->reference_audios, err);
 }
 
 static int take_pictures(const Videogate__V1__CreateVideoRequest *request, struct vg_job *out,
@@ -291,8 +303,9 @@ int vg_validate_pictures(const struct vg_validate_env *env,
 
     if (take_texts(request, &job, err) < 0 ||
         take_model(env, request->opt_model_case ? request->model : NULL, &ask, &job, err) < 0 ||
-        take_numbers(request, &ask, &job, err) < 0 || take_media(request, arena, &job, err) < 0 ||
-        take_pictures(request, &job, err) < 0 || take_callback(env, request, arena, &job, err) < 0)
+        take_numbers(request, &ask, &job, err) < 0 ||
+        take_media(env, request, arena, &job, err) < 0 || take_pictures(request, &job, err) < 0 ||
+        take_callback(env, request, arena, &job, err) < 0)
         return -1;
     if (request->opt_extra_case && take_extra(request->extra, arena, &ask, &job, err) < 0)
         return -1;

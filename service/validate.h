@@ -33,7 +33,8 @@ enum vg_route_order { VG_ORDER_CATALOG, VG_ORDER_PRICE, VG_ORDER_HEALTH, VG_ORDE
 struct vg_validate_env {
     const struct vg_catalog *catalog;
     const struct vg_http_guard *callback_guard;
-    const char *const *providers; /* those with a worker; NULL: all */
+    const struct vg_http_guard *media_guard; /* of what providers are told to read */
+    const char *const *providers;            /* those with a worker; NULL: all */
     size_t provider_count;
     const char *route_all_provider; /* NULL: off; else every route goes there ... */
     const char *route_all_model;    /* ... under this id, but for its own models */

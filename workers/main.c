@@ -116,7 +116,9 @@ static int start(void *ctx, struct vg_err *err)
     const struct vg_provider_env env = {.provider = app->provider,
                                         .upstream = &app->config->upstream,
                                         .config = provider_config(app),
-                                        .metrics = app->host.metrics};
+                                        .metrics = app->host.metrics,
+                                        .listen = app->config->host.listen,
+                                        .monitor = app->config->host.monitor};
     if (app->provider->start(&app->self, &env, err)) {
         stop(app);
         return -1;

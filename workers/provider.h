@@ -75,7 +75,8 @@ struct vg_provider_env {
     const struct vg_provider *provider;
     const struct vg_upstream_config *upstream; /* what all HTTP providers have */
     const void *config; /* the provider's own config struct, loaded; outlives the provider */
-    struct vg_metrics *metrics; /* outlives the provider; may be NULL */
+    struct vg_metrics *metrics;   /* outlives the provider; may be NULL */
+    const char *listen, *monitor; /* our own addresses; may be NULL */
 };
 
 typedef int vg_provider_check_f(const void *config, struct vg_err *err);

@@ -57,6 +57,7 @@ struct vg_http_transfer {
     bool sent;      /* the request may have left */
     bool opened;    /* a socket passed the guard */
     bool guarded;   /* an address did not */
+    bool named;     /* the host passed for its name (vg_http_guard_names) */
     bool too_large; /* body or headers */
     bool bad_headers;
     bool cancelled;
@@ -160,7 +161,7 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
     const struct vg_http_guard *guard = t->client->guard;
 
     (void)purpose;
-    if (guard && !vg_http_guard_allows(guard, &address->addr)) {
+    if (guard && !vg_http_guard_allows(guard, &address->addr, t->named)) {
         t->guarded = true;
         return CURL_SOCKET_BAD; /* libcurl goes on with the next address */
     }
@@ -168,15 +169,16 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static bool address_text_allowed(const struct vg_http_guard *guard, const char *text)
+static bool peer_allowed(const struct vg_http_transfer *t, const char *text, int port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    const struct vg_http_guard *guard = t->client->guard;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
 
     if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
-        return vg_http_guard_allows(guard, (const struct sockaddr *)&in);
+        return vg_http_guard_allows(guard, (const struct sockaddr *)&in, t->named);
     if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1)
-        return vg_http_guard_allows(guard, (const struct sockaddr *)&in6);
+        return vg_http_guard_allows(guard, (const struct sockaddr *)&in6, t->named);
     return false;
 }
 
@@ -186,10 +188,10 @@ static int on_before_request(void *ctx, char *peer_ip, char *local_ip, int peer_
 {
     struct vg_http_transfer *t = ctx;
 
-    (void)local_ip, (void)peer_port, (void)local_port;
+    (void)local_ip, (void)local_port;
     if (t->sent && !t->may_repeat)
         return CURL_PREREQFUNC_ABORT; /* libcurl wants to send it a second time */
-    if (t->client->guard && !address_text_allowed(t->client->guard, peer_ip)) {
+    if (t->client->guard && !peer_allowed(t, peer_ip, peer_port)) {
         t->guarded = true;
         t->opened = false;
         return CURL_PREREQFUNC_ABORT;
@@ -610,6 +612,8 @@ static const char *set_url(struct vg_http_transfer *t, const char *url)
         why = "refused";
     else if (curl_easy_setopt(t->easy, CURLOPT_URL, normal.data) != CURLE_OK)
         why = "url";
+    else
+        t->named = vg_http_guard_names(guard, normal.data);
     vg_buf_fini(&normal);
     return why;
 }

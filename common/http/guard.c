@@ -6,7 +6,10 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
+#include "common/http/egress.h"
+#include "common/http/nets.h"
 #include "common/mem.h"
 #include "common/str.h"
 
@@ -47,97 +50,27 @@ static const struct {
     {UINT64_C(0x3FFF000000000000), 20}, /* 3fff::/20: documentation */
 };
 
-/* An address in network byte order: 4 or 16 bytes. */
-struct address {
-    unsigned char bytes[16];
-    unsigned len;
-};
-
-static bool prefix_matches(const unsigned char *a, const unsigned char *b, unsigned bits)
-{
-    unsigned whole = bits / 8, rest = bits % 8;
-
-    if (memcmp(a, b, whole) != 0)
-        return false;
-    return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
-}
-
-static bool parse_address(struct address *out, const char *text)
-{
-    if (inet_pton(AF_INET, text, out->bytes) == 1)
-        out->len = 4;
-    else if (inet_pton(AF_INET6, text, out->bytes) == 1)
-        out->len = 16;
-    else
-        return false;
-    return true;
-}
-
-static bool parse_net(struct vg_view text, struct address *net, unsigned *bits)
-{
-    char copy[MAX_NET];
-    int64_t number;
-
-    if (text.len >= sizeof(copy))
-        return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    char *slash = strchr(copy, '/');
-    if (slash)
-        *slash = '\0';
-    if (!parse_address(net, copy))
-        return false;
-    *bits = net->len * 8;
-    if (!slash)
-        return true;
-    if (vg_parse_i64(vg_view_of(slash + 1), 0, (int64_t)net->len * 8, &number) != 0)
-        return false;
-    *bits = (unsigned)number;
-    return true;
-}
-
-/* Cuts the next item that is not empty off the comma-separated `*list`. */
-static bool next_net(const char **list, struct vg_view *item)
-{
-    *item = (struct vg_view){NULL, 0};
-    while (*list && **list && item->len == 0) {
-        size_t len = strcspn(*list, ",");
-        *item = vg_view_trim((struct vg_view){*list, len});
-        *list += len + ((*list)[len] == ',' ? 1 : 0);
-    }
-    return item->len > 0;
-}
-
 int vg_http_guard_check(const struct vg_http_guard *guard, struct vg_err *err)
 {
     const char *list = guard->allow_nets;
     struct vg_view item;
-    struct address net;
-    unsigned bits;
 
-    while (next_net(&list, &item))
-        if (!parse_net(item, &net, &bits))
+    while (vg_list_next(&list, &item))
+        if (!vg_net_is(item))
             return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                               "allow-nets: \"%.*s\" is not a network like 10.0.0.0/8",
                               (int)(item.len > MAX_NET ? MAX_NET : item.len), item.data);
-    return 0;
+    return vg_egress_check(guard->egress, err);
 }
 
-static bool configured(const struct vg_http_guard *guard, const struct address *address)
+static bool set(const char *text)
 {
-    const char *list = guard->allow_nets;
-    struct vg_view item;
-    struct address net;
-    unsigned bits;
-
-    while (next_net(&list, &item))
-        if (parse_net(item, &net, &bits) && net.len == address->len &&
-            prefix_matches(net.bytes, address->bytes, bits))
-            return true;
-    return false;
+    return text && *text;
 }
 
-static bool judge4(const struct vg_http_guard *guard, const struct address *address)
+/* --- addresses --- */
+
+static bool judge4(const struct vg_http_guard *guard, const struct vg_net_address *address)
 {
     const unsigned char *b = address->bytes;
     uint32_t host =
@@ -145,66 +78,107 @@ static bool judge4(const struct vg_http_guard *guard, const struct address *addr
 
     for (size_t i = 0; i < VG_COUNT(denied4); i++)
         if ((host ^ denied4[i].net) >> (32 - denied4[i].bits) == 0)
-            return configured(guard, address);
+            return vg_nets_hold(guard->allow_nets, address);
     return true;
 }
 
-/* ::ffff:a.b.c.d and 64:ff9b::a.b.c.d reach the IPv4 address inside. Other embeddings (6to4,
- * v4-compatible,
- * ::ffff:0:a.b.c.d) are denied whatever they hold. */
-static bool unwrap4(const struct address *address, struct address *out)
+/* The IPv4 address inside ::ffff:a.b.c.d and 64:ff9b::a.b.c.d. Other embeddings (6to4,
+ * v4-compatible, ::ffff:0:a.b.c.d) are denied whatever they hold. */
+static bool unwrap4(const struct vg_net_address *address, const unsigned char prefix[12],
+                    struct vg_net_address *out)
 {
-    static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-    static const unsigned char nat64[12] = {0x00, 0x64, 0xFF, 0x9B};
-
-    if (memcmp(address->bytes, mapped, 12) != 0 && memcmp(address->bytes, nat64, 12) != 0)
+    if (address->len != 16 || memcmp(address->bytes, prefix, 12) != 0)
         return false;
     memcpy(out->bytes, address->bytes + 12, 4);
     out->len = 4;
     return true;
 }
 
-static bool judge6(const struct vg_http_guard *guard, const struct address *address)
+static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+static const unsigned char nat64[12] = {0x00, 0x64, 0xFF, 0x9B};
+
+static bool judge6(const struct vg_http_guard *guard, const struct vg_net_address *address)
 {
-    struct address inside;
+    struct vg_net_address inside;
     uint64_t upper = 0;
 
-    if (unwrap4(address, &inside))
-        return judge4(guard, &inside) || configured(guard, address);
+    if (unwrap4(address, mapped, &inside))
+        return judge4(guard, &inside) || vg_nets_hold(guard->allow_nets, address);
+    if (unwrap4(address, nat64, &inside)) /* where a network has NAT64, its owner lists it */
+        return vg_nets_hold(guard->allow_nets, address) && judge4(guard, &inside);
     for (size_t i = 0; i < 8; i++)
         upper = upper << 8 | address->bytes[i];
     if (upper >> 61 != 1) /* outside 2000::/3 */
-        return configured(guard, address);
+        return vg_nets_hold(guard->allow_nets, address);
     for (size_t i = 0; i < VG_COUNT(denied6); i++)
         if ((upper ^ denied6[i].net) >> (64 - denied6[i].bits) == 0)
-            return configured(guard, address);
+            return vg_nets_hold(guard->allow_nets, address);
     return true;
 }
 
-static bool judge(const struct vg_http_guard *guard, const struct address *address)
+static bool judge(const struct vg_http_guard *guard, const struct vg_net_address *address)
 {
     return address->len == 4 ? judge4(guard, address) : judge6(guard, address);
 }
 
-bool vg_http_guard_allows(const struct vg_http_guard *guard, const struct sockaddr *sa)
+/* Whether an interface of this host has the address: only then can a socket be bound to it. */
+static bool is_here(const struct vg_net_address *address)
 {
-    struct address address;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    bool four = address->len == 4;
 
-    if (sa->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, sa, sizeof(in));
-        memcpy(address.bytes, &in.sin_addr, 4);
-        address.len = 4;
-    } else if (sa->sa_family == AF_INET6) {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, sa, sizeof(in6));
-        memcpy(address.bytes, &in6.sin6_addr, 16);
-        address.len = 16;
-    } else {
-        return false;
-    }
-    return judge(guard, &address);
+    memcpy(four ? (void *)&in.sin_addr : (void *)&in6.sin6_addr, address->bytes, address->len);
+    int fd = socket(four ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return true; /* nobody knows: refuse */
+    int rc = bind(fd, four ? (const struct sockaddr *)&in : (const struct sockaddr *)&in6,
+                  four ? sizeof(in) : sizeof(in6));
+    (void)close(fd);
+    return rc == 0;
 }
+
+static bool is_own_port(const struct vg_http_guard *guard, unsigned port)
+{
+    int64_t number;
+
+    for (size_t i = 0; i < VG_GUARD_OWN; i++) {
+        const char *list = guard->own[i];
+        struct vg_view item;
+        while (vg_list_next(&list, &item)) {
+            const char *colon = memrchr(item.data, ':', item.len);
+            if (!colon)
+                continue;
+            size_t before = (size_t)(colon + 1 - item.data);
+            struct vg_view text = {colon + 1, item.len - before};
+            if (vg_parse_i64(text, 1, 65535, &number) == 0 && number == port)
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_own(const struct vg_http_guard *guard, const struct vg_net_address *address,
+                   unsigned port)
+{
+    struct vg_net_address inside;
+
+    if (!is_own_port(guard, port))
+        return false;
+    return is_here(unwrap4(address, mapped, &inside) ? &inside : address);
+}
+
+bool vg_http_guard_allows(const struct vg_http_guard *guard, const struct sockaddr *sa, bool named)
+{
+    struct vg_net_address address;
+    unsigned port;
+
+    return vg_net_address_of(sa, &address, &port) && judge(guard, &address) &&
+           (named || !set(guard->egress) || vg_nets_hold(guard->egress, &address)) &&
+           !is_own(guard, &address, port);
+}
+
+/* --- URLs --- */
 
 /* What two parsers might read differently is refused before any parser sees it. NULL: good. */
 static const char *check_raw(const struct vg_http_guard *guard, const char *url)
@@ -267,18 +241,20 @@ static const char *check_name_form(const char *name)
     return NULL;
 }
 
+static const char not_listed[] = "the host is not one of those that may be reached";
+
 static const char *check_name(const struct vg_http_guard *guard, const char *name)
 {
     static const char *const inner[] = {"local", "internal", "localdomain",
                                         "lan",   "intranet", "home.arpa"};
-    static const struct address loopback = {.bytes = {127, 0, 0, 1}, .len = 4};
+    static const struct vg_net_address loopback = {.bytes = {127, 0, 0, 1}, .len = 4};
     const char *why = check_name_form(name);
 
     if (why)
         return why;
     if (is_under(name, "localhost"))
         return judge(guard, &loopback) ? NULL : "the host is not a public one";
-    if (guard->allow_nets && *guard->allow_nets)
+    if (set(guard->allow_nets))
         return NULL; /* private names go with private nets; the socket check has the last word */
     if (!strchr(name, '.'))
         return "the host is not a public one";
@@ -288,25 +264,39 @@ static const char *check_name(const struct vg_http_guard *guard, const char *nam
     return NULL;
 }
 
-static const char *check_host(const struct vg_http_guard *guard, char *host)
+static const char *check_address(const struct vg_http_guard *guard,
+                                 const struct vg_net_address *address, unsigned port)
 {
-    struct address address;
+    if (!judge(guard, address) || is_own(guard, address, port))
+        return "the address is not a public one";
+    if (set(guard->egress) && !vg_nets_hold(guard->egress, address))
+        return not_listed;
+    return NULL;
+}
+
+static const char *check_host(const struct vg_http_guard *guard, char *host, unsigned port)
+{
+    struct vg_net_address address;
     size_t len = strlen(host);
 
     if (host[0] == '[') {
         if (host[len - 1] != ']')
             return "the host is not valid";
         host[len - 1] = '\0';
-        if (!parse_address(&address, host + 1) || address.len != 16)
+        if (!vg_net_address_parse(host + 1, &address) || address.len != 16)
             return "the host is not a valid IPv6 address";
-        return judge(guard, &address) ? NULL : "the address is not a public one";
+        return check_address(guard, &address, port);
     }
-    if (parse_address(&address, host))
-        return judge(guard, &address) ? NULL : "the address is not a public one";
-    return check_name(guard, host);
+    if (vg_net_address_parse(host, &address))
+        return check_address(guard, &address, port);
+    const char *why = check_name(guard, host);
+    if (!why && set(guard->egress) && !vg_egress_names(guard->egress, host) &&
+        !vg_egress_has_nets(guard->egress))
+        why = not_listed;
+    return why;
 }
 
-static const char *check_port(const struct vg_http_guard *guard, const char *text)
+static const char *check_port(const struct vg_http_guard *guard, const char *text, unsigned *out)
 {
     int64_t port;
 
@@ -314,6 +304,7 @@ static const char *check_port(const struct vg_http_guard *guard, const char *tex
         return "the port is not valid";
     if (!guard->allow_any_port && port != 80 && port != 443)
         return "only the ports 80 and 443 are allowed";
+    *out = (unsigned)port;
     return NULL;
 }
 
@@ -323,6 +314,7 @@ static const char *check_parsed(const struct vg_http_guard *guard, CURLU *parts,
 {
     char *host = NULL, *port = NULL, *zone = NULL, *whole = NULL;
     const char *why = "the address is not valid";
+    unsigned number = 0;
 
     if (curl_url_set(parts, CURLUPART_URL, url, CURLU_DISALLOW_USER) != CURLUE_OK ||
         curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0) != CURLUE_OK ||
@@ -332,9 +324,9 @@ static const char *check_parsed(const struct vg_http_guard *guard, CURLU *parts,
         goto out;
     if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OK)
         goto out;
-    why = check_port(guard, port);
+    why = check_port(guard, port, &number);
     if (!why)
-        why = check_host(guard, host);
+        why = check_host(guard, host, number);
     if (!why && out && vg_buf_adds(out, whole) != 0)
         why = "the address is too long";
 out:
@@ -358,4 +350,20 @@ int vg_http_guard_url(const struct vg_http_guard *guard, const char *url, const 
     if (why)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, param, "%s: %s", param, why);
     return 0;
+}
+
+bool vg_http_guard_names(const struct vg_http_guard *guard, const char *url)
+{
+    char *host = NULL;
+    CURLU *parts;
+
+    if (!set(guard->egress))
+        return true;
+    parts = curl_url();
+    bool named = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                 curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                 vg_egress_names(guard->egress, host);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return named;
 }

@@ -24,7 +24,7 @@ static void check_host(const struct vg_http_guard *guard, const char *url)
     char *copy = vg_xmemdup(host, strcspn(host, ":/?#"));
     VG_ASSERT(*copy && !strchr(copy, '@'));
     if (inet_aton(copy, &in.sin_addr))
-        VG_ASSERT(vg_http_guard_allows(guard, (const struct sockaddr *)&in));
+        VG_ASSERT(vg_http_guard_allows(guard, (const struct sockaddr *)&in, true));
     free(copy);
 }
 
@@ -34,11 +34,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct vg_http_guard open_guard = {.allow_http = true, .allow_any_port = true};
     char *url = vg_xmemdup(data, size);
-    struct vg_http_guard nets = {.allow_nets = url};
+    struct vg_http_guard nets = {.allow_nets = url}, list = {.egress = url, .own = {url}};
     struct vg_buf first, second;
     struct vg_err err;
 
     (void)vg_http_guard_check(&nets, NULL); /* any text is fine as long as nothing breaks */
+    (void)vg_http_guard_check(&list, NULL);
+    (void)vg_http_guard_url(&list, "https://a.example.com/", "url", NULL, NULL);
     vg_buf_init(&first, 1 << 16);
     vg_buf_init(&second, 1 << 16);
     if (vg_http_guard_url(&open_guard, url, "url", &first, &err) == 0) {

@@ -114,6 +114,14 @@ static int open_all(struct vg_upstream *self, struct vg_err *err)
                                : 0;
 }
 
+static struct vg_http_guard guard_of(const struct vg_upstream_config *config)
+{
+    return (struct vg_http_guard){.allow_http = config->result_allow_http,
+                                  .allow_any_port = config->result_allow_any_port,
+                                  .allow_nets = config->result_allow_nets,
+                                  .egress = config->result_egress};
+}
+
 static void free_settings(struct vg_upstream *self)
 {
     self->credentials = vg_credentials_free(self->credentials);
@@ -126,12 +134,13 @@ int vg_upstream_check(const struct vg_adapter *adapter, const struct vg_upstream
                       const void *adapter_config, struct vg_err *err)
 {
     struct vg_upstream *self = vg_xalloc(sizeof(*self));
+    const struct vg_http_guard guard = guard_of(config);
 
     self->adapter = adapter;
     self->config = config;
     self->adapter_config = adapter_config;
-    int rc = add_bases(self, err) != 0 || add_keys(self, err) != 0 ||
-                     check_events(self, err) != 0 ||
+    int rc = vg_http_guard_check(&guard, err) != 0 || add_bases(self, err) != 0 ||
+                     add_keys(self, err) != 0 || check_events(self, err) != 0 ||
                      (adapter->check && adapter->check(adapter_config, err) != 0)
                  ? -1
                  : 0;
@@ -163,9 +172,9 @@ int vg_upstream_start(void **out_self, const struct vg_provider_env *env, struct
     self->adapter = env->provider->adapter;
     self->config = env->upstream;
     self->adapter_config = env->config;
-    self->guard = (struct vg_http_guard){.allow_http = env->upstream->result_allow_http,
-                                         .allow_any_port = env->upstream->result_allow_any_port,
-                                         .allow_nets = env->upstream->result_allow_nets};
+    self->guard = guard_of(env->upstream);
+    self->guard.own[0] = env->listen;
+    self->guard.own[1] = env->monitor;
     self->loop = vg_loop_new();
     vg_timer_init(&self->refresh, self->loop, refresh);
     if (open_all(self, err) != 0) {

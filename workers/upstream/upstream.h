@@ -20,6 +20,7 @@ struct vg_upstream_config {
     bool result_allow_http;
     bool result_allow_any_port;
     char *result_allow_nets;
+    char *result_egress;
 };
 
 /* clang-format off */
@@ -40,7 +41,9 @@ struct vg_upstream_config {
     {"result-allow-http", VG_CONFIG_BOOL, offsetof(type, member.result_allow_http), "false", 0, 0, false, false, \
      "Results may come over plain http."}, \
     {"result-allow-nets", VG_CONFIG_TEXT, offsetof(type, member.result_allow_nets), NULL, 0, 0, false, false, \
-     "Private networks that results may come from, CIDRs divided by commas."}
+     "Private networks that results may come from, CIDRs divided by commas."}, \
+    {"result-egress", VG_CONFIG_TEXT, offsetof(type, member.result_egress), NULL, 0, 0, false, false, \
+     "Hosts, .domains and networks that results alone may come from; unset: every public one."}
 /* NOLINTEND(bugprone-macro-parentheses) */
 /* clang-format on */
 

@@ -12,6 +12,7 @@ struct app_config {
     bool allow_http;
     bool allow_any_port;
     char *allow_nets;
+    char *egress;
     int64_t max_attempts;
     struct vg_host_config host;
 };
@@ -23,6 +24,9 @@ static const struct vg_config_key keys[] = {
      false, false, "Deliver to ports other than 80 and 443."},
     {"allow-nets", VG_CONFIG_TEXT, offsetof(struct app_config, allow_nets), NULL, 0, 0, false,
      false, "Comma-separated CIDRs that may be reached although they are private."},
+    {"egress", VG_CONFIG_TEXT, offsetof(struct app_config, egress), NULL, 0, 0, false, false,
+     "Hosts (hooks.example.com), domains (.example.com) and nets that alone may be reached; unset: "
+     "every public one."},
     {"max-attempts", VG_CONFIG_INT, offsetof(struct app_config, max_attempts), "1024", 1, 100000,
      false, false, "Attempts in flight; beyond it a call is refused."},
     VG_HOST_KEYS(struct app_config, host, "127.0.0.1:8086", "127.0.0.1:8087"),
@@ -39,7 +43,9 @@ static struct vg_http_guard guard_of(const struct app_config *config)
 {
     return (struct vg_http_guard){.allow_http = config->allow_http,
                                   .allow_any_port = config->allow_any_port,
-                                  .allow_nets = config->allow_nets};
+                                  .allow_nets = config->allow_nets,
+                                  .egress = config->egress,
+                                  .own = {config->host.listen, config->host.monitor}};
 }
 
 static int check(void *ctx, struct vg_err *err)

@@ -146,6 +146,7 @@ static void guard__refuses_every_spelling_of_a_private_ipv6_address(void **state
         "http://[64:ff9b::7f00:1]/",
         "http://[64:ff9b::169.254.169.254]/",
         "http://[64:ff9b::a00:1]/",
+        "http://[64:ff9b::8.8.8.8]/",
         "http://[64:ff9b:1::1]/",
         "http://[64:ff9b:1:a9fe:a9fe::]/",
         "http://[100::1]/",
@@ -412,7 +413,6 @@ static void guard__takes_ordinary_public_urls(void **state)
         "https://[2003::1]/",
         "https://[2400::1]/",
         "https://[::ffff:8.8.8.8]/",
-        "https://[64:ff9b::8.8.8.8]/",
         "https://storage.googleapis.com/bucket/o?X-Goog-Signature=abc%2Fdef",
         "https://example.com/path;v=1/a@b/c",
         "https://example.com/?q=a@b.c",
@@ -528,15 +528,109 @@ static void guard__checks_configured_nets(void **state)
     assert_int_equal(vg_http_guard_check(&strict_guard, NULL), 0);
 }
 
+static void guard__egress_names_what_alone_may_be_reached(void **state)
+{
+    static const struct {
+        const char *list, *url;
+        bool passes;
+    } cases[] = {
+        {"hooks.example.com", "https://hooks.example.com/x", true},
+        {"hooks.example.com", "https://HOOKS.example.COM/x", true},
+        {"hooks.example.com", "https://a.hooks.example.com/", false},
+        {"hooks.example.com", "https://example.com/", false},
+        {"hooks.example.com", "https://hooks.example.com.evil.net/", false},
+        {"hooks.example.com", "https://xhooks.example.com/", false},
+        {".example.com", "https://example.com/", true},
+        {".example.com", "https://a.b.example.com/", true},
+        {".example.com", "https://notexample.com/", false},
+        {".example.com", "https://example.com.net/", false},
+        {"hooks.example.com", "https://8.8.8.8/", false},
+        {"a.io, 8.8.0.0/16", "https://8.8.8.8/", true},
+        {"a.io, 8.8.0.0/16", "https://8.9.8.8/", false},
+        {"a.io, 8.8.0.0/16", "https://[2606:4700::1]/", false},
+        {"2606:4700::/32", "https://[2606:4700::1]/", true},
+        {"a.io, 8.8.0.0/16", "https://a.io/", true},
+        {"a.io, 8.8.0.0/16", "https://b.io/", true}, /* its address decides, at the socket */
+        {"10.0.0.0/8", "https://10.0.0.1/", false},  /* private all the same */
+        {"", "https://b.io/", true},
+        {" , ", "https://b.io/", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        const struct vg_http_guard guard = {.egress = cases[i].list};
+        assert_int_equal(vg_http_guard_check(&guard, NULL), 0);
+        if ((judge(&guard, cases[i].url) == 0) != cases[i].passes)
+            fail_msg("%s with %s", cases[i].url, cases[i].list);
+    }
+}
+
+static void guard__egress_is_judged_at_the_socket_too(void **state)
+{
+    const struct vg_http_guard guard = {.egress = "a.io,.b.io,8.8.0.0/16"};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(443)};
+    const struct sockaddr *address = (const struct sockaddr *)&in;
+
+    (void)state;
+    assert_true(vg_http_guard_names(&guard, "https://a.io/"));
+    assert_true(vg_http_guard_names(&guard, "https://x.b.io:443/y"));
+    assert_false(vg_http_guard_names(&guard, "https://c.io/"));
+    assert_true(vg_http_guard_names(&strict_guard, "https://c.io/"));
+    in.sin_addr.s_addr = htonl(0x08080808);
+    assert_true(vg_http_guard_allows(&guard, address, false));
+    in.sin_addr.s_addr = htonl(0x09080808);
+    assert_false(vg_http_guard_allows(&guard, address, false));
+    assert_true(vg_http_guard_allows(&guard, address, true));
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK); /* a listed name may not lead inside */
+    assert_false(vg_http_guard_allows(&guard, address, true));
+}
+
+static void guard__checks_the_egress_list(void **state)
+{
+    static const char *const bad[] = {
+        "https://a.io", "a.io:443", "*.a.io",      "a..io",    "a.io.", ".",   "a b.io",
+        "10.0.0.256",   "1.2.3",    "10.0.0.0/33", "a.io,b/c", "[::1]", "::g", "7"};
+
+    (void)state;
+    for (size_t i = 0; i < VG_COUNT(bad); i++) {
+        const struct vg_http_guard guard = {.egress = bad[i]};
+        struct vg_err err = {.kind = VG_ERR_MAX};
+        if (vg_http_guard_check(&guard, &err) == 0)
+            fail_msg("passed: %s", bad[i]);
+        assert_int_equal(err.kind, VG_ERR_INVALID_REQUEST);
+    }
+}
+
+/* Whatever nets are allowed: nobody makes us call ourselves. */
+static void guard__never_reaches_our_own_ports(void **state)
+{
+    const struct vg_http_guard guard = {
+        .allow_http = true,
+        .allow_any_port = true,
+        .allow_nets = "0.0.0.0/0,::/0",
+        .own = {"0.0.0.0:8086", NULL, "fal=127.0.0.1:8090,x,y=h:9"}};
+
+    (void)state;
+    assert_int_equal(judge(&guard, "http://127.0.0.1:8086/"), -1);
+    assert_int_equal(judge(&guard, "http://127.9.9.9:8086/"), -1);
+    assert_int_equal(judge(&guard, "http://[::ffff:127.0.0.1]:8086/"), -1);
+    assert_int_equal(judge(&guard, "http://0.0.0.0:8086/"), -1);
+    assert_int_equal(judge(&guard, "http://[::]:8086/"), -1);
+    assert_int_equal(judge(&guard, "http://127.0.0.1:8090/"), -1);
+    assert_int_equal(judge(&guard, "http://127.0.0.1:9/"), -1);
+    assert_int_equal(judge(&guard, "http://127.0.0.1:8087/"), 0);
+    assert_int_equal(judge(&guard, "http://8.8.8.8:8086/"), 0); /* somebody else's port */
+}
+
 static bool address_passes(const char *text)
 {
     struct sockaddr_in in = {.sin_family = AF_INET};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 
     if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
-        return vg_http_guard_allows(&strict_guard, (const struct sockaddr *)&in);
+        return vg_http_guard_allows(&strict_guard, (const struct sockaddr *)&in, true);
     assert_int_equal(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
-    return vg_http_guard_allows(&strict_guard, (const struct sockaddr *)&in6);
+    return vg_http_guard_allows(&strict_guard, (const struct sockaddr *)&in6, true);
 }
 
 static void guard__judges_socket_addresses(void **state)
@@ -550,11 +644,12 @@ static void guard__judges_socket_addresses(void **state)
                                       "::1",
                                       "::ffff:10.0.0.1",
                                       "64:ff9b::7f00:1",
+                                      "64:ff9b::808:808",
                                       "fe80::1",
                                       "2002:808:808::1",
                                       "ff02::1"};
-    static const char *const good[] = {"8.8.8.8", "9.255.255.255", "2606:4700::1", "::ffff:8.8.8.8",
-                                       "64:ff9b::808:808"};
+    static const char *const good[] = {"8.8.8.8", "9.255.255.255", "2606:4700::1",
+                                       "::ffff:8.8.8.8"};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
 
     (void)state;
@@ -564,7 +659,7 @@ static void guard__judges_socket_addresses(void **state)
     for (size_t i = 0; i < VG_COUNT(good); i++)
         if (!address_passes(good[i]))
             fail_msg("refused: %s", good[i]);
-    assert_false(vg_http_guard_allows(&strict_guard, (const struct sockaddr *)&un));
+    assert_false(vg_http_guard_allows(&strict_guard, (const struct sockaddr *)&un, true));
 }
 
 int main(void)
@@ -582,6 +677,10 @@ int main(void)
         cmocka_unit_test(guard__configured_nets_pass),
         cmocka_unit_test(guard__localhost_needs_its_net),
         cmocka_unit_test(guard__checks_configured_nets),
+        cmocka_unit_test(guard__egress_names_what_alone_may_be_reached),
+        cmocka_unit_test(guard__egress_is_judged_at_the_socket_too),
+        cmocka_unit_test(guard__checks_the_egress_list),
+        cmocka_unit_test(guard__never_reaches_our_own_ports),
         cmocka_unit_test(guard__judges_socket_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -656,6 +656,35 @@ static void http_client__guard_judges_pooled_connections(void **state)
     assert_int_equal(http_server_requests(f.server), 1);
 }
 
+static void http_client__egress_is_judged_at_the_socket(void **state)
+{
+    struct vg_http_request request = get(f.url);
+
+    (void)state;
+    (void)snprintf(f.url, sizeof(f.url), "http://localhost:%d/ok", http_server_port(f.server));
+    f.guard.egress = "10.0.0.0/8"; /* the name may lead there: it does not */
+    run(&request);
+    expect_failure("refused", 0, false);
+    assert_int_equal(http_server_connects(f.server), 0);
+    f.guard.egress = "10.0.0.0/8,localhost";
+    run(&request);
+    expect_failure("", 200, true);
+}
+
+static void http_client__never_calls_ourselves(void **state)
+{
+    char own[64];
+    struct vg_http_request request = get(f.url);
+
+    (void)state;
+    (void)snprintf(f.url, sizeof(f.url), "http://localhost:%d/ok", http_server_port(f.server));
+    (void)snprintf(own, sizeof(own), "0.0.0.0:%d", http_server_port(f.server));
+    f.guard.own[0] = own;
+    run(&request);
+    expect_failure("refused", 0, false);
+    assert_int_equal(http_server_connects(f.server), 0);
+}
+
 static void http_client__needs_a_good_guard(void **state)
 {
     const struct vg_http_guard guard = {.allow_nets = "nonsense"};
@@ -703,6 +732,8 @@ int main(void)
         GUARDED(http_client__guard_refuses_at_the_socket),
         GUARDED(http_client__guard_refuses_localhost_at_the_socket),
         GUARDED(http_client__guard_judges_pooled_connections),
+        GUARDED(http_client__egress_is_judged_at_the_socket),
+        GUARDED(http_client__never_calls_ourselves),
         CASE(http_client__needs_a_good_guard),
     };
     (void)signal(SIGPIPE, SIG_IGN); /* as vg_process does for every program */

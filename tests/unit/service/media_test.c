@@ -236,7 +236,8 @@ static const char *fetch(struct server *s, const struct vg_http_guard *guard,
     return why;
 }
 
-static const struct vg_http_guard open_guard = {true, true, "127.0.0.0/8"};
+static const struct vg_http_guard open_guard = {
+    .allow_http = true, .allow_any_port = true, .allow_nets = "127.0.0.0/8"};
 
 static void fetch__brings_pictures_together(void **state)
 {
@@ -273,7 +274,7 @@ static void fetch__refuses_what_is_no_picture(void **state)
 static void fetch__never_reaches_private_addresses(void **state)
 {
     (void)state;
-    static const struct vg_http_guard strict = {true, true, NULL};
+    static const struct vg_http_guard strict = {.allow_http = true, .allow_any_port = true};
     struct server s;
     start_server(&s);
     const char *const path = "/ok";

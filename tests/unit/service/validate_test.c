@@ -23,9 +23,11 @@ static Videogate__V1__MediaInput by_url = VIDEOGATE__V1__MEDIA_INPUT__INIT;
 static Videogate__V1__MediaInput *four[4] = {&picture, &picture, &picture, &picture};
 static Videogate__V1__MediaInput *ten[10] = {&picture, &picture, &picture, &picture, &picture,
                                              &picture, &picture, &picture, &picture, &picture};
-static Videogate__V1__MediaLink a_link, plain_link, broken_link; /* set up with the rest */
+static Videogate__V1__MediaLink a_link, plain_link, broken_link,
+    inner_link; /* set up with the rest */
 static Videogate__V1__MediaLink *links[4] = {&a_link, &a_link, &a_link, &a_link};
-static Videogate__V1__MediaLink *plain_links[1] = {&plain_link}, *broken_links[1] = {&broken_link};
+static Videogate__V1__MediaLink *plain_links[1] = {&plain_link}, *broken_links[1] = {&broken_link},
+                                *inner_links[1] = {&inner_link};
 static char long_prompt[VG_MAX_PROMPT_CHARS + 2];
 static char long_id[VG_MAX_REQUEST_ID_CHARS + 2];
 static char long_secret[VG_MAX_CALLBACK_SECRET + 2];
@@ -119,6 +121,8 @@ EDIT(references_ten, r->reference_images = ten; r->n_reference_images = 10)
 EDIT(videos_four, r->reference_videos = links; r->n_reference_videos = 4)
 EDIT(video_plain, r->reference_videos = plain_links; r->n_reference_videos = 1)
 EDIT(audio_broken, r->reference_audios = broken_links; r->n_reference_audios = 1)
+EDIT(video_inner, r->reference_videos = inner_links; r->n_reference_videos = 1)
+EDIT(audio_inner, r->reference_audios = inner_links; r->n_reference_audios = 1)
 EDIT(video_to_veo, r->reference_videos = links; r->n_reference_videos = 1)
 EDIT(video_and_frame, video_to_veo(r); r->image = &picture)
 EDIT(seedance_all, SET(model, MODEL, text("seedance-2-5")); r->reference_images = ten;
@@ -160,12 +164,14 @@ static int set_up(void **state)
     plain_link = broken_link = a_link;
     plain_link.url = text("http://example.com/a.mp4");
     broken_link.url = text("https://example.com/a b");
+    inner_link = a_link;
+    inner_link.url = text("https://10.0.0.1/a.mp4");
     memset(long_prompt, 'p', sizeof(long_prompt) - 1);
     memset(long_id, 'i', sizeof(long_id) - 1);
     memset(long_secret, 's', sizeof(long_secret) - 1);
     assert_int_equal(vg_catalog_load(&f->catalog, VG_CATALOG_FILE, NULL), 0);
     f->env.catalog = f->catalog;
-    f->env.callback_guard = &f->guard;
+    f->env.callback_guard = f->env.media_guard = &f->guard;
     f->arena = vg_arena_new();
     *state = f;
     return 0;
@@ -263,6 +269,8 @@ static void validate__refuses_with_field_and_reason(void **state)
         {"four links", videos_four, VG_ERR_INVALID_REQUEST, "reference_videos", "1 to 3"},
         {"plain link", video_plain, VG_ERR_INVALID_REQUEST, "reference_videos", "HTTPS"},
         {"broken link", audio_broken, VG_ERR_INVALID_REQUEST, "reference_audios", "HTTPS"},
+        {"private video", video_inner, VG_ERR_INVALID_REQUEST, "reference_videos", "public"},
+        {"private sound", audio_inner, VG_ERR_INVALID_REQUEST, "reference_audios", "public"},
         {"links to Veo", video_to_veo, VG_ERR_UNSUPPORTED, "reference_videos",
          "google-vertex: reference video inputs are unsupported"},
         {"frames and links", video_and_frame, VG_ERR_INVALID_REQUEST, "image", "Frame inputs"},
