@@ -17,7 +17,7 @@
 #include "workers/providers/openai.h"
 #include "workers/providers/replicate.h"
 #include "workers/providers/runway.h"
-#include "workers/providers/sandbox.h"
+#include "workers/providers/sandbox/sandbox.h"
 #include "workers/providers/xai.h"
 #include "workers/upstream/adapter.h"
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workers/providers/sandbox_picture.h"
+#include "workers/providers/sandbox/picture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "workers/providers/sandbox_job.h"
+#include "workers/providers/sandbox/job.h"
 
 static void check_job(struct vg_sandbox_job *job)
 {

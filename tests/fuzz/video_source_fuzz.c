@@ -3,7 +3,7 @@
 #include <libavutil/log.h>
 #include <stdint.h>
 
-#include "workers/providers/sandbox_source.h"
+#include "workers/providers/sandbox/source.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -22,8 +22,10 @@ ARROWS = {
     "bridge/http": {"common"},
     "bridge/net": {"common", "bridge/http"},
     "bridge/api": {"common", "common/rpc", "proto", "bridge/http"},
-    "workers": {"common", "common/rpc", "common/http", "proto", "workers/providers", "workers/upstream"},
+    "workers": {"common", "common/rpc", "common/http", "proto", "workers/providers", "workers/providers/sandbox",
+                "workers/upstream"},
     "workers/providers": {"common", "common/rpc", "common/http", "proto", "workers", "workers/upstream"},
+    "workers/providers/sandbox": {"common", "proto", "workers"},
     "workers/upstream": {"common", "common/http", "proto", "workers"},
     "workers/webhook": {"common", "common/rpc", "common/http", "proto", "workers"},
 }

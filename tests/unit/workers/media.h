@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "workers/providers/sandbox_picture.h"
+#include "workers/providers/sandbox/picture.h"
 
 #define TEST_FONT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 

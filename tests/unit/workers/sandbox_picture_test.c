@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/providers/sandbox_picture.h"
+#include "workers/providers/sandbox/picture.h"
 
 /* clang-format off */
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/providers/sandbox_render.h"
+#include "workers/providers/sandbox/render.h"
 
 /* clang-format off */
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 
 #include "common/mem.h"
 #include "tests/unit/workers/media.h"
-#include "workers/providers/sandbox_files.h"
+#include "workers/providers/sandbox/files.h"
 
 static char dir[] = "/tmp/vg-render-XXXXXX";
 static char path[64];

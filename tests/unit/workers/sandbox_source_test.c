@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/providers/sandbox_source.h"
+#include "workers/providers/sandbox/source.h"
 
 /* clang-format off */
 #include <stdarg.h>
@@ -16,8 +16,8 @@
 
 #include "common/mem.h"
 #include "tests/unit/workers/media.h"
-#include "workers/providers/sandbox_files.h"
-#include "workers/providers/sandbox_render.h"
+#include "workers/providers/sandbox/files.h"
+#include "workers/providers/sandbox/render.h"
 
 static char dir[] = "/tmp/vg-source-XXXXXX";
 static char path[64];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/providers/sandbox_store.h"
+#include "workers/providers/sandbox/store.h"
 
 /* clang-format off */
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "workers/providers/sandbox_files.h"
+#include "workers/providers/sandbox/files.h"
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The whole provider through its vtable, with a sink that records instead of gRPC. */
-#include "workers/providers/sandbox.h"
+#include "workers/providers/sandbox/sandbox.h"
 
 /* clang-format off */
 #include <stdarg.h>
@@ -20,7 +20,7 @@
 #include "tests/unit/workers/media.h"
 #include "tests/unit/workers/recorder.h"
 #include "workers/providers.h"
-#include "workers/providers/sandbox_files.h"
+#include "workers/providers/sandbox/files.h"
 
 static char dir[64];
 static struct vg_sandbox_config config;
