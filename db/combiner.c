@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/id.h"
 #include "common/str.h"
 #include "db/db_priv.h"
@@ -427,12 +428,14 @@ static int run_once(struct executor *self, struct vg_db_op **ops, size_t count,
     (void)pthread_mutex_unlock(&db->lock);
 
     run->scratch = vg_arena_new();
+    vg_crash_point("commit", kind_names[kind->id], "before");
     int status = kind->run(run, ops, count);
 
     vg_pg_clear(self->pg);
     run->scratch = vg_arena_free(run->scratch);
     if (status < 0)
         return -1;
+    vg_crash_point("commit", kind_names[kind->id], "after");
     (void)pthread_mutex_lock(&db->lock);
     db->cursors[kind->id] = run->cursor;
     (void)pthread_mutex_unlock(&db->lock);

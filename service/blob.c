@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "common/crash_point.h"
 #include "common/id.h"
 #include "common/mem.h"
 #include "common/str.h"
@@ -212,10 +213,12 @@ static int publish(struct vg_blob_store *store, const char *tmp_name, const char
     if (dir < 0)
         return -1;
     int rc = 0;
+    vg_crash_point("blob", "rename", "before");
     if (renameat(store->tmp, tmp_name, dir, place.name) < 0)
         rc = vg_blob_disk_error(err, "rename", errno);
     else if (vg_blob_fsync(dir) < 0)
         rc = vg_blob_disk_error(err, "fsync folder", errno);
+    vg_crash_point("blob", "rename", "after");
     (void)close(dir);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "bridge/api/cors.h"
 #include "bridge/api/respond.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/id.h"
 #include "common/log.h"
 #include "common/str.h"
@@ -120,6 +121,7 @@ static void on_closed(struct vg_stream *stream)
     struct vg_metric_set *set = ex->at->api->metrics;
     size_t route = vg_route_index(ex->route);
     int64_t ns = vg_now_ns() - ex->started_ns;
+    vg_crash_point("answer", "http", "after");
     if (ex->status == 0 || stream->state != VG_STREAM_DONE)
         ex->status = ex->status ? ex->status : 499; /* went away before an answer */
     log_access(ex, ns);
@@ -368,6 +370,7 @@ static void on_done(struct vg_task *task)
 {
     struct vg_exchange *ex = VG_CONTAINER(task, struct vg_exchange, unary.done);
     struct vg_rpc_unary *call = &ex->unary;
+    vg_crash_point("forward", "call", "after");
     if (ex->stream && call->ok)
         ex->reply(ex, call->response);
     else if (ex->stream)
@@ -402,6 +405,7 @@ int vg_exchange_prepare(struct vg_exchange *ex, const char *method,
 
 void vg_exchange_start(struct vg_exchange *ex)
 {
+    vg_crash_point("forward", "call", "before");
     vg_rpc_unary_start(ex->at->api->channel, &ex->unary);
 }
 

@@ -7,6 +7,7 @@
 #include "bridge/api/cors.h"
 #include "bridge/api/exchange.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/json.h"
 #include "common/log.h"
 
@@ -75,6 +76,7 @@ bool vg_respond_head(struct vg_exchange *ex, int status, const char *content_typ
         n += vg_cors_answer(cors, vg_exchange_header(ex, "origin"), headers + n);
     const struct vg_response response = {status, headers, n, length};
     ex->status = status;
+    vg_crash_point("answer", "http", "before");
     vg_stream_respond(ex->stream, &response);
     return true;
 }

@@ -11,6 +11,7 @@
 #include <videogate/v1/edge.pb-c.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/rpc/batch.h"
 #include "common/rpc/counted.h"
 #include "common/rpc/message.h"
@@ -161,6 +162,7 @@ static void member_end(struct vg_rpc_call *base, const ProtobufCMessage *respons
 {
     struct member *member = VG_CONTAINER(base, struct member, base);
 
+    vg_crash_point("answer", base->entry->path, "before");
     if (err != NULL)
         result_fail(member, err);
     else if (response != NULL)

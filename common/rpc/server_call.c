@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/rpc/counted.h"
 #include "common/rpc/server_priv.h"
 #include "common/rpc/status.h"
@@ -129,8 +130,11 @@ static void on_closed(struct vg_rpc_tag *tag, bool ok)
 
 static void on_ended(struct vg_rpc_tag *tag, bool ok)
 {
+    struct direct_call *call = VG_CONTAINER(tag, struct direct_call, io_tag);
+
     (void)ok; /* false: the peer is gone; nobody is left to tell */
-    direct_unref(VG_CONTAINER(tag, struct direct_call, io_tag));
+    vg_crash_point("answer", call->base.entry->path, "after");
+    direct_unref(call);
 }
 
 static grpc_op *add_headers(struct direct_call *call, grpc_op *op)
@@ -163,6 +167,7 @@ static void direct_end(struct vg_rpc_call *base, const ProtobufCMessage *respons
         direct_unref(call);
         return;
     }
+    vg_crash_point("answer", base->entry->path, "before");
     op = add_headers(call, op);
     if (response != NULL)
         op = add_message(call, op, response);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/id.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -179,6 +180,7 @@ static void deliver_done(struct vg_task *task)
     struct delivery *d = VG_CONTAINER(task, struct delivery, call.done);
     struct vg_jobs *jobs = d->all->jobs;
     d->calling = false;
+    vg_crash_point("call", "Deliver", "after");
     ProtobufCMessage *message = d->call.response;
     d->call.response = NULL;
     if (d->call.ok) {
@@ -229,6 +231,7 @@ static void send(struct delivery *d)
         .executor = jobs->executor,
     };
     d->calling = true;
+    vg_crash_point("call", "Deliver", "before");
     if (vg_webhook_call_start(d->all->channel, &call, deliver_done, &d->call)) {
         d->calling = false;
         /* the key may be put right: the schedule gives the time */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/id.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -231,6 +232,7 @@ void vg_job_commit_now(struct vg_job *job)
     fill_change(job);
     job->changing = true;
     job->lease_until_ns = vg_deadline_in_ms(job->jobs->options.lease_ms);
+    vg_crash_point("state", vg_generation_state_name(job->change.to), "before");
     vg_generation_change(job->jobs->db, &job->change);
 }
 
@@ -282,6 +284,7 @@ static void change_applied(struct vg_job *job)
 {
     struct vg_jobs *jobs = job->jobs;
     const struct vg_generation_change *c = &job->change;
+    vg_crash_point("state", vg_generation_state_name(c->to), "after");
     if (c->from != c->to) {
         vg_metric_add(jobs->metrics, VG_JM_TRANSITIONS, c->to, 1);
     }
@@ -454,6 +457,7 @@ static void call_done(struct vg_task *task)
     struct vg_job *job = VG_CONTAINER(task, struct vg_job, call.done);
     struct vg_rpc_unary call = job->call; /* the next step may use job->call */
     job->calling = false;
+    vg_crash_point("call", call.service_method, "after");
     vg_metric_observe_ns(job->jobs->metrics, VG_JM_STEP_SECONDS, job->step,
                          vg_now_ns() - job->step_ns);
     vg_worker_report(job->worker, call.grpc_code);
@@ -483,6 +487,7 @@ void vg_job_call(struct vg_job *job, const char *method, const ProtobufCMessage 
         .executor = job->jobs->executor,
         .done = {.run = call_done},
     };
+    vg_crash_point("call", method, "before");
     vg_rpc_unary_start(job->worker->channel, &job->call);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
@@ -339,6 +340,7 @@ static void take_part(struct vg_fetch *f, ProtobufCMessage *message)
 static void stream_ended(struct vg_fetch *f)
 {
     f->open = false;
+    vg_crash_point("call", "Fetch", "after");
     vg_worker_report(f->job->worker, f->stream.grpc_code);
     if (f->decided) {
         settle(f);
@@ -412,6 +414,7 @@ static void start(struct vg_job *job)
     f->open = true;
     f->owed = true;
     vg_timer_start(&f->stall, vg_deadline_in_ms(STALL_MS));
+    vg_crash_point("call", "Fetch", "before");
     vg_rpc_stream_start(job->worker->channel, &f->stream);
 }
 

@@ -5,6 +5,7 @@ Kinds of records, each with `at` (monotonic seconds):
   asked     key, prompt, n, model, callback        a create leaves
   answered  key, status, video                      what the caller was told; status None: no answer came
   seen      video, status, body                     a GET of the video (body: the whole answer as text)
+  deleted   video                                   a DELETE leaves; it is not looked at again
   submitted provider, job, prompt, charged          a job that the upstream made
   callback  video, webhook_id, body, verified, answered, path
   usage     videos, completed, active               GET /v1/usage; active: SQL, nothing else tells

@@ -3,6 +3,7 @@
 import datetime
 import json
 import pathlib
+import re
 import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -51,22 +52,37 @@ def _shown(figures):
                      for name, value in figures.items())
 
 
+def _kept():
+    """{(row, scenario's cell): line} of RESULTS.md as it stands: runs of other checkouts, whose files are not here."""
+    path = HERE / "RESULTS.md"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {tuple(cell.strip() for cell in line.split("|")[1:3]): line for line in lines if line.startswith("| ") and "seed" in line}
+
+
+def _line(module, name, run):
+    cell = f"{module.TITLE}: {name.replace('_', ' ')}"
+    if run is None:
+        return _kept().get((module.ROW, cell)) or f"| {module.ROW} | {cell} | {module.BOUND} | not run yet | | |"
+    told = "FAILED: " + run["failure"].splitlines()[0] if run["failure"] else _shown(run["figures"] or {})
+    if run["left"]:
+        told = "left out: " + run["left"]
+    return (f"| {module.ROW} | {cell} | {module.BOUND} | {told.replace('|', '/')} | {run['rounds']} rounds, {run['seconds']:.0f} s, seed {run['seed']} | "
+            f"{run['date']} {run['commit']} |")
+
+
+def _total(lines):
+    """The sums of what the rows show."""
+    told = {}
+    for name in ("jobs", "faults", "lost", "duplicate submissions", "callbacks", "duplicate callbacks"):
+        cells = [line.split("|")[4] for line in lines if line.count("|") > 5]
+        told[name] = sum(int(found[1].replace(",", "")) for cell in cells if (found := re.search(rf"(?:^|,) {name} ([\d,]*\d)", cell)))
+    return _shown(told)
+
+
 def render(modules):
-    runs, rows, totals = _best(), [], {}
+    runs, rows = _best(), []
     for module, functions in modules:
-        for function in functions:
-            name = function.__name__
-            run = runs.get((module.__name__, name))
-            if run is None:
-                rows.append((module.ROW, f"| {module.ROW} | {module.TITLE}: {name.replace('_', ' ')} | {module.BOUND} | not run yet | | |"))
-                continue
-            told = _shown(run["figures"] or {}) if not run["failure"] else "FAILED: " + run["failure"].splitlines()[0]
-            if run["left"]:
-                told = "left out: " + run["left"]
-            rows.append((module.ROW, f"| {module.ROW} | {module.TITLE}: {name.replace('_', ' ')} | {module.BOUND} | {told} | "
-                                     f"{run['rounds']} rounds, {run['seconds']:.0f} s, seed {run['seed']} | {run['date']} {run['commit']} |"))
-            for figure in ("jobs", "faults", "lost", "duplicate_submissions", "callbacks", "duplicate_callbacks"):
-                totals[figure] = totals.get(figure, 0) + int((run["figures"] or {}).get(figure) or 0)
+        rows += [(module.ROW, _line(module, one.__name__, runs.get((module.__name__, one.__name__)))) for one in functions]
     have = {row for row, _ in rows}
     rows += [(row, f"| {row} | elsewhere | | {ELSEWHERE.get(row, 'no scenario yet')} | | |") for row in ROWS if row not in have]
     rows.sort(key=lambda one: _order(one[0]))
@@ -74,6 +90,6 @@ def render(modules):
             "Written by `tests/run.sh faults` (`results.py`), never by hand: for each scenario its longest run. Rows are those of `reliability.md` 5.2.",
             "`tests/run.sh faults --only ROW --seed SEED --rounds ROUNDS` repeats one. Programs are built with address and undefined behaviour sanitizers,",
             "so times are three to five times those of a release.", "",
-            "Together: " + (_shown(totals) or "nothing run yet") + ".", "",
+            f"Together: {_total([line for _, line in rows])}.", "",
             "| row | scenario | bound | figures | run | when, commit |", "|---|---|---|---|---|---|", *[line for _, line in rows], ""]
     (HERE / "RESULTS.md").write_text("\n".join(text))

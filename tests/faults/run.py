@@ -49,7 +49,7 @@ class Progress:
 
     def __call__(self, number, **figures):
         now = time.monotonic()
-        if now - self.last > 10 or number == self.rounds:
+        if now - self.last > 10:
             self.last = now
             told = ", ".join(f"{name} {value}" for name, value in figures.items())
             print(f"  {self.name}: round {number} of {self.rounds}, {now - self.start:.0f} s{', ' + told if told else ''}", flush=True)
@@ -71,7 +71,7 @@ def run_one(module, function, options, seed):
     world = World(folder, keep=options.keep, **told["world"])
     try:
         with world:
-            world.short, world.progress = options.short, Progress(name, rounds)
+            world.hurried, world.progress = options.short, Progress(name, rounds)
             figures = function(world, dice, rounds)
     except Left as reason:
         left = str(reason)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/http/url.h"
 #include "common/str.h"
 #include "workers/upstream/upstream_priv.h"
@@ -58,6 +59,12 @@ void vg_call_count(struct vg_call_run *run, int status, int64_t duration_ms)
     vg_metric_observe_ns(run->upstream->metrics, VG_UM_SECONDS, 0, duration_ms * VG_NS_PER_MS);
 }
 
+static const char *const kind_names[] = {[VG_CALL_SUBMIT] = "submit",
+                                         [VG_CALL_POLL] = "poll",
+                                         [VG_CALL_FETCH] = "fetch",
+                                         [VG_CALL_CANCEL] = "cancel",
+                                         [VG_CALL_LOOKUP] = "lookup"};
+
 /* The only place where an answer meets its handler. */
 static void on_done(void *ctx, const struct vg_http_result *result)
 {
@@ -65,6 +72,7 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     struct vg_json *json = NULL;
 
     vg_call_count(run, result->status, result->duration_ms);
+    vg_crash_point("upstream", kind_names[run->call.kind], "after");
     const struct vg_adapter *adapter = run->upstream->adapter;
     if (result->status == 401 && run->to_base && adapter->unauthorized && run->credential &&
         !run->again && !run->upstream->stopping) {
@@ -170,6 +178,7 @@ static void start_request(struct vg_call_run *run, const char *auth)
         .repeatable = run->http.repeatable,
     };
     run->created = run->created || run->http.creates;
+    vg_crash_point("upstream", kind_names[run->call.kind], "before");
     if (!vg_http_start(run->to_base ? run->upstream->client : run->upstream->outside, &request)) {
         vg_fault_of_class(&fault, VG_CLASS(NETWORK));
         vg_call_failed(&run->call, &fault);

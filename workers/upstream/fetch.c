@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/http/url.h"
 #include "common/str.h"
 #include "workers/upstream/base64_stream.h"
@@ -286,6 +287,7 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     const char *missing = NULL;
 
     vg_call_count(run, result->status, result->duration_ms);
+    vg_crash_point("upstream", "fetch", "after");
     f->transfer = NULL;
     run->busy = true;
     if (vg_op_cancelled(run->op) || run->upstream->stopping) {
@@ -335,6 +337,7 @@ static void start_transfer(struct vg_fetch *f, const char *auth)
         .ctx = f,
         .repeatable = true,
     };
+    vg_crash_point("upstream", "fetch", "before");
     f->transfer =
         vg_http_start(run->to_base ? run->upstream->client : run->upstream->outside, &request);
     if (!f->transfer)

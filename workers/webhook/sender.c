@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/crypto.h"
 #include "common/http/client.h"
 #include "common/loop.h"
@@ -120,6 +121,7 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     struct vg_delivery *delivery = ctx;
     const char *reason = result->reason ? result->reason : "";
     bool only_body = strcmp(reason, "too_large") == 0 || strcmp(reason, "truncated") == 0;
+    vg_crash_point("attempt", "callback", "after");
     delivery->ok = true;
     delivery->duration_ms = result->duration_ms;
     delivery->retry_after_ms = result->retry_after_ms;
@@ -224,6 +226,7 @@ static void send_request(struct vg_delivery *delivery, const char *url)
         .ctx = delivery,
         .repeatable = true, /* the receiver tells repetitions by webhook-id */
     };
+    vg_crash_point("attempt", "callback", "before");
     (void)vg_http_start(delivery->sender->client, &request); /* never cancelled one by one */
 }
 
