@@ -38,6 +38,17 @@ static const struct vg_config_key keys[] = {
      "Batches of small calls in flight to the service; 0: each call travels alone"},
     {"cors-origins", VG_CONFIG_TEXT, AT(cors_origins), "", 0, 0, false, false,
      "Origins whose pages may read answers in browsers (https://app.example,...), or *"},
+    {"h2-continuations", VG_CONFIG_INT, AT(max_continuations), "8", 0, 1000, false, false,
+     "CONTINUATION frames of one header block; beyond it GOAWAY"},
+    {"h2-error-rate", VG_CONFIG_INT, AT(error_rate), "20", 1, 100000, false, false,
+     "RST_STREAM a second that one connection may make us send, at once 10 times as many; beyond "
+     "it GOAWAY"},
+    {"h2-frame-rate", VG_CONFIG_INT, AT(frame_rate), "100", 1, 100000, false, false,
+     "Frames a second of one connection, at once 10 times as many, each of: SETTINGS, PING, "
+     "PRIORITY and unknown ones; WINDOW_UPDATE beyond one for each KiB sent; frames with next to "
+     "no content. Beyond it GOAWAY"},
+    {"h2-reset-rate", VG_CONFIG_INT, AT(reset_rate), "33", 1, 100000, false, false,
+     "RST_STREAM a second from one connection, at once 30 times as many; beyond it GOAWAY"},
     {"header-timeout", VG_CONFIG_DURATION, AT(header_ms), "10s", 100, 3600000, false, false,
      "Time for a request head, and for a TLS handshake"},
     {"idle-timeout", VG_CONFIG_DURATION, AT(idle_ms), "75s", 100, 86400000, false, false,
@@ -46,8 +57,21 @@ static const struct vg_config_key keys[] = {
      "Address for HTTP/1.1 and h2c, also /healthz, /readyz, /metrics"},
     {"max-body", VG_CONFIG_SIZE, AT(max_body), "64m", 1024, 1 << 30, false, false,
      "Bytes of one request body; beyond it 413"},
+    {"max-client-connections", VG_CONFIG_INT, AT(max_client_connections), "1000", 0, 1000000, false,
+     false,
+     "Open connections of one client address (IPv6: of one /64); more are hung up. 0: any number, "
+     "as behind a proxy"},
     {"max-connections", VG_CONFIG_INT, AT(max_connections), "20000", 1, 1000000, false, false,
      "Open client connections; more are hung up"},
+    {"max-head-memory", VG_CONFIG_SIZE, AT(max_head_memory), "512k", 1024, 1 << 30, false, false,
+     "Bytes of all request heads of one HTTP/2 connection; beyond it 503"},
+    {"max-header-bytes", VG_CONFIG_SIZE, AT(max_header_bytes), "32k", 1024, 45056, false, false,
+     "Bytes of one request head, 32 counted for each field besides name and value; beyond it 431"},
+    {"max-headers", VG_CONFIG_INT, AT(max_headers), "100", 10, 1000, false, false,
+     "Fields of one request head; beyond it 431"},
+    {"max-stalled", VG_CONFIG_SIZE, AT(max_stalled), "4m", 65536, 1 << 30, false, false,
+     "Bytes of answers that stand still for a second on one HTTP/2 connection; beyond it their "
+     "streams are reset"},
     {"max-streams", VG_CONFIG_INT, AT(max_streams), "100", 1, 10000, false, false,
      "Concurrent streams of one HTTP/2 connection"},
     {"max-watchers", VG_CONFIG_INT, AT(max_watchers), "20000", 1, 1000000, false, false,
@@ -100,6 +124,7 @@ struct vg_bridge {
     struct vg_rpc_channel *channel;        /* owned */
     struct vg_work_pool *pool;             /* owned */
     struct vg_cors *cors;                  /* owned; NULL: off */
+    struct vg_clients *clients;            /* owned */
     struct vg_api api;
     struct vg_net_shared shared;
     struct worker *workers; /* owned */
@@ -183,6 +208,7 @@ static void setup_api(struct vg_bridge *b)
 {
     const struct vg_bridge_config *c = b->config;
     b->shared.max_connections = (int)c->max_connections;
+    b->shared.clients = b->clients;
     b->shared.metrics = vg_net_register(b->metrics);
     b->api.channel = b->channel;
     b->api.pool = b->pool;
@@ -205,8 +231,14 @@ static void add_worker(struct vg_bridge *b)
     const struct vg_bridge_config *c = b->config;
     struct worker *w = &b->workers[b->worker_count++];
     const struct vg_http_limits limits = {
-        .max_headers = 100,
-        .max_header_bytes = 32768,
+        .max_headers = (int)c->max_headers,
+        .max_header_bytes = (size_t)c->max_header_bytes,
+        .max_head_memory = (size_t)c->max_head_memory,
+        .max_stalled = (size_t)c->max_stalled,
+        .max_continuations = (int)c->max_continuations,
+        .frame_rate = (int)c->frame_rate,
+        .reset_rate = (int)c->reset_rate,
+        .error_rate = (int)c->error_rate,
         .max_streams = (int)c->max_streams,
         .idle_ms = c->idle_ms,
         .header_ms = c->header_ms,
@@ -242,6 +274,7 @@ static int start_parts(struct vg_bridge *b, struct vg_err *err)
     size_t threads = c->threads ? (size_t)c->threads : cores > 0 ? (size_t)cores : 1;
     threads = threads < MAX_THREADS ? threads : MAX_THREADS;
     b->metrics = vg_metrics_new();
+    b->clients = vg_clients_new((int)c->max_client_connections);
     if (c->tls_listen && vg_tls_ctx_new(&b->tls, c->tls_cert, c->tls_key, err) != 0)
         return -1;
     if (vg_cors_new(&b->cors, c->cors_origins, err) != 0 || open_channel(b, err) != 0 ||
@@ -339,6 +372,7 @@ void vg_bridge_stop(struct vg_bridge *b)
     b->workers = NULL;
     b->tls = vg_tls_ctx_free(b->tls);
     b->cors = vg_cors_free(b->cors);
+    b->clients = vg_clients_free(b->clients);
     b->metrics = b->metrics ? vg_metrics_free(b->metrics) : NULL;
     if (b->rpc_on)
         vg_rpc_fini();

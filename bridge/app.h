@@ -26,6 +26,15 @@ struct vg_bridge_config {
     int64_t body_memory;
     int64_t max_connections;
     int64_t max_streams;
+    int64_t max_client_connections;
+    int64_t max_headers;
+    int64_t max_header_bytes;
+    int64_t max_head_memory;
+    int64_t max_stalled;
+    int64_t max_continuations;
+    int64_t frame_rate;
+    int64_t reset_rate;
+    int64_t error_rate;
     int64_t max_watchers;
     int64_t sse_heartbeat_ms;
     int64_t sse_recheck_ms;

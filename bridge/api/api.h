@@ -33,6 +33,7 @@ struct vg_api {
     const struct vg_cors *cors;           /* borrowed; NULL: off */
     bool access_log;
     atomic_llong watchers;
+    atomic_int scrapes; /* answers of /metrics under way */
     atomic_llong body_held;
 };
 

@@ -377,6 +377,7 @@ static size_t feed_head(struct vg_h1 *h1, const char *data, size_t len)
         begin_request(h1, data + h1->scan.blank, h1->scan.seen - h1->scan.blank);
         return h1->scan.seen;
     case VG_H1_TOO_LONG:
+        h1->base.env->bitten[VG_HTTP_LIMIT_HEADERS]++;
         (void)vg_err_set(&err, h1->scan.first_long ? VG_ERR_URI_TOO_LONG : VG_ERR_HEADERS_TOO_LARGE,
                          NULL);
         refuse(h1, &err);
@@ -423,6 +424,7 @@ static size_t feed_body(struct vg_h1 *h1, const char *data, size_t len)
         vg_stream_body_end(stream);
         h1->base.wake(h1->base.owner);
     } else if (h1->overhead > MAX_CHUNK_OVERHEAD + OVERHEAD_PER_BYTE * stream->bytes_in) {
+        h1->base.env->bitten[VG_HTTP_LIMIT_FRAMING]++;
         fail_body(h1, VG_ERR_INVALID_REQUEST, "The chunked body has too much framing.");
     }
     return n;
@@ -506,9 +508,11 @@ static void h1_tick(struct vg_session *session)
         set_state(h1, H1_CLOSED);
         session->wake(session->owner);
     } else if (h1->state == H1_HEAD && waited > limits->header_ms * VG_NS_PER_MS) {
+        session->env->bitten[VG_HTTP_LIMIT_HEAD_TIME]++;
         (void)vg_err_set(&err, VG_ERR_REQUEST_TIMEOUT, NULL);
         refuse(h1, &err);
     } else if (h1->state == H1_BODY && vg_stream_body_late(h1->stream)) {
+        session->env->bitten[VG_HTTP_LIMIT_BODY_TIME]++;
         fail_body(h1, VG_ERR_REQUEST_TIMEOUT, "The request body did not arrive in time.");
     }
 }

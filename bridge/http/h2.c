@@ -1,85 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP/2 (RFC 9113) over nghttp2. Its callbacks mark and submit; mem_recv and mem_send are called
- * in feed and produce alone. What the library of Debian 12 does not bound is bounded here: header
- * fields, resets that we are made to send, streams that stand still on a closed window. */
-#include <nghttp2/nghttp2.h>
+ * in feed and produce alone. What the library of Debian 12 does not bound is bounded here and in
+ * h2_limits.c: frames by kind, header fields, resets that we are made to send, streams that stand
+ * still on a closed window, stream ids that are over. */
+#include "bridge/http/h2_priv.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bridge/http/session.h"
 #include "common/clock.h"
 
 #define CONNECTION_WINDOW 1048576
 /* So many fields in one block are an attack, not a mistake (HPACK: one byte makes one field). */
 #define FIELDS_ABUSE 2000
-/* RST_STREAM with an error that we send: burst and rate per second (CVE-2025-8671). */
-#define RESET_BURST 200
-#define RESET_RATE 20
-/* RST_STREAM that the peer sends (CVE-2023-44487). */
-#define PEER_RESET_BURST 1000
-#define PEER_RESET_RATE 33
 #define MAX_RESPONSE_HEADERS 24
 
-struct vg_h2_stream {
-    struct vg_stream base;
-    int32_t id;
-    size_t fields;        /* of the block being received */
-    bool refused;         /* the head is over a limit */
-    bool deferred;        /* nghttp2 waits for vg_session_resume_data */
-    bool reset_submitted; /* RST_STREAM is queued */
-    struct vg_h2_stream *prev, *next;
-};
-
-struct vg_h2 {
-    struct vg_session base;
-    nghttp2_session *ng;
-    struct vg_h2_stream *streams; /* owned */
-    int64_t idle_since_ns;        /* when the last stream went */
-    int64_t block_since_ns;       /* start of an unfinished header block; 0: none */
-    int64_t resets_at_ns;         /* when `resets` was last topped up */
-    int64_t resets;               /* RST_STREAM that we may still send */
-    int64_t drain_ns;             /* when drain began; 0: not */
-    bool goaway;                  /* the final GOAWAY is queued */
-    bool notify;                  /* some stream may be writable again */
-    bool dead;                    /* close after what is queued */
-};
-
-static struct vg_h2 *h2_of(struct vg_session *session)
-{
-    return VG_CONTAINER(session, struct vg_h2, base);
-}
-
-static struct vg_h2_stream *h2_stream_of(struct vg_stream *stream)
-{
-    return VG_CONTAINER(stream, struct vg_h2_stream, base);
-}
-
-static void wake(struct vg_h2 *h2)
+void vg_h2_wake(struct vg_h2 *h2)
 {
     h2->base.wake(h2->base.owner);
 }
 
 /* nghttp2 fails here only without memory; the connection is then of no use. */
-static void must(struct vg_h2 *h2, int code)
+void vg_h2_must(struct vg_h2 *h2, int code)
 {
     if (code != 0 && nghttp2_is_fatal(code))
         h2->dead = true;
 }
 
-static void reset_stream(struct vg_h2 *h2, struct vg_h2_stream *s, uint32_t code)
+void vg_h2_reset(struct vg_h2 *h2, struct vg_h2_stream *s, uint32_t code)
 {
     if (s->reset_submitted)
         return;
     s->reset_submitted = true;
-    must(h2, nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, s->id, code));
-    wake(h2);
+    vg_h2_must(h2, nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, s->id, code));
+    vg_h2_wake(h2);
 }
 
-static void terminate(struct vg_h2 *h2, uint32_t code)
+void vg_h2_bite(struct vg_h2 *h2, enum vg_http_limit limit)
 {
-    must(h2, nghttp2_session_terminate_session(h2->ng, code));
-    wake(h2);
+    h2->base.env->bitten[limit]++;
+}
+
+void vg_h2_terminate(struct vg_h2 *h2, uint32_t code)
+{
+    vg_h2_must(h2, nghttp2_session_terminate_session(h2->ng, code));
+    vg_h2_wake(h2);
 }
 
 /* --- what a stream asks of us --- */
@@ -112,7 +78,7 @@ static nghttp2_nv make_nv(struct vg_view name, struct vg_view value)
 static void h2_respond(struct vg_stream *stream, const struct vg_response *response)
 {
     struct vg_h2 *h2 = stream->session;
-    struct vg_h2_stream *s = h2_stream_of(stream);
+    struct vg_h2_stream *s = vg_h2_stream_of(stream);
     nghttp2_nv nv[MAX_RESPONSE_HEADERS + 3];
     size_t n = 0;
     char status[16], length[32];
@@ -128,27 +94,27 @@ static void h2_respond(struct vg_stream *stream, const struct vg_response *respo
         nv[n++] = make_nv(response->headers[i].name, response->headers[i].value);
     nghttp2_data_provider provider = {.source.ptr = s, .read_callback = read_data};
     bool body = stream->state == VG_STREAM_SENDING;
-    must(h2, nghttp2_submit_response(h2->ng, s->id, nv, n, body ? &provider : NULL));
+    vg_h2_must(h2, nghttp2_submit_response(h2->ng, s->id, nv, n, body ? &provider : NULL));
 }
 
 static void h2_touched(struct vg_stream *stream)
 {
     struct vg_h2 *h2 = stream->session;
-    struct vg_h2_stream *s = h2_stream_of(stream);
+    struct vg_h2_stream *s = vg_h2_stream_of(stream);
     if (stream->state == VG_STREAM_RESET)
-        reset_stream(h2, s, NGHTTP2_INTERNAL_ERROR);
+        vg_h2_reset(h2, s, NGHTTP2_INTERNAL_ERROR);
     else if (s->deferred) {
         s->deferred = false;
-        must(h2, nghttp2_session_resume_data(h2->ng, s->id));
+        vg_h2_must(h2, nghttp2_session_resume_data(h2->ng, s->id));
     }
-    wake(h2);
+    vg_h2_wake(h2);
 }
 
 static void h2_consumed(struct vg_stream *stream, size_t len)
 {
     struct vg_h2 *h2 = stream->session;
-    must(h2, nghttp2_session_consume(h2->ng, h2_stream_of(stream)->id, len));
-    wake(h2);
+    vg_h2_must(h2, nghttp2_session_consume(h2->ng, vg_h2_stream_of(stream)->id, len));
+    vg_h2_wake(h2);
 }
 
 static const struct vg_stream_ops stream_ops = {
@@ -180,12 +146,44 @@ static void close_stream(struct vg_h2 *h2, struct vg_h2_stream *s)
         s->next->prev = s->prev;
     if (!h2->streams)
         h2->idle_since_ns = h2->base.env->now_ns;
+    h2->head_memory -= s->base.request.header_bytes;
+    vg_h2_limits_ended(&h2->limits, s->id, s->reset_submitted);
     vg_stream_closed(&s->base);
     vg_stream_fini(&s->base);
     free(s);
 }
 
 /* --- nghttp2 callbacks --- */
+
+/* HEADERS on an id that is neither open nor new: nghttp2 would drop them without a word. */
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
+{
+    struct vg_h2 *h2 = user;
+    if (hd->type != NGHTTP2_HEADERS)
+        return 0;
+    if (hd->stream_id > h2->last_id) {
+        h2->last_id = hd->stream_id;
+        return 0;
+    }
+    if (h2->goaway || nghttp2_session_get_stream_user_data(ng, hd->stream_id))
+        return 0;
+    enum vg_h2_reuse reuse = vg_h2_limits_reuse(&h2->limits, hd->stream_id);
+    if (reuse == VG_H2_REUSE_RESET)
+        return 0;
+    vg_h2_bite(h2, VG_HTTP_LIMIT_STREAM_ID);
+    h2->fatal = reuse == VG_H2_REUSE_ENDED ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR;
+    return NGHTTP2_ERR_CALLBACK_FAILURE; /* feed ends the connection */
+}
+
+/* A stream that nghttp2 refuses by itself; what follows on it may have crossed the refusal. */
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int code, void *user)
+{
+    (void)ng, (void)code;
+    struct vg_h2 *h2 = user;
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        vg_h2_limits_ended(&h2->limits, frame->hd.stream_id, true);
+    return 0;
+}
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
@@ -197,8 +195,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (s)
         s->fields = 0; /* trailers */
     else if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-        must(h2, nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id,
-                                                      open_stream(h2, frame->hd.stream_id)));
+        vg_h2_must(h2, nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id,
+                                                            open_stream(h2, frame->hd.stream_id)));
     return 0;
 }
 
@@ -216,25 +214,37 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user)
 {
-    (void)flags, (void)user;
+    (void)flags;
+    struct vg_h2 *h2 = user;
     struct vg_h2_stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     if (!s || frame->hd.type != NGHTTP2_HEADERS)
         return 0;
-    if (++s->fields > FIELDS_ABUSE)
+    if (++s->fields > FIELDS_ABUSE) {
+        vg_h2_bite(h2, VG_HTTP_LIMIT_HEADERS);
         return NGHTTP2_ERR_CALLBACK_FAILURE; /* feed ends the connection */
-    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST || s->refused)
+    }
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST || s->refused || s->crowded)
         return 0;
+    s->crowded = h2->head_memory + name_len + value_len > h2->base.env->limits.max_head_memory;
+    if (s->crowded) {
+        vg_h2_bite(h2, VG_HTTP_LIMIT_HEAD_MEMORY);
+        return 0;
+    }
     struct vg_view n = {vg_arena_memdup(s->base.arena, name, name_len), name_len};
     struct vg_view v = {vg_arena_memdup(s->base.arena, value, value_len), value_len};
     if (name_len && name[0] == ':')
         set_pseudo(&s->base.request, n, v);
+    size_t before = s->base.request.header_bytes;
     s->refused = vg_stream_add_header(&s->base, n, v, NULL) != 0;
+    h2->head_memory += s->base.request.header_bytes - before;
     return 0;
 }
 
 static int check_head(struct vg_h2_stream *s, struct vg_err *err)
 {
     const struct vg_request *req = &s->base.request;
+    if (s->crowded)
+        return vg_err_set(err, VG_ERR_OVERLOADED, NULL);
     if (s->refused)
         return vg_err_set(err, VG_ERR_HEADERS_TOO_LARGE, NULL);
     if (vg_view_eqs(req->method, "CONNECT"))
@@ -259,9 +269,10 @@ static void begin_request(struct vg_h2 *h2, struct vg_h2_stream *s, bool has_bod
     vg_stream_begin(&s->base);
     if (has_body && s->base.request.expect_continue && s->base.state == VG_STREAM_OPEN) {
         nghttp2_nv nv = make_nv(VG_VIEW(":status"), VG_VIEW("100"));
-        must(h2, nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, &nv, 1, NULL) < 0
-                     ? NGHTTP2_ERR_NOMEM
-                     : 0);
+        vg_h2_must(h2,
+                   nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, &nv, 1, NULL) < 0
+                       ? NGHTTP2_ERR_NOMEM
+                       : 0);
     }
 }
 
@@ -308,24 +319,23 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     return 0;
 }
 
-/* Takes one from the bucket of resets; an empty one ends the connection. */
-static void count_reset(struct vg_h2 *h2)
+/* Resets that the peer makes us send (CVE-2025-8671): one too many ends the connection. */
+static void count_reset(struct vg_h2 *h2, int32_t id)
 {
-    int64_t now = h2->base.env->now_ns;
-    int64_t more = (now - h2->resets_at_ns) / (VG_NS_PER_S / RESET_RATE);
-    if (more > 0) {
-        h2->resets = h2->resets + more < RESET_BURST ? h2->resets + more : RESET_BURST;
-        h2->resets_at_ns = now;
-    }
-    if (--h2->resets < 0)
-        terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
+    vg_h2_limits_ended(&h2->limits, id, true);
+    if (vg_h2_limits_error(&h2->limits, h2->base.env->now_ns))
+        return;
+    vg_h2_bite(h2, VG_HTTP_LIMIT_ERRORS);
+    vg_h2_terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct vg_h2 *h2 = user;
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
-        count_reset(h2);
+        count_reset(h2, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_DATA)
+        vg_h2_limits_sent(&h2->limits, frame->hd.length);
     bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
                 (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     struct vg_h2_stream *s =
@@ -336,7 +346,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
         vg_stream_set_state(&s->base, VG_STREAM_DONE);
     /* Answered before the body was whole: the peer need not send the rest (RFC 9113 8.1). */
     if (!s->base.body_done)
-        reset_stream(h2, s, NGHTTP2_NO_ERROR);
+        vg_h2_reset(h2, s, NGHTTP2_NO_ERROR);
     return 0;
 }
 
@@ -344,24 +354,33 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 
 static size_t h2_feed(struct vg_session *session, const char *data, size_t len)
 {
-    struct vg_h2 *h2 = h2_of(session);
+    struct vg_h2 *h2 = vg_h2_of(session);
     if (h2->dead || len == 0)
         return len;
+    enum vg_http_limit limit =
+        vg_h2_limits_feed(&h2->limits, (const uint8_t *)data, len, session->env->now_ns);
+    if (limit != VG_HTTP_LIMIT_MAX) {
+        vg_h2_bite(h2, limit);
+        vg_h2_terminate(h2, limit == VG_HTTP_LIMIT_STREAM_ID ? NGHTTP2_STREAM_CLOSED
+                                                             : NGHTTP2_ENHANCE_YOUR_CALM);
+        h2->dead = true;
+        return len;
+    }
     ssize_t n = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)data, len);
     if (n < 0) {
         uint32_t code = n == NGHTTP2_ERR_CALLBACK_FAILURE || n == NGHTTP2_ERR_FLOODED
                             ? NGHTTP2_ENHANCE_YOUR_CALM
                             : NGHTTP2_PROTOCOL_ERROR;
-        terminate(h2, code);
+        vg_h2_terminate(h2, h2->fatal ? h2->fatal : code);
         h2->dead = true;
     }
-    wake(h2);
+    vg_h2_wake(h2);
     return len;
 }
 
 static void h2_produce(struct vg_session *session, struct vg_buf *out, size_t until)
 {
-    struct vg_h2 *h2 = h2_of(session);
+    struct vg_h2 *h2 = vg_h2_of(session);
     while (out->len < until) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(h2->ng, &data);
@@ -378,65 +397,26 @@ static void h2_produce(struct vg_session *session, struct vg_buf *out, size_t un
         vg_stream_notify(&s->base);
 }
 
-static void tick_stream(struct vg_h2 *h2, struct vg_h2_stream *s)
-{
-    struct vg_stream *stream = &s->base;
-    const struct vg_http_env *env = h2->base.env;
-    struct vg_err err;
-    bool stalled = stream->state != VG_STREAM_OPEN && vg_stream_pending(stream) > 0 &&
-                   env->now_ns - stream->progress_ns > env->limits.stall_ms * VG_NS_PER_MS;
-    if (stalled) {
-        reset_stream(h2, s, NGHTTP2_CANCEL);
-    } else if (s->fields && h2->block_since_ns == 0 && vg_stream_body_late(stream)) {
-        (void)vg_err_set(&err, VG_ERR_REQUEST_TIMEOUT, "The request body did not arrive in time.");
-        if (stream->state == VG_STREAM_OPEN && !stream->failed)
-            vg_stream_fail(stream, &err);
-        else if (vg_stream_pending(stream) == 0)
-            reset_stream(h2, s, NGHTTP2_CANCEL);
-    }
-}
-
-static void h2_tick(struct vg_session *session)
-{
-    struct vg_h2 *h2 = h2_of(session);
-    const struct vg_http_env *env = session->env;
-    if (h2->block_since_ns &&
-        env->now_ns - h2->block_since_ns > env->limits.header_ms * VG_NS_PER_MS)
-        terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
-    if (!h2->streams && env->now_ns - h2->idle_since_ns > env->limits.idle_ms * VG_NS_PER_MS)
-        terminate(h2, NGHTTP2_NO_ERROR);
-    for (struct vg_h2_stream *s = h2->streams; s; s = s->next)
-        tick_stream(h2, s);
-    /* The first GOAWAY has had time to arrive: what came since is served, now comes the final one.
-     */
-    if (h2->drain_ns && !h2->goaway && env->now_ns > h2->drain_ns) {
-        h2->goaway = true;
-        int32_t last = nghttp2_session_get_last_proc_stream_id(h2->ng);
-        must(h2, nghttp2_submit_goaway(h2->ng, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0));
-        wake(h2);
-    }
-}
-
 static void h2_eof(struct vg_session *session)
 {
-    struct vg_h2 *h2 = h2_of(session);
+    struct vg_h2 *h2 = vg_h2_of(session);
     h2->dead = true;
-    wake(h2);
+    vg_h2_wake(h2);
 }
 
 static void h2_drain(struct vg_session *session)
 {
-    struct vg_h2 *h2 = h2_of(session);
+    struct vg_h2 *h2 = vg_h2_of(session);
     if (h2->drain_ns)
         return;
     h2->drain_ns = session->env->now_ns;
-    must(h2, nghttp2_submit_shutdown_notice(h2->ng));
-    wake(h2);
+    vg_h2_must(h2, nghttp2_submit_shutdown_notice(h2->ng));
+    vg_h2_wake(h2);
 }
 
 static bool h2_finished(struct vg_session *session)
 {
-    const struct vg_h2 *h2 = h2_of(session);
+    const struct vg_h2 *h2 = vg_h2_of(session);
     bool wants = nghttp2_session_want_read(h2->ng) || nghttp2_session_want_write(h2->ng);
     bool drained = h2->goaway && !h2->streams && !nghttp2_session_want_write(h2->ng);
     return h2->dead || drained || !wants;
@@ -444,7 +424,7 @@ static bool h2_finished(struct vg_session *session)
 
 static void h2_free(struct vg_session *session)
 {
-    struct vg_h2 *h2 = h2_of(session);
+    struct vg_h2 *h2 = vg_h2_of(session);
     while (h2->streams) {
         VG_ASSERT(!h2->streams->prev);
         close_stream(h2, h2->streams);
@@ -456,7 +436,7 @@ static void h2_free(struct vg_session *session)
 static const struct vg_session_ops session_ops = {
     .feed = h2_feed,
     .produce = h2_produce,
-    .tick = h2_tick,
+    .tick = vg_h2_tick,
     .eof = h2_eof,
     .drain = h2_drain,
     .finished = h2_finished,
@@ -465,10 +445,13 @@ static const struct vg_session_ops session_ops = {
 
 static void new_ng(struct vg_h2 *h2)
 {
+    const struct vg_http_limits *limits = &h2->base.env->limits;
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     VG_ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
     VG_ASSERT(nghttp2_option_new(&option) == 0);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
@@ -478,8 +461,9 @@ static void new_ng(struct vg_h2 *h2)
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_settings(option, 32);
-    nghttp2_option_set_stream_reset_rate_limit(option, PEER_RESET_BURST, PEER_RESET_RATE);
-    nghttp2_option_set_max_continuations(option, 8);
+    /* The library's own count of resets is for those of h2_limits.c to come first. */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
+    nghttp2_option_set_max_continuations(option, (size_t)limits->max_continuations);
     VG_ASSERT(nghttp2_session_server_new2(&h2->ng, callbacks, h2, option) == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -490,8 +474,8 @@ struct vg_session *vg_h2_session_new(struct vg_http_env *env, void (*wake_owner)
 {
     struct vg_h2 *h2 = vg_xalloc(sizeof(*h2));
     h2->base = (struct vg_session){&session_ops, env, wake_owner, owner};
-    h2->idle_since_ns = h2->resets_at_ns = env->now_ns;
-    h2->resets = RESET_BURST;
+    h2->idle_since_ns = env->now_ns;
+    vg_h2_limits_init(&h2->limits, &env->limits, env->now_ns);
     new_ng(h2);
     const nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)env->limits.max_streams},
@@ -499,8 +483,8 @@ struct vg_session *vg_h2_session_new(struct vg_http_env *env, void (*wake_owner)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)env->limits.max_header_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    must(h2, nghttp2_submit_settings(h2->ng, NGHTTP2_FLAG_NONE, entries, VG_COUNT(entries)));
-    must(h2,
-         nghttp2_session_set_local_window_size(h2->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW));
+    vg_h2_must(h2, nghttp2_submit_settings(h2->ng, NGHTTP2_FLAG_NONE, entries, VG_COUNT(entries)));
+    vg_h2_must(
+        h2, nghttp2_session_set_local_window_size(h2->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW));
     return &h2->base;
 }

@@ -7,7 +7,7 @@
 #include "common/str.h"
 
 #define HEADER_OVERHEAD 32 /* RFC 9113 6.5.2 counts so many bytes for each field */
-#define MIN_BODY_PROGRESS 1024
+#define MIN_PROGRESS 1024  /* of a body, either way */
 /* Our own handlers bound what they queue; this is where a bug would be stopped. */
 #define MAX_QUEUED (SIZE_MAX / 4)
 
@@ -108,8 +108,10 @@ int vg_stream_add_header(struct vg_stream *stream, struct vg_view name, struct v
     const struct vg_http_limits *limits = &stream->env->limits;
     req->header_bytes += name.len + value.len + HEADER_OVERHEAD;
     if (req->header_count >= (size_t)limits->max_headers ||
-        req->header_bytes > limits->max_header_bytes)
+        req->header_bytes > limits->max_header_bytes) {
+        stream->env->bitten[VG_HTTP_LIMIT_HEADERS]++;
         return vg_err_set(err, VG_ERR_HEADERS_TOO_LARGE, NULL);
+    }
     /* The array grows by doubling inside the arena; the old halves stay until the stream goes. */
     size_t n = req->header_count;
     if (n == 0 || (n >= 16 && (n & (n - 1)) == 0)) {
@@ -202,7 +204,7 @@ bool vg_stream_body_late(struct vg_stream *stream)
     if (stream->body_done || stream->unconsumed >= VG_STREAM_WINDOW / 2)
         return false;
     int64_t now = stream->env->now_ns;
-    if (stream->bytes_in - stream->progress_in >= MIN_BODY_PROGRESS) {
+    if (stream->bytes_in - stream->progress_in >= MIN_PROGRESS) {
         stream->progress_in = stream->bytes_in;
         stream->progress_ns = now;
     }
@@ -284,7 +286,11 @@ size_t vg_stream_take(struct vg_stream *stream, void *dst, size_t len)
         return 0;
     memcpy(dst, stream->out.data + stream->out_off, n);
     stream->out_off += n;
-    stream->progress_ns = stream->env->now_ns;
+    stream->moved_out += n;
+    if (stream->moved_out >= MIN_PROGRESS || stream->out_off == stream->out.len) {
+        stream->progress_ns = stream->env->now_ns;
+        stream->moved_out = 0;
+    }
     if (stream->out_off == stream->out.len) {
         vg_buf_clear(&stream->out);
         stream->out_off = 0;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bridge/http/limits.h"
 #include "bridge/http/request.h"
 #include "common/buf.h"
 #include "common/err.h"
@@ -30,17 +31,7 @@ struct vg_header {
 /* Request body bytes that a peer may send before the handler has consumed them. */
 #define VG_STREAM_WINDOW ((size_t)256 * 1024)
 
-/* --- limits and time, one per loop, shared by its sessions --- */
-
-struct vg_http_limits {
-    int max_headers;         /* fields of one head */
-    size_t max_header_bytes; /* of one head: names, values and 32 for each field */
-    int max_streams;         /* concurrent streams of one h2 connection */
-    int64_t idle_ms;         /* a connection without a request */
-    int64_t header_ms;       /* from the first byte of a head to its end */
-    int64_t body_ms;         /* in this time 1 KiB of an unfinished body must come */
-    int64_t stall_ms;        /* in this time some of the queued bytes must go */
-};
+/* --- handler, limits and time, one per loop, shared by its sessions --- */
 
 /* Who answers. All functions get `ctx` of the handler. */
 struct vg_http_handler {
@@ -58,6 +49,7 @@ struct vg_http_env {
     int64_t wall_s; /* Unix seconds, for Date */
     int64_t date_s; /* second that `date` holds */
     char date[VG_HTTP_DATE_SIZE];
+    int64_t bitten[VG_HTTP_LIMIT_MAX]; /* how often each limit bit; the owner takes it from here */
 };
 /* The Date header of now. */
 const char *vg_http_env_date(struct vg_http_env *env);
@@ -150,8 +142,9 @@ struct vg_stream {
     size_t out_off;
     uint64_t bytes_in;    /* body */
     uint64_t bytes_out;   /* body, as queued */
-    int64_t progress_ns;  /* when bytes last came or went */
+    int64_t progress_ns;  /* when enough bytes last came or went */
     uint64_t progress_in; /* bytes_in at progress_ns */
+    size_t moved_out;     /* bytes taken since progress_ns */
 };
 
 const char *vg_http_reason(int status);

@@ -21,7 +21,8 @@
 /* What is written already and one frame more may stand in the buffer beside it. */
 #define OUT_MAX (4 * OUT_HIGH)
 #define KEEP_BUFFER 4096
-#define LINGER_MS 2000 /* without a byte */
+#define MIN_PROGRESS 1024 /* bytes; a reader that takes fewer stands still */
+#define LINGER_MS 2000    /* without a byte */
 #define LINGER_TOTAL_MS 30000
 #define LINGER_BYTES (256 << 20)
 #define ROUNDS 16
@@ -36,10 +37,11 @@ enum conn_state {
 };
 
 struct vg_conn {
-    struct vg_net *net;     /* borrowed */
-    int fd;                 /* owned */
-    struct vg_watch *watch; /* owned */
-    struct vg_tls *tls;     /* owned; NULL: plain */
+    struct vg_net *net;       /* borrowed */
+    int fd;                   /* owned */
+    struct vg_watch *watch;   /* owned */
+    struct vg_tls *tls;       /* owned; NULL: plain */
+    struct vg_client *client; /* NULL: not counted */
     enum conn_state state;
     struct vg_session *session; /* owned; from OPEN on */
     struct vg_buf in, out;
@@ -51,8 +53,9 @@ struct vg_conn {
     struct vg_conn *dirty_next;
     struct vg_conn *prev, *next; /* of net->conns; `next` of doomed, too */
     int64_t since_ns;            /* start of this state */
-    int64_t moved_ns;            /* when the output last moved; in LINGER, when input came */
-    int64_t lingered;            /* bytes dropped in LINGER */
+    int64_t moved_ns; /* when enough of the output last moved; in LINGER, when input came */
+    size_t moved;     /* bytes written since */
+    int64_t lingered; /* bytes dropped in LINGER */
 };
 
 static size_t in_pending(const struct vg_conn *conn)
@@ -133,7 +136,7 @@ static void on_ready(void *ctx, int events)
     vg_conn_mark(conn);
 }
 
-void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls)
+void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls, struct vg_client *client)
 {
     struct vg_conn *conn = vg_xalloc(sizeof(*conn));
     int on = 1;
@@ -141,6 +144,7 @@ void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls)
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     conn->net = net;
     conn->fd = fd;
+    conn->client = client;
     conn->tls = tls ? vg_tls_new(tls, fd) : NULL;
     conn->state = tls ? CONN_HANDSHAKE : CONN_SNIFF;
     conn->writable = true;
@@ -177,6 +181,7 @@ void vg_conn_kill(struct vg_conn *conn)
         conn->next->prev = conn->prev;
     conn->next = net->doomed;
     net->doomed = conn;
+    vg_clients_leave(net->shared->clients, conn->client);
     atomic_fetch_sub(&net->shared->connections, 1);
     vg_net_count(net, VG_NET_CONNECTIONS, -1);
 }
@@ -234,7 +239,11 @@ static ssize_t write_some(struct vg_conn *conn)
         conn->writable = false;
     if (n > 0) {
         conn->out_off += (size_t)n;
-        conn->moved_ns = conn->net->env.now_ns;
+        conn->moved += (size_t)n;
+        if (conn->moved >= MIN_PROGRESS) {
+            conn->moved = 0;
+            conn->moved_ns = conn->net->env.now_ns;
+        }
         vg_net_count(conn->net, VG_NET_BYTES_OUT, n);
     }
     return n;
@@ -479,9 +488,12 @@ void vg_conn_tick(struct vg_conn *conn)
     if (conn->state == CONN_OPEN) {
         conn->session->ops->tick(conn->session);
         late = out_pending(conn) > 0 && still_ms > env->limits.stall_ms;
+        conn->net->env.bitten[VG_HTTP_LIMIT_STALL] += late;
     } else {
         late =
             waited_ms > patience_ms(conn) || (conn->state == CONN_LINGER && still_ms > LINGER_MS);
+        bool opening = conn->state == CONN_HANDSHAKE || in_pending(conn) > 0;
+        conn->net->env.bitten[VG_HTTP_LIMIT_HEAD_TIME] += late && opening;
     }
     if (late)
         vg_conn_kill(conn);

@@ -137,11 +137,31 @@ static void out_of_files(struct vg_listener *l)
     vg_timer_start(&l->pause, vg_deadline_in_ms(PAUSE_MS));
 }
 
-void vg_listener_accept(struct vg_listener *l)
+/* Counted before it is judged: two loops may be at the last place at once. */
+static void admit(struct vg_listener *l, int fd, const struct sockaddr_storage *from)
 {
     struct vg_net *net = l->net;
+    struct vg_client *client = NULL;
+    bool full = atomic_fetch_add(&net->shared->connections, 1) >= net->shared->max_connections;
+    if (!full && vg_clients_enter(net->shared->clients, from, &client) == 0) {
+        vg_net_count(net, VG_NET_ACCEPTED, 1);
+        vg_conn_open(net, fd, l->tls, client);
+        return;
+    }
+    atomic_fetch_sub(&net->shared->connections, 1);
+    vg_net_count(net, full ? VG_NET_SHED : VG_NET_CLIENT_FULL, 1);
+    net->hung_up++;
+    (void)close(fd);
+}
+
+void vg_listener_accept(struct vg_listener *l)
+{
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage from;
+        socklen_t len = sizeof(from);
+        from.ss_family = AF_UNSPEC;
+        int fd =
+            accept4(l->fd, (struct sockaddr *)(void *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 out_of_files(l);
@@ -149,15 +169,7 @@ void vg_listener_accept(struct vg_listener *l)
                 continue;
             return;
         }
-        /* Counted before it is judged: two loops may be at the last place at once. */
-        if (atomic_fetch_add(&net->shared->connections, 1) >= net->shared->max_connections) {
-            atomic_fetch_sub(&net->shared->connections, 1);
-            vg_net_count(net, VG_NET_SHED, 1);
-            (void)close(fd);
-            continue;
-        }
-        vg_net_count(net, VG_NET_ACCEPTED, 1);
-        vg_conn_open(net, fd, l->tls);
+        admit(l, fd, &from);
     }
 }
 

@@ -5,11 +5,13 @@
 
 #include "bridge/net/net_priv.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 #define SWEEP_MS 250
+#define TELL_MS 5000
 
-static const struct vg_metric_desc metrics_table[] = {
+static struct vg_metric_desc metrics_table[VG_NET_METRIC_MAX] = {
     [VG_NET_CONNECTIONS] = {"videogate_bridge_connections", VG_METRIC_GAUGE, "Open connections.",
                             NULL, NULL},
     [VG_NET_ACCEPTED] = {"videogate_bridge_connections_accepted_total", VG_METRIC_COUNTER,
@@ -17,16 +19,22 @@ static const struct vg_metric_desc metrics_table[] = {
     [VG_NET_SHED] = {"videogate_bridge_connections_shed_total", VG_METRIC_COUNTER,
                      "Connections hung up at once: over the cap or out of descriptors.", NULL,
                      NULL},
+    [VG_NET_CLIENT_FULL] = {"videogate_bridge_client_connections_shed_total", VG_METRIC_COUNTER,
+                            "Connections hung up at once: their address has its share.", NULL,
+                            NULL},
     [VG_NET_HANDSHAKE_FAILED] = {"videogate_bridge_tls_handshakes_failed_total", VG_METRIC_COUNTER,
                                  "TLS handshakes that failed.", NULL, NULL},
     [VG_NET_BYTES_IN] = {"videogate_bridge_received_bytes_total", VG_METRIC_COUNTER,
                          "Bytes read from clients.", NULL, NULL},
     [VG_NET_BYTES_OUT] = {"videogate_bridge_sent_bytes_total", VG_METRIC_COUNTER,
                           "Bytes written to clients.", NULL, NULL},
+    [VG_NET_LIMITS] = {"videogate_bridge_limits_total", VG_METRIC_COUNTER,
+                       "How often a limit on what a peer may do bit, by limit.", "limit", NULL},
 };
 
 struct vg_metric_set *vg_net_register(struct vg_metrics *metrics)
 {
+    metrics_table[VG_NET_LIMITS].values = vg_http_limit_labels();
     return vg_metrics_register(metrics, metrics_table, VG_COUNT(metrics_table));
 }
 
@@ -67,6 +75,38 @@ static void on_turn_end(void *ctx)
     vg_conn_reap(net);
 }
 
+/* One line for all of them, every few seconds at most. */
+static void tell_limits(struct vg_net *net)
+{
+    if (net->env.now_ns - net->told_ns < TELL_MS * VG_NS_PER_MS)
+        return;
+    for (int i = 0; i < VG_HTTP_LIMIT_MAX; i++) {
+        if (net->bitten[i] == 0)
+            continue;
+        vg_log(VG_LOG_WARN, "a limit was reached", VG_S("limit", vg_http_limit_labels()[i]),
+               VG_I("times", net->bitten[i]));
+        net->bitten[i] = 0;
+        net->told_ns = net->env.now_ns;
+    }
+    if (net->hung_up == 0)
+        return;
+    vg_log(VG_LOG_WARN, "connections over a cap were hung up", VG_I("times", net->hung_up));
+    net->hung_up = 0;
+    net->told_ns = net->env.now_ns;
+}
+
+static void take_limits(struct vg_net *net)
+{
+    for (size_t i = 0; i < VG_HTTP_LIMIT_MAX; i++) {
+        if (net->env.bitten[i] == 0)
+            continue;
+        vg_metric_add(net->shared->metrics, VG_NET_LIMITS, i, net->env.bitten[i]);
+        net->bitten[i] += net->env.bitten[i];
+        net->env.bitten[i] = 0;
+    }
+    tell_limits(net);
+}
+
 static void on_sweep(struct vg_timer *timer)
 {
     struct vg_net *net = VG_CONTAINER(timer, struct vg_net, sweep);
@@ -76,6 +116,7 @@ static void on_sweep(struct vg_timer *timer)
         next = vg_conn_next(conn);
         vg_conn_tick(conn);
     }
+    take_limits(net);
     vg_timer_start(timer, vg_deadline_in_ms(SWEEP_MS));
 }
 

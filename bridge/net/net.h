@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "bridge/http/stream.h"
+#include "bridge/net/clients.h"
 #include "bridge/net/tls.h"
 #include "common/err.h"
 #include "common/loop.h"
@@ -22,6 +23,7 @@ struct vg_net;
 struct vg_net_shared {
     int max_connections;
     atomic_int connections;
+    struct vg_clients *clients;    /* borrowed; may be NULL */
     struct vg_metric_set *metrics; /* of vg_net_register; may be NULL */
 };
 

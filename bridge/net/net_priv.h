@@ -10,9 +10,11 @@ enum vg_net_metric {
     VG_NET_CONNECTIONS,
     VG_NET_ACCEPTED,
     VG_NET_SHED,
+    VG_NET_CLIENT_FULL,
     VG_NET_HANDSHAKE_FAILED,
     VG_NET_BYTES_IN,
     VG_NET_BYTES_OUT,
+    VG_NET_LIMITS,
     VG_NET_METRIC_MAX
 };
 
@@ -31,15 +33,18 @@ struct vg_net {
     struct vg_conn *later;               /* have had their share of this turn */
     struct vg_conn *doomed;              /* owned; freed at the end of the turn */
     struct vg_timer sweep;
-    struct vg_task nudge; /* makes another turn, for `later` */
+    int64_t bitten[VG_HTTP_LIMIT_MAX]; /* not logged yet */
+    int64_t hung_up;                   /* connections over a cap, not logged yet */
+    int64_t told_ns;                   /* when limits were last logged */
+    struct vg_task nudge;              /* makes another turn, for `later` */
     bool nudged;
     bool draining;
     char *scratch; /* owned; VG_NET_SCRATCH bytes, for reads */
 };
 
-/* Takes the accepted socket. */
-/* The caller has counted it in shared->connections. */
-void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls);
+/* Takes the accepted socket, which the caller has counted in shared->connections and as one of
+ * `client`'s (may be NULL). */
+void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls, struct vg_client *client);
 /* Does what there is to do: handshake, read, feed, produce, write. */
 void vg_conn_run(struct vg_conn *conn);
 void vg_conn_tick(struct vg_conn *conn);

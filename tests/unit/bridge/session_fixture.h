@@ -185,7 +185,21 @@ static inline void fixture_init(struct fixture *f, bool h2)
     memset(f, 0, sizeof(*f));
     f->handler = (struct vg_http_handler){f, fixture_request_cb, fixture_refuse};
     f->env.handler = &f->handler;
-    f->env.limits = (struct vg_http_limits){100, 32 * 1024, 100, 10000, 1000, 2000, 3000};
+    f->env.limits = (struct vg_http_limits){
+        .max_headers = 100,
+        .max_header_bytes = (size_t)32 * 1024,
+        .max_head_memory = (size_t)256 * 1024,
+        .max_stalled = (size_t)1024 * 1024,
+        .max_streams = 100,
+        .max_continuations = 8,
+        .frame_rate = 100,
+        .reset_rate = 33,
+        .error_rate = 20,
+        .idle_ms = 10000,
+        .header_ms = 1000,
+        .body_ms = 2000,
+        .stall_ms = 3000,
+    };
     f->env.now_ns = 1000 * VG_NS_PER_S;
     f->env.wall_s = 784111777;
     vg_buf_init(&f->in, 64 << 20);
