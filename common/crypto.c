@@ -21,10 +21,6 @@
 #define TAG_SIZE 16
 #define RSA_MIN_BITS 2048
 #define RSA_MAX_BITS 8192
-#define KEY_PREFIX "vg_"
-#define KEY_PREFIX_LEN 3
-#define KEY_RANDOM_LEN 40
-#define KEY_CHECK_LEN 6
 
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static EVP_MD *fetched_sha256; /* kept for the life of the process */
@@ -87,6 +83,20 @@ void vg_hmac_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view key, struct vg_v
     unsigned size = VG_SHA256_SIZE;
     VG_ASSERT(HMAC(sha256_md(), key.data, (int)key.len, (const unsigned char *)data.data, data.len,
                    out, &size));
+}
+
+void vg_hkdf_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view secret, struct vg_view info)
+{
+    static const uint8_t no_salt[VG_SHA256_SIZE];
+    uint8_t prk[VG_SHA256_SIZE];
+    struct vg_buf text;
+
+    vg_hmac_sha256(prk, (struct vg_view){(const char *)no_salt, sizeof no_salt}, secret);
+    vg_buf_init(&text, info.len + 1);
+    VG_ASSERT(vg_buf_add(&text, info.data, info.len) == 0 && vg_buf_addc(&text, 1) == 0);
+    vg_hmac_sha256(out, (struct vg_view){(const char *)prk, sizeof prk}, vg_buf_view(&text));
+    vg_buf_fini(&text);
+    OPENSSL_cleanse(prk, sizeof prk);
 }
 
 bool vg_equal_ct(const void *a, const void *b, size_t len)
@@ -259,57 +269,4 @@ int vg_unseal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad, str
     else
         explicit_bzero(at, size); /* unauthenticated bytes must not be found there */
     return rc;
-}
-
-static const char base62_digits[] =
-    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-static uint32_t crc32_of(const char *data, size_t len)
-{
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < len; i++) {
-        crc ^= (uint8_t)data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
-    }
-    return ~crc;
-}
-
-static void key_check(char out[KEY_CHECK_LEN], const char *key)
-{
-    uint32_t crc = crc32_of(key, KEY_PREFIX_LEN + KEY_RANDOM_LEN);
-    for (int i = KEY_CHECK_LEN - 1; i >= 0; i--) {
-        out[i] = base62_digits[crc % 62];
-        crc /= 62;
-    }
-}
-
-void vg_api_key_new(char out[VG_API_KEY_SIZE])
-{
-    memcpy(out, KEY_PREFIX, KEY_PREFIX_LEN);
-    size_t at = KEY_PREFIX_LEN;
-    while (at < KEY_PREFIX_LEN + KEY_RANDOM_LEN) {
-        uint8_t pool[KEY_RANDOM_LEN];
-        vg_random(pool, sizeof pool);
-        for (size_t i = 0; i < sizeof pool && at < KEY_PREFIX_LEN + KEY_RANDOM_LEN; i++) {
-            if (pool[i] < 248) /* the largest multiple of 62: every digit is equally likely */
-                out[at++] = base62_digits[pool[i] % 62];
-        }
-        explicit_bzero(pool, sizeof pool);
-    }
-    key_check(out + at, out);
-    out[VG_API_KEY_SIZE - 1] = '\0';
-}
-
-bool vg_api_key_wellformed(const char *key, size_t len)
-{
-    if (len != VG_API_KEY_SIZE - 1 || memcmp(key, KEY_PREFIX, KEY_PREFIX_LEN) != 0)
-        return false;
-    for (size_t i = KEY_PREFIX_LEN; i < len; i++) {
-        if (!memchr(base62_digits, key[i], sizeof base62_digits - 1))
-            return false;
-    }
-    char check[KEY_CHECK_LEN];
-    key_check(check, key);
-    return memcmp(check, key + KEY_PREFIX_LEN + KEY_RANDOM_LEN, KEY_CHECK_LEN) == 0;
 }

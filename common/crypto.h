@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashes, HMAC, signatures, sealing and API keys; with common/http (through libcurl) and bridge/net
+/* Hashes, HMAC, signatures and sealing; with common/http (through libcurl) and bridge/net
  * the only users of OpenSSL. Any thread. */
 #ifndef VG_COMMON_CRYPTO_H
 #define VG_COMMON_CRYPTO_H
@@ -22,6 +22,8 @@ void vg_sha256_hex(struct vg_sha256 *self, char out[VG_SHA256_HEX_SIZE]); /* onc
 struct vg_sha256 *vg_sha256_free(struct vg_sha256 *self);
 
 void vg_hmac_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view key, struct vg_view data);
+/* HKDF (RFC 5869) without salt, its first block: a key for the purpose that `info` names. */
+void vg_hkdf_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view secret, struct vg_view info);
 bool vg_equal_ct(const void *a, const void *b, size_t len); /* constant time */
 
 /* Standard Webhooks 1.0.0: "v1," and base64 HMAC-SHA256 over "id.timestamp.body". A secret that
@@ -51,12 +53,5 @@ VG_MUSTCHECK int vg_seal(struct vg_buf *out, const uint8_t key[32], struct vg_vi
                          struct vg_view plain);
 VG_MUSTCHECK int vg_unseal(struct vg_buf *out, const uint8_t key[32], struct vg_view aad,
                            struct vg_view sealed);
-
-/* API keys: "vg_", 40 base62 characters (238 random bits), 6 base62 characters of CRC32 over what
- * stands before. */
-#define VG_API_KEY_SIZE 50 /* with NUL */
-void vg_api_key_new(char out[VG_API_KEY_SIZE]);
-/* Form and checksum alone: rejects junk without a database read. */
-bool vg_api_key_wellformed(const char *key, size_t len);
 
 #endif

@@ -13,6 +13,8 @@
     X(KEY_CREATE, "key_create")                                                                    \
     X(KEY_LIST, "key_list")                                                                        \
     X(KEY_REVOKE, "key_revoke")                                                                    \
+    X(KEY_USED, "key_used")                                                                        \
+    X(KEYS_GONE, "keys_gone")                                                                      \
     X(PROJECT_CREATE, "project_create")                                                            \
     X(PROJECT_LIST, "project_list")                                                                \
     X(PROJECT_UPDATE, "project_update")                                                            \

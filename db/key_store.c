@@ -5,10 +5,11 @@
 
 #define KEY_COLUMNS                                                                                \
     "k.id, p.name, k.name, k.hint, k.created_at, k.revoked_at, k.expires_at, k.scopes,"            \
-    " a.requests_per_minute, a.max_active, a.max_spend_micros"
+    " a.requests_per_minute, a.max_active, a.max_spend_micros, u.last_used_at"
 #define KEY_TABLES                                                                                 \
     "api_keys k JOIN projects p ON p.id = k.project_id"                                            \
-    " LEFT JOIN accounts a ON a.project_id = k.project_id AND a.key_id = k.id"
+    " LEFT JOIN accounts a ON a.project_id = k.project_id AND a.key_id = k.id"                     \
+    " LEFT JOIN key_uses u ON u.key_id = k.id"
 static const struct vg_pg_field key_fields[] = {
     VG_PG_FIELD(TEXT, vg_key, id),
     VG_PG_FIELD(TEXT, vg_key, project),
@@ -21,6 +22,7 @@ static const struct vg_pg_field key_fields[] = {
     VG_PG_FIELD(I32, vg_key, limits.requests_per_minute),
     VG_PG_FIELD(I32, vg_key, limits.max_active),
     VG_PG_FIELD(I64, vg_key, limits.max_spend_micros),
+    VG_PG_FIELD(TIME, vg_key, last_used_at),
 };
 
 static void read_key(const struct vg_pg_rows *rows, int row, struct vg_arena *arena,
@@ -35,18 +37,22 @@ static const struct vg_pg_statement lookup_statement = {
     "vg_key_lookup",
     "SELECT i.ord, k.project_id, k.id, k.scopes, p.archived_at IS NOT NULL,"
     "  num_nonnulls(a.max_active, a.max_spend_micros, b.max_active, b.max_spend_micros) > 0,"
-    "  a.requests_per_minute, b.requests_per_minute"
-    " FROM unnest($1::bytea[]) WITH ORDINALITY AS i(hash, ord)"
-    " JOIN api_keys k ON k.hash = i.hash JOIN projects p ON p.id = k.project_id"
+    "  a.requests_per_minute, b.requests_per_minute, coalesce(k.pepper, 0), k.hash"
+    " FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS i(hash, id, ord)"
+    " JOIN LATERAL (SELECT * FROM api_keys x WHERE x.hash = i.hash AND x.pepper IS NULL"
+    "  UNION ALL SELECT * FROM api_keys y WHERE y.id = i.id AND y.pepper IS NOT NULL) k ON true"
+    " JOIN projects p ON p.id = k.project_id"
     " LEFT JOIN accounts a ON a.project_id = k.project_id AND a.key_id = k.id"
     " LEFT JOIN accounts b ON b.project_id = k.project_id AND b.key_id = ''"
     " WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"};
-static const struct vg_pg_field lookup_fields[] = {VG_PG_FIELD(HASH, vg_key_lookup, hash)};
+static const struct vg_pg_field lookup_fields[] = {VG_PG_FIELD(HASH, vg_key_lookup, hash),
+                                                   VG_PG_FIELD(TEXT, vg_key_lookup, id)};
 static const struct vg_pg_field found_fields[] = {
     VG_PG_FIELD(I64, vg_key_lookup, project_id),  VG_PG_FIELD(TEXT, vg_key_lookup, key_id),
     VG_PG_FIELD(TEXT, vg_key_lookup, scopes),     VG_PG_FIELD(BOOL, vg_key_lookup, archived),
     VG_PG_FIELD(BOOL, vg_key_lookup, limited),    VG_PG_FIELD(I32, vg_key_lookup, key_rpm),
-    VG_PG_FIELD(I32, vg_key_lookup, project_rpm),
+    VG_PG_FIELD(I32, vg_key_lookup, project_rpm), VG_PG_FIELD(I32, vg_key_lookup, pepper),
+    VG_PG_FIELD(HASH, vg_key_lookup, stored),
 };
 
 static int lookup_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
@@ -88,10 +94,12 @@ static const struct vg_pg_statement project_statement = {
     "INSERT INTO projects (name) SELECT $1::text"
     " WHERE NOT EXISTS (SELECT FROM projects WHERE name = $1) ON CONFLICT (name) DO NOTHING"};
 static const struct vg_pg_statement insert_statement = {
-    "vg_key_insert", "INSERT INTO api_keys (id, project_id, name, hint, expires_at, scopes, hash)"
-                     " SELECT $2::text, p.id, $3::text, $4::text,"
-                     "  to_timestamp(nullif($5::int8, 0)), $6::text, ($7::bytea[])[1]"
-                     " FROM projects p WHERE p.name = $1::text ON CONFLICT (id) DO NOTHING"};
+    "vg_key_insert",
+    "INSERT INTO api_keys (id, project_id, name, hint, expires_at, scopes, pepper, hash)"
+    " SELECT $2::text, p.id, $3::text, $4::text,"
+    "  to_timestamp(nullif($5::int8, 0)), $6::text, nullif($7::int4, 0),"
+    "  ($8::bytea[])[1]"
+    " FROM projects p WHERE p.name = $1::text ON CONFLICT (id) DO NOTHING"};
 static const struct vg_pg_statement limits_statement = {
     "vg_key_limits",
     "INSERT INTO accounts (project_id, key_id, requests_per_minute, max_active, max_spend_micros)"
@@ -116,6 +124,7 @@ static int create_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t
     vg_pg_put_text(&insert, op->hint);
     vg_pg_put_i64(&insert, op->expires_at);
     vg_pg_put_text(&insert, op->scopes ? op->scopes : "");
+    vg_pg_put_i32(&insert, op->pepper);
     vg_pg_put_ops(&insert, create_hash, VG_COUNT(create_hash), ops, count);
     vg_pg_params_init(&limits, run->scratch);
     vg_pg_put_text(&limits, op->id);

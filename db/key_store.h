@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Projects and API keys. A key is stored as the SHA-256 of its text; the text itself is never
- * stored. */
+/* Projects and API keys. A key is stored as an HMAC of its text (service/pepper.h), one made before
+ * as its SHA-256; the text itself is never stored. */
 #ifndef VG_DB_KEY_STORE_H
 #define VG_DB_KEY_STORE_H
 
@@ -23,12 +23,15 @@ struct vg_key {
     int64_t expires_at; /* 0: never */
     const char *scopes; /* names with a space between; "": all */
     struct vg_limits limits;
+    int64_t last_used_at; /* 0: never */
 };
 
-/* Looks a key up by hash; batched. */
+/* Looks a key up by its id, or by hash; batched. Whether the one found by id is the right one is
+ * for the caller to say. */
 struct vg_key_lookup {
     struct vg_db_op op;
-    uint8_t hash[32];
+    const char *id;   /* NULL: it has none */
+    uint8_t hash[32]; /* of a key without an id, which is stored so */
     /* results */
     bool found; /* false also for a revoked or expired key */
     int64_t project_id;
@@ -38,6 +41,8 @@ struct vg_key_lookup {
     bool limited;    /* key or project has a limit of active videos or spend */
     int32_t key_rpm; /* requests a minute; 0: no limit */
     int32_t project_rpm;
+    int32_t pepper; /* 0: found by hash */
+    uint8_t stored[32];
 };
 void vg_key_lookup(struct vg_db *db, struct vg_key_lookup *op);
 
@@ -48,6 +53,7 @@ struct vg_key_create {
     const char *id;
     const char *hint;
     uint8_t hash[32];
+    int32_t pepper;     /* that made `hash`; 0: none, it is of a key without an id */
     int64_t expires_at; /* Unix seconds; 0: never */
     const char *scopes;
     struct vg_limits limits;

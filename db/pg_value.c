@@ -301,8 +301,11 @@ void vg_pg_read(const struct vg_pg_rows *rows, int row, int first_column,
             *(int64_t *)at = vg_pg_time(rows, row, column);
             break;
         case VG_PG_HASH:
+            VG_ASSERT(PQgetlength(result_of(rows), row, column) == 32);
+            memcpy(at, PQgetvalue(result_of(rows), row, column), 32);
+            break;
         case VG_PG_TYPE_MAX:
-            VG_ASSERT(fields[i].type == VG_PG_TIME); /* a hash is never read back */
+            VG_ASSERT(fields[i].type < VG_PG_TYPE_MAX);
         }
     }
 }

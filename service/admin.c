@@ -2,8 +2,8 @@
 /* AdminService: keys, queue figures, and the table of all its calls. */
 #include <string.h>
 
+#include "common/api_key.h"
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "db/generation_store.h"
@@ -78,6 +78,18 @@ static int take_terms(const Videogate__V1__CreateApiKeyRequest *in, struct creat
     return vg_limits_read(in->limits, &k->op.limits, err);
 }
 
+static void make_secret(struct create_key *k)
+{
+    struct vg_peppered row;
+
+    k->secret = vg_xalloc(VG_API_KEY_SIZE);
+    vg_api_key_new(k->secret, k->id);
+    vg_pepper_make(k->request.service->peppers, vg_view_of(k->secret), &row);
+    memcpy(k->op.hash, row.hash, sizeof(k->op.hash));
+    k->op.pepper = row.pepper;
+    (void)vg_strcpy(k->hint, sizeof(k->hint), k->secret + VG_API_KEY_SIZE - sizeof(k->hint));
+}
+
 static void create_key_run(struct vg_request *request)
 {
     struct vg_err err;
@@ -90,12 +102,8 @@ static void create_key_run(struct vg_request *request)
         vg_request_fail(request, &err);
         return;
     }
-    k->secret = vg_xalloc(VG_API_KEY_SIZE);
-    vg_api_key_new(k->secret);
-    size_t len = strlen(k->secret);
-    vg_sha256(k->op.hash, k->secret, len);
-    (void)vg_strcpy(k->hint, sizeof(k->hint), k->secret + len - 4);
     vg_id_new(k->id, "key");
+    make_secret(k);
     k->op.project = project;
     k->op.name = in->name;
     k->op.id = k->id;

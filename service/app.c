@@ -17,6 +17,7 @@
 #include "service/flight.h"
 #include "service/health.h"
 #include "service/janitor.h"
+#include "service/key_use.h"
 #include "service/rate.h"
 #include "service/service_priv.h"
 #include "service/watch.h"
@@ -65,6 +66,7 @@ struct vg_app {
     struct vg_health *health;
     struct vg_jobs *jobs;
     struct vg_db *db;
+    struct vg_key_use *key_use;
     struct vg_auth *auth;
     struct vg_media *media;
     struct vg_hub *hub;
@@ -128,6 +130,15 @@ static void video_translate(void *ctx, const struct vg_video *video, Videogate__
     struct vg_app *app = ctx;
 
     vg_translate_video(video, app->setup.links, vg_wall_ms() / 1000, arena, out);
+}
+
+static void keys_gone(void *ctx, const char *const *key_ids, size_t count)
+{
+    struct vg_app *app = ctx;
+
+    for (size_t i = 0; i < count; i++)
+        vg_auth_forget(app->auth, key_ids[i]);
+    vg_watch_end_gone(app->hub);
 }
 
 /* Work is claimed only into the right folder. */
@@ -240,6 +251,8 @@ static void share_parts(struct vg_app *app)
 
     s->db = app->db;
     s->auth = app->auth;
+    s->peppers = setup->peppers;
+    s->key_use = app->key_use;
     s->catalog = app->catalog;
     s->base_env = (struct vg_validate_env){
         .callback_guard = &setup->callback_guard,
@@ -274,9 +287,14 @@ static void share_parts(struct vg_app *app)
 /* Everything the handlers touch is in place before the server is. */
 static int start_parts(struct vg_app *app, struct vg_err *err)
 {
+    const struct vg_key_use_options key_use = {
+        .db = app->db, .loop = app->loop, .gone = keys_gone, .ctx = app};
+    app->key_use = vg_key_use_new(&key_use);
     const struct vg_auth_options auth = {.lookup = lookup_key,
                                          .lookup_ctx = app,
                                          .executor = vg_loop_executor(app->loop),
+                                         .peppers = app->setup.peppers,
+                                         .uses = app->key_use,
                                          .admin_key = app->config.admin_key,
                                          .metrics = app->metrics};
     const struct vg_media_options media = {.loop = app->loop, .guard = &app->setup.image_guard};
@@ -366,6 +384,7 @@ int vg_app_start(void *ctx, struct vg_err *err)
             return -1;
         }
     vg_binding_start(app->binding);
+    vg_key_use_start(app->key_use);
     vg_janitor_start(app->janitor);
     vg_catalog_live_start(app->catalog);
     vg_log(VG_LOG_INFO, "serving", VG_S("listen", app->config.listen),
@@ -396,6 +415,7 @@ void vg_app_drain(void *ctx, int64_t deadline_ns)
     atomic_store(&app->draining, true);
     vg_log(VG_LOG_INFO, "draining", VG_I("in_flight", atomic_load(&app->service.in_flight)));
     vg_janitor_close(app->janitor);
+    vg_key_use_close(app->key_use);
     vg_catalog_live_close(app->catalog);
     vg_binding_close(app->binding);
     vg_hub_close(app->hub); /* watchers would keep the server from draining */
@@ -410,7 +430,8 @@ void vg_app_drain(void *ctx, int64_t deadline_ns)
 static void wait_idle(struct vg_app *app)
 {
     while (atomic_load(&app->service.in_flight) > 0 || !vg_janitor_idle(app->janitor) ||
-           !vg_binding_idle(app->binding) || !vg_catalog_live_idle(app->catalog))
+           !vg_binding_idle(app->binding) || !vg_catalog_live_idle(app->catalog) ||
+           !vg_key_use_idle(app->key_use))
         pause_a_moment();
 }
 
@@ -443,6 +464,7 @@ static void stop_parts(struct vg_app *app)
     app->flights = vg_flights_free(app->flights);
     app->rate = vg_rate_free(app->rate);
     app->auth = vg_auth_free(app->auth);
+    app->key_use = vg_key_use_free(app->key_use);
     app->blobs = vg_blob_store_close(app->blobs);
     app->metrics = vg_metrics_free(app->metrics);
     vg_app_setup_fini(&app->setup);

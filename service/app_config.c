@@ -106,6 +106,12 @@ static const struct vg_config_key keys[] = {
      .secret = true,
      .required = true,
      .help = "seals callback secrets at rest, at least 16 characters; the same on all replicas"},
+    {.name = "key-peppers",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(key_peppers),
+     .secret = true,
+     .help = "comma separated, at least 16 characters each: API keys are stored as HMACs under the "
+             "first, all are good, and so is, always, the one derived from secret-key"},
     {.name = "public-url",
      .type = VG_CONFIG_TEXT,
      .offset = AT(public_url),
@@ -481,6 +487,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
     if (check_texts(c, err) < 0 || vg_http_guard_check(&s.callback_guard, err) < 0 ||
         vg_http_guard_check(&s.image_guard, err) < 0 ||
         make_public_url(&s, c->public_url, err) < 0 || make_links(&s, c, err) < 0 ||
+        vg_peppers_new(&s.peppers, c->key_peppers, c->secret_key, err) < 0 ||
         vg_event_addresses_new(&s.event_addresses, c->events_url, c->secret_key, err) < 0 ||
         make_providers(&s, c->workers, err) < 0 || make_route_all(&s, c->route_all, err) < 0 ||
         (set(c->route_order) && vg_route_order_parse(c->route_order, &s.order, err) < 0) ||
@@ -497,6 +504,7 @@ void vg_app_setup_fini(struct vg_app_setup *setup)
 {
     setup->catalog = vg_catalog_unref(setup->catalog);
     setup->links = vg_links_free(setup->links);
+    setup->peppers = vg_peppers_free(setup->peppers);
     setup->event_addresses = vg_event_addresses_free(setup->event_addresses);
     free(setup->public_url);
     free(setup->route_all_provider);

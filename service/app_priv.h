@@ -10,6 +10,7 @@
 #include "service/catalog.h"
 #include "service/event_address.h"
 #include "service/link.h"
+#include "service/pepper.h"
 #include "service/validate.h"
 
 /* Filled from the table; texts owned by it. */
@@ -24,7 +25,7 @@ struct vg_app_config {
     int64_t catalog_check_ms;
     char *workers, *webhook, *webhook_schedule;
     char *workers_tls_ca, *workers_tls_cert, *workers_tls_key;
-    char *admin_key, *secret_key;
+    char *admin_key, *secret_key, *key_peppers;
     char *public_url, *events_url;
     char *link_secrets;
     int64_t link_ttl_ms;
@@ -51,6 +52,7 @@ struct vg_app_setup {
     struct vg_http_guard callback_guard, image_guard; /* texts borrowed from the configuration */
     char *public_url;                                 /* without a slash at its end */
     struct vg_links *links;
+    struct vg_peppers *peppers;
     struct vg_event_addresses *event_addresses;
     char *route_all_provider, *route_all_model;
     enum vg_route_order order;

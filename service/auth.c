@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/api_key.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/mem.h"
@@ -37,6 +38,8 @@ struct lookup {
     struct vg_arena *arena;       /* owned; the database's results */
     struct vg_auth_wait *waiters; /* borrowed, each given back by its done */
     int64_t started_ns;
+    char id[VG_ID_SIZE];       /* "" for a key without one */
+    char key[VG_API_KEY_SIZE]; /* wiped at the end */
     struct lookup *next;
 };
 
@@ -101,26 +104,34 @@ static struct entry *find_entry(struct vg_auth *auth, const uint8_t hash[VG_SHA2
     struct entry *set = set_of(auth, hash);
 
     for (size_t i = 0; i < WAYS; i++)
-        if (set[i].expires_ns > now && memcmp(set[i].hash, hash, VG_SHA256_SIZE) == 0)
+        if (set[i].expires_ns > now && vg_equal_ct(set[i].hash, hash, VG_SHA256_SIZE))
             return &set[i];
     return NULL;
 }
 
-/* Takes the place of the same key, or of what ends first. */
+/* Refused keys, which anybody can make up, go before good ones, then what ends first. */
+static bool goes_before(const struct entry *a, const struct entry *b)
+{
+    return a->found != b->found ? b->found : a->expires_ns < b->expires_ns;
+}
+
+/* Takes the place of the same key, or of what is least worth keeping; a refused key never takes
+ * that of a good one. */
 static void store_entry(struct vg_auth *auth, const struct entry *fresh)
 {
     struct entry *set = set_of(auth, fresh->hash);
     struct entry *victim = &set[0];
 
     for (size_t i = 0; i < WAYS; i++) {
-        if (memcmp(set[i].hash, fresh->hash, VG_SHA256_SIZE) == 0) {
-            victim = &set[i];
-            break;
+        if (vg_equal_ct(set[i].hash, fresh->hash, VG_SHA256_SIZE)) {
+            set[i] = *fresh;
+            return;
         }
-        if (set[i].expires_ns < victim->expires_ns)
+        if (goes_before(&set[i], victim))
             victim = &set[i];
     }
-    *victim = *fresh;
+    if (fresh->found || !victim->found)
+        *victim = *fresh;
 }
 
 static void answer(struct vg_auth_wait *wait, bool found, const struct vg_identity *who)
@@ -153,17 +164,32 @@ static bool fill_identity(struct vg_identity *who, const struct vg_key_lookup *d
     return vg_strcpy(who->key_id, sizeof(who->key_id), db->key_id);
 }
 
+/* The row that was found by id must be this key's; as much work when there is none. */
+static bool is_right(const struct lookup *lookup)
+{
+    const struct vg_key_lookup *db = &lookup->db;
+    struct vg_peppered row = {.pepper = db->pepper};
+
+    if (!lookup->id[0])
+        return db->found;
+    memcpy(row.hash, db->stored, sizeof(row.hash));
+    return vg_pepper_check(lookup->auth->options.peppers, vg_view_of(lookup->key),
+                           db->found ? &row : NULL);
+}
+
 static void lookup_done(struct vg_task *task)
 {
     struct lookup *lookup = VG_CONTAINER(task, struct lookup, db.op.done);
     struct vg_auth *auth = lookup->auth;
-    struct entry fresh = {.found = lookup->db.found};
+    struct entry fresh = {.found = lookup->db.op.ok && is_right(lookup)};
 
     memcpy(fresh.hash, lookup->db.hash, VG_SHA256_SIZE);
     fresh.expires_ns = lookup->started_ns + auth->options.ttl_ms * VG_NS_PER_MS;
     bool good = lookup->db.op.ok;
     if (good && fresh.found)
         good = fill_identity(&fresh.who, &lookup->db);
+    if (good && fresh.found && auth->options.uses)
+        vg_key_use_note(auth->options.uses, fresh.who.key_id);
     (void)pthread_mutex_lock(&auth->lock);
     unlink_lookup(auth, lookup);
     if (good)
@@ -181,6 +207,7 @@ static void lookup_done(struct vg_task *task)
         vg_post(wait->executor, &wait->done);
     }
     (void)vg_arena_free(lookup->arena);
+    explicit_bzero(lookup->key, sizeof(lookup->key));
     free(lookup);
 }
 
@@ -188,13 +215,13 @@ static struct lookup *find_pending(struct vg_auth *auth, const uint8_t hash[VG_S
 {
     struct lookup *l = auth->pending[hash[0]];
 
-    while (l && memcmp(l->db.hash, hash, VG_SHA256_SIZE) != 0)
+    while (l && !vg_equal_ct(l->db.hash, hash, VG_SHA256_SIZE))
         l = l->next;
     return l;
 }
 
 static struct lookup *add_pending(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE],
-                                  int64_t now)
+                                  struct vg_view key, const char *id, int64_t now)
 {
     struct lookup *l = vg_xalloc(sizeof(*l));
 
@@ -202,6 +229,10 @@ static struct lookup *add_pending(struct vg_auth *auth, const uint8_t hash[VG_SH
     l->arena = vg_arena_new();
     l->started_ns = now;
     memcpy(l->db.hash, hash, VG_SHA256_SIZE);
+    VG_ASSERT(key.len < sizeof(l->key));
+    memcpy(l->key, key.data, key.len);
+    (void)vg_strcpy(l->id, sizeof(l->id), id);
+    l->db.id = l->id[0] ? l->id : NULL;
     l->db.op.executor = auth->options.executor;
     l->db.op.done.run = lookup_done;
     l->db.op.deadline_ns = vg_deadline_in_ms(LOOKUP_MS);
@@ -217,8 +248,9 @@ bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait
     uint8_t hash[VG_SHA256_SIZE];
     struct lookup *start = NULL;
     int64_t now = vg_now_ns();
+    char id[VG_ID_SIZE];
 
-    if (!vg_api_key_wellformed(key.data, key.len)) {
+    if (vg_api_key_read(key, id) == VG_API_KEY_JUNK) {
         vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_JUNK, 1);
         answer(wait, false, NULL);
         return true;
@@ -241,7 +273,7 @@ bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait
         return true;
     }
     if (!lookup)
-        lookup = start = add_pending(auth, hash, now);
+        lookup = start = add_pending(auth, hash, key, id, now);
     wait->next = lookup->waiters;
     lookup->waiters = wait;
     (void)pthread_mutex_unlock(&auth->lock);
@@ -249,6 +281,15 @@ bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait
     if (start) /* outside the lock; it cannot end before it is started */
         auth->options.lookup(auth->options.lookup_ctx, &start->db);
     return false;
+}
+
+void vg_auth_forget(struct vg_auth *auth, const char *key_id)
+{
+    (void)pthread_mutex_lock(&auth->lock);
+    for (size_t i = 0; i < auth->sets * WAYS; i++)
+        if (auth->entries[i].found && strcmp(auth->entries[i].who.key_id, key_id) == 0)
+            auth->entries[i] = (struct entry){.expires_ns = 0};
+    (void)pthread_mutex_unlock(&auth->lock);
 }
 
 bool vg_auth_is_admin(const struct vg_auth *auth, struct vg_view key)

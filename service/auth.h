@@ -3,8 +3,9 @@
  *
  * An answer is believed for at most a second after it was asked for, so a revocation is felt
  * everywhere within one. Concurrent misses of one key become one lookup. Junk is turned away by its
- * checksum without a lookup; unknown keys are cached like known ones. Keys are held as SHA-256
- * only. Any thread. */
+ * checksum without a lookup; unknown keys are cached like known ones, but never in their place.
+ * Keys are held as SHA-256, beside the lookups under way. A key whose id nobody has costs what one
+ * with a wrong secret costs. Any thread. */
 #ifndef VG_SERVICE_AUTH_H
 #define VG_SERVICE_AUTH_H
 
@@ -18,6 +19,8 @@
 #include "common/metrics.h"
 #include "common/task.h"
 #include "db/key_store.h"
+#include "service/key_use.h"
+#include "service/pepper.h"
 
 struct vg_auth;
 
@@ -28,9 +31,11 @@ struct vg_auth_options {
     vg_auth_lookup_f *lookup;
     void *lookup_ctx;
     struct vg_executor *executor; /* where lookups end */
-    const char *admin_key;        /* NULL: no admin calls; read during new only */
-    int64_t ttl_ms;               /* 0: 800; at most 1,000 */
-    size_t max_entries;           /* 0: 4096 */
+    const struct vg_peppers *peppers;
+    struct vg_key_use *uses; /* is told which keys are in use; may be NULL */
+    const char *admin_key;   /* NULL: no admin calls; read during new only */
+    int64_t ttl_ms;          /* 0: 800; at most 1,000 */
+    size_t max_entries;      /* 0: 4096 */
     size_t max_pending; /* distinct keys being looked up; beyond it VG_ERR_OVERLOADED; 0: 1024 */
     struct vg_metrics *metrics; /* may be NULL */
 };
@@ -64,6 +69,8 @@ struct vg_auth_wait {
 
 /* True: the answer stands in `wait` now; false: `done` will be posted. */
 bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait *wait);
+/* What is known of this key is believed no more. */
+void vg_auth_forget(struct vg_auth *auth, const char *key_id);
 /* Constant-time comparison with the admin key. */
 bool vg_auth_is_admin(const struct vg_auth *auth, struct vg_view key);
 /* The key out of `authorization: Bearer KEY`, else `x_api_key`; empty when there is none. */

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
+#include "service/key_use.h"
 #include "service/range.h"
 #include "service/service_priv.h"
 
@@ -33,6 +34,7 @@ struct download {
     bool made; /* asked for once */
     char variant_key[VG_BLOB_KEY_SIZE];
     char variant_etag[VG_SHA256_HEX_SIZE];
+    struct vg_key_stream stream; /* open from the row on */
     struct vg_err err;
 };
 
@@ -43,6 +45,7 @@ static const Videogate__V1__DownloadVideoRequest *asked(const struct download *d
 
 static void close_reader(struct download *d)
 {
+    vg_key_stream_close(d->request.service->key_use, &d->stream);
     d->reader = vg_blob_close(d->reader);
     vg_metric_add(d->request.service->metrics, VG_SM_DOWNLOAD_BYTES, 0, d->at - d->first);
 }
@@ -80,6 +83,9 @@ static void sent(struct vg_task *task)
 
     if (vg_rpc_call_cancelled(d->request.call)) {
         (void)vg_err_set(&d->err, VG_ERR_CANCELLED, NULL);
+        fail(d);
+    } else if (atomic_load(&d->stream.gone)) {
+        (void)vg_err_set(&d->err, VG_ERR_UNAUTHENTICATED, NULL);
         fail(d);
     } else if (d->at == d->end) {
         close_reader(d);
@@ -293,6 +299,7 @@ static void got_row(struct vg_task *task)
         vg_request_fail(&d->request, &d->err);
         return;
     }
+    vg_key_stream_open(d->request.service->key_use, &d->stream, d->request.who.key_id);
     d->task.run = asks_variant(asked(d), &d->making.variant) ? run_open_variant : run_open;
     vg_post(d->request.service->pool, &d->task);
 }

@@ -67,6 +67,8 @@ struct vg_hub;
 struct vg_service {
     struct vg_db *db;
     struct vg_auth *auth;
+    const struct vg_peppers *peppers;
+    struct vg_key_use *key_use;
     struct vg_validate_env base_env; /* all but the catalog: handlers use vg_request_env */
     struct vg_catalog_live *catalog;
     struct vg_blob_store *blobs;

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/str.h"
+#include "service/key_use.h"
 #include "service/service_priv.h"
 
 #define BUCKETS 4096
@@ -36,6 +37,7 @@ struct watch {
     struct vg_video_get op;
     struct topic *topic; /* NULL: not attached */
     struct watch *next, *prev;
+    struct vg_key_stream stream; /* open while attached */
     int64_t sent_version;
     bool sent_terminal; /* the last message was the last one */
     bool sending;
@@ -150,6 +152,7 @@ static void attach(struct watch *w, struct topic *t)
     if (w->next)
         w->next->prev = w;
     t->watches = w;
+    vg_key_stream_open(t->hub->service->key_use, &w->stream, w->request.who.key_id);
     count_watchers(t->hub, 1);
     arm(t->hub);
 }
@@ -167,6 +170,7 @@ static void detach(struct watch *w)
     if (w->next)
         w->next->prev = w->prev;
     w->topic = NULL;
+    vg_key_stream_close(t->hub->service->key_use, &w->stream);
     count_watchers(t->hub, -1);
     drop_topic_if_idle(t);
 }
@@ -244,6 +248,8 @@ static void run_sent(struct vg_task *task)
         end(w, NULL);
     else if (w->topic->hub->closed)
         end_with(w, VG_ERR_UNAVAILABLE);
+    else if (atomic_load(&w->stream.gone))
+        end_with(w, VG_ERR_UNAUTHENTICATED);
     else
         push(w);
 }
@@ -258,8 +264,9 @@ static void push_all(struct topic *t)
     }
 }
 
-/* The video is gone, or the process stops. Those that are sending see it when they are done. */
-static void end_all(struct topic *t, enum vg_err_kind kind)
+/* The video is gone, or keys are, or the process stops. Those that are sending see it when they are
+ * done. */
+static void end_some(struct topic *t, enum vg_err_kind kind, bool gone_only)
 {
     bool was = t->reading;
     struct watch *next;
@@ -267,11 +274,16 @@ static void end_all(struct topic *t, enum vg_err_kind kind)
     t->reading = true; /* keeps the topic while its last watcher leaves */
     for (struct watch *w = t->watches; w; w = next) {
         next = w->next;
-        if (!w->sending)
+        if (!w->sending && (!gone_only || atomic_load(&w->stream.gone)))
             end_with(w, kind);
     }
     t->reading = was;
     drop_topic_if_idle(t);
+}
+
+static void end_all(struct topic *t, enum vg_err_kind kind)
+{
+    end_some(t, kind, false);
 }
 
 /* --- reading a topic that moved --- */
@@ -470,6 +482,17 @@ static void run_close(struct vg_task *task)
         for (struct topic *t = hub->topics[b]; t; t = next) {
             next = t->next;
             end_all(t, VG_ERR_UNAVAILABLE);
+        }
+    }
+}
+
+void vg_watch_end_gone(struct vg_hub *hub)
+{
+    for (size_t b = 0; b < BUCKETS; b++) {
+        struct topic *next;
+        for (struct topic *t = hub->topics[b]; t; t = next) {
+            next = t->next;
+            end_some(t, VG_ERR_UNAUTHENTICATED, true);
         }
     }
 }

@@ -20,5 +20,7 @@ void vg_hub_close(struct vg_hub *hub);
 struct vg_hub *vg_hub_free(struct vg_hub *hub);
 /* The video may have changed. Any thread, cheap when nobody watches. */
 void vg_watch_nudge(struct vg_hub *hub, const char *video_id);
+/* Ends the streams whose key is good no more (key_use.h). On the loop. */
+void vg_watch_end_gone(struct vg_hub *hub);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/api_key.h"
 #include "common/buf.h"
 #include "common/crypto.h"
 #include "common/err.h"
@@ -56,7 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (vg_parse_i64((struct vg_view){text, len}, -1000, 1000, &value) == 0)
         VG_ASSERT(value >= -1000 && value <= 1000);
     (void)vg_id_valid(text, len, "video");
-    (void)vg_api_key_wellformed(text, len);
+    char id[VG_ID_SIZE];
+    if (vg_api_key_read((struct vg_view){text, len}, id) == VG_API_KEY_WITH_ID)
+        VG_ASSERT(vg_id_valid(id, strlen(id), "key"));
     free(text);
     return 0;
 }

@@ -185,9 +185,10 @@ static UNUSED int fixture_stop(void **state)
 /* Empties every table, so that each test starts from nothing. */
 static UNUSED int fixture_clean(void **state)
 {
-    (void)sql(*state, "TRUNCATE projects, api_keys, accounts, usage_days, videos, idempotency, "
-                      "generations, attempts, skips, outputs, inputs, purges, deliveries, "
-                      "delivery_attempts, webhook_endpoints, webhook_secrets");
+    (void)sql(*state,
+              "TRUNCATE projects, api_keys, key_uses, accounts, usage_days, videos, idempotency, "
+              "generations, attempts, skips, outputs, inputs, purges, deliveries, "
+              "delivery_attempts, webhook_endpoints, webhook_secrets");
     return 0;
 }
 

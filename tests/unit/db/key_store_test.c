@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "db/key_use_store.h"
 #include "tests/unit/db/fixture.h"
 
 static struct vg_key_create *make_key(struct fixture *f, const char *project, const char *id,
@@ -109,6 +110,82 @@ static void key_store__refuses_a_hash_twice_and_a_bad_project(void **state)
     assert_int_equal(sql_int(f, "SELECT count(*) FROM api_keys"), 1);
 }
 
+/* A key with an id is found by it alone, one without by its hash alone, though both are hashes. */
+static void key_store__looks_up_by_what_the_key_has(void **state)
+{
+    struct fixture *f = *state;
+    struct vg_key_create made = {.project = "alpha",
+                                 .name = "",
+                                 .id = "key_new",
+                                 .hint = "",
+                                 .hash = {7},
+                                 .pepper = 1234567};
+    struct vg_key_lookup by_id = {.id = "key_new"}, by_hash = {.hash = {7}},
+                         old = {.id = "key_old"};
+
+    (void)make_key(f, "alpha", "key_old", 9);
+    RUN_OK(f, vg_key_create, &made);
+    RUN_OK(f, vg_key_lookup, &by_id);
+    assert_true(by_id.found);
+    assert_string_equal(by_id.key_id, "key_new");
+    assert_int_equal(by_id.pepper, 1234567);
+    assert_memory_equal(by_id.stored, made.hash, 32);
+    RUN_OK(f, vg_key_lookup, &by_hash);
+    assert_false(by_hash.found); /* who knows the stored hash has no key */
+    RUN_OK(f, vg_key_lookup, &old);
+    assert_false(old.found);
+    memset(old.hash, 9, sizeof(old.hash));
+    old.id = NULL;
+    RUN_OK(f, vg_key_lookup, &old);
+    assert_true(old.found);
+    assert_int_equal(old.pepper, 0);
+}
+
+static void key_store__notes_the_last_use(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const ids[] = {"key_b", "key_a", "key_none"};
+    struct vg_key_used used = {.ids = ids, .count = 3};
+    struct vg_key_list all = {.project = NULL};
+
+    (void)make_key(f, "alpha", "key_a", 1);
+    (void)make_key(f, "alpha", "key_b", 2);
+    (void)make_key(f, "alpha", "key_c", 3);
+    RUN_OK(f, vg_key_used, &used);
+    RUN_OK(f, vg_key_used, &used);
+    RUN_OK(f, vg_key_list, &all);
+    assert_int_equal(all.count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(all.keys[i].last_used_at > 1700000000,
+                         strcmp(all.keys[i].id, "key_c") != 0);
+    assert_int_equal(sql_int(f, "SELECT count(*) FROM key_uses"), 2);
+    (void)sql(f, "UPDATE key_uses SET last_used_at = '2020-01-01'");
+    RUN_OK(f, vg_key_used, &used);
+    assert_int_equal(sql_int(f, "SELECT count(*) FROM key_uses WHERE last_used_at > '2021-01-01'"),
+                     2);
+}
+
+static void key_store__says_which_keys_are_gone(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const ids[] = {"key_a", "key_b", "key_c", "key_d", "key_none"};
+    struct vg_keys_gone gone = {.ids = ids, .count = 5};
+
+    (void)make_key(f, "alpha", "key_a", 1);
+    (void)make_key(f, "alpha", "key_b", 2);
+    (void)make_key(f, "beta", "key_c", 3);
+    (void)make_key(f, "gamma", "key_d", 4);
+    RUN_OK(f, vg_keys_gone, &gone);
+    assert_int_equal(gone.gone_count, 0);
+    (void)sql(f, "UPDATE api_keys SET revoked_at = now() WHERE id = 'key_b'");
+    (void)sql(f, "UPDATE api_keys SET expires_at = now() WHERE id = 'key_d'");
+    (void)sql(f, "UPDATE projects SET archived_at = now() WHERE name = 'beta'");
+    RUN_OK(f, vg_keys_gone, &gone);
+    assert_int_equal(gone.gone_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_not_equal(gone.gone[i], "key_a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +193,9 @@ int main(void)
         cmocka_unit_test_setup(key_store__lists_by_project, fixture_clean),
         cmocka_unit_test_setup(key_store__create_twice_is_one_key, fixture_clean),
         cmocka_unit_test_setup(key_store__refuses_a_hash_twice_and_a_bad_project, fixture_clean),
+        cmocka_unit_test_setup(key_store__looks_up_by_what_the_key_has, fixture_clean),
+        cmocka_unit_test_setup(key_store__notes_the_last_use, fixture_clean),
+        cmocka_unit_test_setup(key_store__says_which_keys_are_gone, fixture_clean),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
 }

@@ -11,9 +11,11 @@
 
 #include <cmocka.h>
 
+#include "common/api_key.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/mem.h"
+#include "common/str.h"
 
 #define MAX_LOOKUPS 64
 
@@ -21,7 +23,10 @@
  * run when posted. */
 struct fake {
     struct vg_executor executor;
+    struct vg_peppers *peppers; /* owned */
     struct vg_key_lookup *lookups[MAX_LOOKUPS];
+    char keys[MAX_LOOKUPS][VG_API_KEY_SIZE]; /* that they are for */
+    const char *asking;
     size_t count;
 };
 
@@ -40,6 +45,7 @@ static void start_lookup(void *ctx, struct vg_key_lookup *op)
 {
     struct fake *fake = ctx;
     assert_true(fake->count < MAX_LOOKUPS);
+    (void)vg_strcpy(fake->keys[fake->count], VG_API_KEY_SIZE, fake->asking);
     fake->lookups[fake->count++] = op;
 }
 
@@ -51,10 +57,13 @@ static void answered(struct vg_task *task)
 static struct vg_auth *make(struct fake *fake, int64_t ttl_ms, size_t entries, size_t pending)
 {
     memset(fake, 0, sizeof(*fake));
+    struct vg_err err;
     fake->executor.post = run_now;
+    assert_int_equal(vg_peppers_new(&fake->peppers, NULL, "a secret key of the tests", &err), 0);
     const struct vg_auth_options options = {.lookup = start_lookup,
                                             .lookup_ctx = fake,
                                             .executor = &fake->executor,
+                                            .peppers = fake->peppers,
                                             .admin_key = "the-admin-key-0123",
                                             .ttl_ms = ttl_ms,
                                             .max_entries = entries,
@@ -62,23 +71,53 @@ static struct vg_auth *make(struct fake *fake, int64_t ttl_ms, size_t entries, s
     return vg_auth_new(&options);
 }
 
+static void done(struct vg_auth *auth, struct fake *fake)
+{
+    (void)vg_auth_free(auth);
+    (void)vg_peppers_free(fake->peppers);
+}
+
+static void new_key(char out[VG_API_KEY_SIZE])
+{
+    char id[VG_ID_SIZE];
+    vg_id_new(id, "key");
+    vg_api_key_new(out, id);
+}
+
 static bool ask(struct vg_auth *auth, struct fake *fake, struct asker *asker, const char *key)
 {
     *asker = (struct asker){.answers = 0};
     asker->wait.executor = &fake->executor;
     asker->wait.done.run = answered;
+    fake->asking = key;
     return vg_auth_check(auth, vg_view_of(key), &asker->wait);
 }
 
-static void tell(struct fake *fake, size_t i, bool found, int64_t project)
+/* The row of a key, as it would have been stored. */
+static void set_row(const struct fake *fake, struct vg_key_lookup *op, const char *key)
+{
+    struct vg_peppered row;
+    vg_pepper_make(fake->peppers, vg_view_of(key), &row);
+    op->pepper = row.pepper;
+    memcpy(op->stored, row.hash, sizeof(op->stored));
+}
+
+static void tell_row(struct fake *fake, size_t i, bool found, int64_t project, const char *key)
 {
     struct vg_key_lookup *op = fake->lookups[i];
+    if (found)
+        set_row(fake, op, key);
     op->op.ok = true;
     op->found = found;
     op->project_id = project;
     op->key_id = "key_x";
     op->scopes = "";
     op->op.done.run(&op->op.done);
+}
+
+static void tell(struct fake *fake, size_t i, bool found, int64_t project)
+{
+    tell_row(fake, i, found, project, fake->keys[i]);
 }
 
 static void auth__junk_never_reaches_the_database(void **state)
@@ -88,7 +127,7 @@ static void auth__junk_never_reaches_the_database(void **state)
     struct asker a;
     char key[VG_API_KEY_SIZE];
     struct vg_auth *auth = make(&fake, 0, 0, 0);
-    vg_api_key_new(key);
+    new_key(key);
     key[10] = key[10] == 'a' ? 'b' : 'a';
     static const char *const junk[] = {"", "sk-123", "vg_"};
     for (size_t i = 0; i < VG_COUNT(junk); i++) {
@@ -99,7 +138,7 @@ static void auth__junk_never_reaches_the_database(void **state)
     assert_true(ask(auth, &fake, &a, key));
     assert_false(a.wait.ok);
     assert_int_equal(fake.count, 0);
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
 }
 
 static void auth__one_lookup_serves_all_who_wait(void **state)
@@ -109,7 +148,7 @@ static void auth__one_lookup_serves_all_who_wait(void **state)
     struct asker a[5];
     char key[VG_API_KEY_SIZE];
     struct vg_auth *auth = make(&fake, 1000, 0, 0);
-    vg_api_key_new(key);
+    new_key(key);
     for (size_t i = 0; i < 5; i++)
         assert_false(ask(auth, &fake, &a[i], key));
     assert_int_equal(fake.count, 1);
@@ -123,7 +162,7 @@ static void auth__one_lookup_serves_all_who_wait(void **state)
     assert_true(ask(auth, &fake, &a[0], key)); /* now known */
     assert_true(a[0].wait.ok);
     assert_int_equal(fake.count, 1);
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
 }
 
 static void auth__an_answer_is_believed_for_its_time_only(void **state)
@@ -133,7 +172,7 @@ static void auth__an_answer_is_believed_for_its_time_only(void **state)
     struct asker a;
     char key[VG_API_KEY_SIZE];
     struct vg_auth *auth = make(&fake, 1, 0, 0);
-    vg_api_key_new(key);
+    new_key(key);
     assert_false(ask(auth, &fake, &a, key));
     int64_t started = vg_now_ns();
     while (vg_now_ns() <
@@ -146,7 +185,26 @@ static void auth__an_answer_is_believed_for_its_time_only(void **state)
     tell(&fake, 1, false, 0); /* revoked meanwhile */
     assert_false(a.wait.ok);
     assert_int_equal(a.wait.err.kind, VG_ERR_UNAUTHENTICATED);
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
+}
+
+static void auth__a_forgotten_key_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char key[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 0, 0);
+    new_key(key);
+    assert_false(ask(auth, &fake, &a, key));
+    tell(&fake, 0, true, 1);
+    vg_auth_forget(auth, "key_y");
+    assert_true(ask(auth, &fake, &a, key));
+    vg_auth_forget(auth, "key_x");
+    assert_false(ask(auth, &fake, &a, key));
+    tell(&fake, 1, false, 0);
+    assert_false(a.wait.ok);
+    done(auth, &fake);
 }
 
 static void auth__unknown_keys_are_remembered_too(void **state)
@@ -156,13 +214,13 @@ static void auth__unknown_keys_are_remembered_too(void **state)
     struct asker a;
     char key[VG_API_KEY_SIZE];
     struct vg_auth *auth = make(&fake, 1000, 0, 0);
-    vg_api_key_new(key);
+    new_key(key);
     assert_false(ask(auth, &fake, &a, key));
     tell(&fake, 0, false, 0);
     assert_true(ask(auth, &fake, &a, key));
     assert_false(a.wait.ok);
     assert_int_equal(fake.count, 1);
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
 }
 
 static void auth__a_failed_lookup_is_told_and_forgotten(void **state)
@@ -172,7 +230,7 @@ static void auth__a_failed_lookup_is_told_and_forgotten(void **state)
     struct asker a;
     char key[VG_API_KEY_SIZE];
     struct vg_auth *auth = make(&fake, 1000, 0, 0);
-    vg_api_key_new(key);
+    new_key(key);
     assert_false(ask(auth, &fake, &a, key));
     struct vg_key_lookup *op = fake.lookups[0];
     op->op.ok = false;
@@ -185,7 +243,7 @@ static void auth__a_failed_lookup_is_told_and_forgotten(void **state)
     assert_false(ask(auth, &fake, &a, key)); /* asks again */
     tell(&fake, 1, true, 3);
     assert_true(a.wait.ok);
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
 }
 
 static void auth__lookups_under_way_are_bounded(void **state)
@@ -196,15 +254,15 @@ static void auth__lookups_under_way_are_bounded(void **state)
     char key[VG_API_KEY_SIZE];
     struct vg_auth *auth = make(&fake, 1000, 0, 2);
     for (size_t i = 0; i < 2; i++) {
-        vg_api_key_new(key);
+        new_key(key);
         assert_false(ask(auth, &fake, &a[i], key));
     }
-    vg_api_key_new(key);
+    new_key(key);
     assert_true(ask(auth, &fake, &a[2], key));
     assert_int_equal(a[2].wait.err.kind, VG_ERR_OVERLOADED);
     tell(&fake, 0, true, 1);
     tell(&fake, 1, true, 1);
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
 }
 
 /* More keys than places: answers stay right, the cache stays small. */
@@ -216,7 +274,7 @@ static void auth__a_full_cache_forgets_but_never_mixes_up(void **state)
     char keys[40][VG_API_KEY_SIZE];
     struct vg_auth *auth = make(&fake, 1000, 8, 0);
     for (size_t i = 0; i < 40; i++) {
-        vg_api_key_new(keys[i]);
+        new_key(keys[i]);
         assert_false(ask(auth, &fake, &a, keys[i]));
         tell(&fake, fake.count - 1, true, (int64_t)i);
         assert_int_equal(a.wait.who.project_id, i);
@@ -232,7 +290,69 @@ static void auth__a_full_cache_forgets_but_never_mixes_up(void **state)
     }
     assert_true(hits <= 8);
     assert_true(fake.count - before >= 12);
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
+}
+
+/* The id is public: the secret decides. A key with a good id and another secret looks like one
+ * whose id nobody has. */
+static void auth__a_known_id_with_another_secret_is_refused(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char id[VG_ID_SIZE], key[VG_API_KEY_SIZE], other[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 0, 0);
+    vg_id_new(id, "key");
+    vg_api_key_new(key, id);
+    vg_api_key_new(other, id);
+    assert_false(ask(auth, &fake, &a, other));
+    assert_string_equal(fake.lookups[0]->id, id);
+    tell_row(&fake, 0, true, 1, key);
+    assert_false(a.wait.ok);
+    assert_int_equal(a.wait.err.kind, VG_ERR_UNAUTHENTICATED);
+    assert_false(ask(auth, &fake, &a, key));
+    tell_row(&fake, 1, true, 1, key);
+    assert_true(a.wait.ok);
+    done(auth, &fake);
+}
+
+/* Keys of before have no id: they are found by their SHA-256. */
+static void auth__an_old_key_is_looked_up_by_its_hash(void **state)
+{
+    (void)state;
+    static const char key[] = "vg_000000000000000000000000000000000000000034arTE";
+    struct fake fake;
+    struct asker a;
+    uint8_t hash[VG_SHA256_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 0, 0);
+    vg_sha256(hash, key, strlen(key));
+    assert_false(ask(auth, &fake, &a, key));
+    assert_null(fake.lookups[0]->id);
+    assert_memory_equal(fake.lookups[0]->hash, hash, sizeof(hash));
+    tell_row(&fake, 0, true, 7, "");
+    assert_true(a.wait.ok);
+    done(auth, &fake);
+}
+
+/* Whoever makes keys up cannot drive good ones out of the cache. */
+static void auth__refused_keys_never_take_a_good_ones_place(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct asker a;
+    char good[VG_API_KEY_SIZE], bad[VG_API_KEY_SIZE];
+    struct vg_auth *auth = make(&fake, 1000, 4, 0);
+    new_key(good);
+    assert_false(ask(auth, &fake, &a, good));
+    tell(&fake, 0, true, 1);
+    for (size_t i = 0; i < 40; i++) {
+        new_key(bad);
+        assert_false(ask(auth, &fake, &a, bad));
+        tell(&fake, fake.count - 1, false, 0);
+    }
+    assert_true(ask(auth, &fake, &a, good));
+    assert_true(a.wait.ok);
+    done(auth, &fake);
 }
 
 static void auth__admin_key_is_compared_whole(void **state)
@@ -248,7 +368,7 @@ static void auth__admin_key_is_compared_whole(void **state)
     const struct vg_auth_options none = {.lookup = start_lookup, .executor = &fake.executor};
     auth = vg_auth_new(&none);
     assert_false(vg_auth_is_admin(auth, VG_VIEW("")));
-    (void)vg_auth_free(auth);
+    done(auth, &fake);
 }
 
 static void auth__key_comes_from_either_header(void **state)
@@ -277,10 +397,14 @@ int main(void)
         cmocka_unit_test(auth__junk_never_reaches_the_database),
         cmocka_unit_test(auth__one_lookup_serves_all_who_wait),
         cmocka_unit_test(auth__an_answer_is_believed_for_its_time_only),
+        cmocka_unit_test(auth__a_forgotten_key_is_asked_for_again),
         cmocka_unit_test(auth__unknown_keys_are_remembered_too),
         cmocka_unit_test(auth__a_failed_lookup_is_told_and_forgotten),
         cmocka_unit_test(auth__lookups_under_way_are_bounded),
         cmocka_unit_test(auth__a_full_cache_forgets_but_never_mixes_up),
+        cmocka_unit_test(auth__a_known_id_with_another_secret_is_refused),
+        cmocka_unit_test(auth__an_old_key_is_looked_up_by_its_hash),
+        cmocka_unit_test(auth__refused_keys_never_take_a_good_ones_place),
         cmocka_unit_test(auth__admin_key_is_compared_whole),
         cmocka_unit_test(auth__key_comes_from_either_header),
     };
