@@ -13,7 +13,7 @@
 
 struct create_options {
     const char *prompt, *model, *size, *image, *last_frame, *callback_url, *callback_secret;
-    const char *request_id;
+    const char *request_id, *extra;
     struct vg_ctl_list references;
     struct vg_ctl_int seconds, n;
     bool audio, no_audio, no_fallback, wait;
@@ -30,6 +30,8 @@ static const struct vg_ctl_option create_options[] = {
      .help = "Signs the callback."},
     {OPTION("callback-url", VG_CTL_TEXT, callback_url), .value = "URL",
      .help = "Where to report the end."},
+    {OPTION("extra", VG_CTL_TEXT, extra), .value = "JSON",
+     .help = "Further parameters by the provider's names, an object."},
     {OPTION("image", VG_CTL_TEXT, image), .value = "FILE|URL", .help = "First frame."},
     {OPTION("last-frame", VG_CTL_TEXT, last_frame), .value = "FILE|URL",
      .help = "Last frame; needs --image."},
@@ -134,6 +136,8 @@ static void add_fields(const struct create_options *options,
         SET(callback_url, CALLBACK_URL, borrow(options->callback_url));
     if (options->callback_secret)
         SET(callback_secret, CALLBACK_SECRET, borrow(options->callback_secret));
+    if (options->extra)
+        SET(extra, EXTRA, borrow(options->extra));
     SET(request_id, REQUEST_ID, borrow(options->request_id));
 }
 

@@ -73,12 +73,13 @@ static void on_create(void *ctx, struct vg_rpc_call *call)
     const Videogate__V1__CreateVideoRequest *request = (const void *)vg_rpc_call_request(call);
     if (!authorized(call, "Bearer k"))
         return;
-    (void)snprintf(f->seen, sizeof f->seen, "%s|%s|%d|%d|%d|%zu|%s|%.4s", request->prompt,
+    (void)snprintf(f->seen, sizeof f->seen, "%s|%s|%d|%d|%d|%zu|%s|%s|%.4s", request->prompt,
                    request->opt_model_case ? request->model : "-",
                    request->opt_seconds_case ? request->seconds : -1,
                    request->opt_audio_case ? request->audio : -1,
                    request->image ? (int)request->image->data.len : -1, request->n_reference_images,
                    request->n_reference_images ? request->reference_images[0]->url : "-",
+                   request->opt_extra_case ? request->extra : "-",
                    request->opt_request_id_case ? request->request_id : "-");
     Videogate__V1__Video video;
     fill_video(&video, VIDEOGATE__V1__VIDEO_STATUS__VIDEO_STATUS_QUEUED, 1);
@@ -341,12 +342,12 @@ static void ctl__create_sends_what_was_asked(void **state)
             "--image", image, "--reference", "https://x/1", "--reference", "https://x/2");
     (void)unlink(image);
     assert_int_equal(r->rc, 0);
-    assert_string_equal(f->seen, "a b|m|4|0|4|2|https://x/1|ctl_");
+    assert_string_equal(f->seen, "a b|m|4|0|4|2|https://x/1|{\"seed\":7}|ctl_");
     assert_non_null(strstr(r->out, "id " VIDEO "\n"));
     assert_non_null(strstr(r->out, "status queued\n"));
     assert_non_null(strstr(r->out, "prompt two\\x0alines \\x1b[31m\n")); /* steers no terminal */
     r = RUN(f, "video", "create", "--prompt", "p");
-    assert_string_equal(f->seen, "p|-|-1|-1|-1|0|-|ctl_");
+    assert_string_equal(f->seen, "p|-|-1|-1|-1|0|-|-|ctl_");
     r = RUN(f, "--json", "video", "create", "--prompt", "p");
     assert_non_null(strstr(r->out, "\"status\":\"queued\""));
     assert_int_equal(r->out[strlen(r->out) - 1], '\n');
