@@ -185,6 +185,44 @@ def test_engines_of_ones_own():
             assert two.submits - before == 5 - len(refused)
 
 
+@pytest.fixture(scope="module")
+def engine():
+    with openai.Simulator(dialect="engine", keys=["no-key-needed"]) as sim, \
+            upstream.Worker("openai", sim, model="Wan-AI/Wan2.2", width=640, height=352, seconds=3) as one:
+        one.sim = sim
+        yield one
+
+
+def test_engines_cancel(engine):
+    accepted = engine.accept()
+    assert engine.describe().supports_cancel and engine.cancel(accepted) == "CANCELED" and engine.sim.history[-1].canceled
+    assert engine.cancel(accepted) == "NOT_FOUND"
+    done = engine.finish(engine.accept())
+    assert engine.cancel(done) == "TOO_LATE" and engine.fetch(done), "a cancel that comes too late erases nothing"
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_engines_that_cannot_cancel(engine, status):
+    """SGLang-Diffusion knows no DELETE."""
+    accepted = engine.accept()
+    engine.sim.script(fault="status", kind="cancel", status=status)
+    assert engine.cancel(accepted) == "UNSUPPORTED" and engine.fetch(engine.finish(accepted))
+
+
+@pytest.mark.parametrize("case", [case for case in upstream.GENERIC_FAULTS if case.kind == "cancel"], ids=str)
+def test_engine_cancel_fault(engine, case):
+    engine.sim.reset()
+    upstream.check_generic_faults(engine, engine.sim, case)
+
+
+def test_openai_refuses_to_cancel(worker, sim):
+    """A relay may stand at any address and is asked; OpenAI itself is not even that."""
+    accepted = worker.accept()
+    assert worker.cancel(accepted) == "UNSUPPORTED" and worker.fetch(worker.finish(accepted))
+    with upstream.Worker("openai", sim, base_url="https://api.openai.com/v1") as own:
+        assert not own.describe().supports_cancel
+
+
 # --- keys, names, TLS: the base's, the same for every provider ---
 
 def test_keys_are_changed_while_it_runs(sim):

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/url.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "workers/upstream/adapter.h"
@@ -283,10 +284,65 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
         take_video(call, answer);
 }
 
+static const char *video_url(struct vg_call *call)
+{
+    return vg_call_printf(call, "/videos/%s", vg_call_escape(call, call->upstream_id));
+}
+
 void vg_openai_poll(struct vg_call *call)
 {
-    vg_call_get(call, vg_call_printf(call, "/videos/%s", vg_call_escape(call, call->upstream_id)),
-                on_polled);
+    vg_call_get(call, video_url(call), on_polled);
+}
+
+/* --- cancel: engines stop a job that is deleted, OpenAI refuses to; both erase one that ended ---
+ */
+
+static const char own_api[] = "https://api.openai.com";
+
+static bool cancels(const char *base_url)
+{
+    return !vg_url_same_origin(base_url, own_api);
+}
+
+static void on_deleted(struct vg_call *call, const struct vg_answer *answer)
+{
+    const struct vg_json *deleted = answer->json ? vg_json_get(answer->json, "deleted") : NULL;
+    bool refused = answer->status == 400 || answer->status == 404 || answer->status == 405 ||
+                   answer->status == 409 || answer->status == 501;
+
+    if (!answer->reason && answer->status >= 200 && answer->status < 300 &&
+        (!deleted || vg_json_bool(deleted)))
+        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_CANCELED);
+    else if (!answer->reason && (refused || deleted))
+        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_UNSUPPORTED);
+    else
+        (void)vg_call_ok(call, answer); /* ends the call */
+}
+
+static void on_asked(struct vg_call *call, const struct vg_answer *answer)
+{
+    if (!vg_call_about(call, answer, "id"))
+        return;
+    switch (word_of(vg_call_text(call, answer->json, "status"))) {
+    case WORD_QUEUED:
+    case WORD_RUNNING:
+        vg_call_http(call, &(struct vg_call_http){
+                               .method = "DELETE", .url = video_url(call), .then = on_deleted});
+        return;
+    case WORD_CANCELED:
+        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_CANCELED);
+        return;
+    default:
+        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_TOO_LATE);
+    }
+}
+
+static void cancel(struct vg_call *call)
+{
+    if (cancels(call->state->base_url))
+        vg_call_get(call, video_url(call), on_asked);
+    else
+        vg_call_cancel_ended(call, VIDEOGATE__V1__CANCEL_OUTCOME__CANCEL_OUTCOME_UNSUPPORTED);
 }
 
 /* A listed video that looks like the lost one: nothing in it names our token. */
@@ -357,6 +413,8 @@ static const struct vg_adapter adapter = {
     .events = &events,
     .submit = vg_openai_submit,
     .poll = vg_openai_poll,
+    .cancel = cancel,
+    .cancels = cancels,
     .lookup = vg_openai_lookup,
 };
 

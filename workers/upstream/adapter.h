@@ -69,10 +69,11 @@ struct vg_adapter {
     int (*check)(const void *config, struct vg_err *err);
 
     void (*submit)(struct vg_call *call);
-    void (*poll)(struct vg_call *call);   /* NULL: Submit finishes */
-    void (*fetch)(struct vg_call *call);  /* NULL: GET state->result */
-    void (*cancel)(struct vg_call *call); /* NULL: not offered */
-    void (*lookup)(struct vg_call *call); /* NULL: not offered */
+    void (*poll)(struct vg_call *call);    /* NULL: Submit finishes */
+    void (*fetch)(struct vg_call *call);   /* NULL: GET state->result */
+    void (*cancel)(struct vg_call *call);  /* NULL: not offered */
+    bool (*cancels)(const char *base_url); /* whether it is offered there; NULL: everywhere */
+    void (*lookup)(struct vg_call *call);  /* NULL: not offered */
 };
 
 /* The functions of workers/upstream/upstream.c, for the provider's static vtable:

@@ -198,12 +198,21 @@ bool vg_upstream_ready(void *self, char *why, size_t why_size)
     return true; /* whether the provider answers is for the jobs to find out */
 }
 
+static bool supports_cancel(const struct vg_upstream *self)
+{
+    bool somewhere = self->adapter->cancel && !self->adapter->cancels;
+
+    for (size_t i = 0; self->adapter->cancels && i < self->base_count; i++)
+        somewhere = somewhere || self->adapter->cancels(self->bases[i].url);
+    return somewhere;
+}
+
 void vg_upstream_describe(void *ctx, Videogate__V1__DescribeResponse *response)
 {
     const struct vg_upstream *self = ctx;
 
     response->provider = (char *)self->adapter->name; /* protobuf-c's messages are not const */
-    response->supports_cancel = self->adapter->cancel != NULL;
+    response->supports_cancel = supports_cancel(self);
     response->supports_lookup = self->adapter->lookup != NULL;
     response->max_concurrency = self->config->concurrency > 0 ? (int32_t)self->config->concurrency
                                                               : self->adapter->max_concurrency;

@@ -339,7 +339,8 @@ static void ctl__create_sends_what_was_asked(void **state)
     (void)close(fd);
     const struct result *r =
         RUN(f, "video", "create", "--prompt", "a b", "--model", "m", "--seconds=4", "--no-audio",
-            "--image", image, "--reference", "https://x/1", "--reference", "https://x/2");
+            "--image", image, "--reference", "https://x/1", "--reference", "https://x/2", "--extra",
+            "{\"seed\":7}");
     (void)unlink(image);
     assert_int_equal(r->rc, 0);
     assert_string_equal(f->seen, "a b|m|4|0|4|2|https://x/1|{\"seed\":7}|ctl_");
