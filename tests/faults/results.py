@@ -12,7 +12,6 @@ FOLDER = ROOT / "build/faults"
 # Rows of reliability.md 5.2 that are not scenarios of this folder, and where they are tested instead.
 ELSEWHERE = {
     "F9": "`tests/integration/test_provider_*.py` (119 cases for each provider, in every CI run)",
-    "F10": "`tests/integration/test_provider_*.py` (lookup cases) and F1, which kills between submission and record",
     "F22": "`tests/simcore`",
 }
 ROWS = [f"F{number}" for number in range(1, 23)]

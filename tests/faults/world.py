@@ -28,9 +28,10 @@ from vg import BUILD, ROOT, TERMINAL, wait_for
 
 PGBIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 SECRET = "fault-harness-callback-secret"
-# What one job of a provider is asked as. sandbox and kling find a submission by our token, openai's list tells likely ones, xai has neither.
+# What one job of a provider is asked as. sandbox and kling find a submission by our token, bytedance by our seed, openai's list tells likely ones, xai has neither.
 JOBS = {"sandbox": {"model": "sandbox-instant", "size": "160x90", "seconds": 1},
         "kling": {"model": "kling/kling-v3-0-turbo", "size": "1280x720", "seconds": 3},
+        "bytedance": {"model": "bytedance/seedance-2-0", "size": "1280x720", "seconds": 4},
         "openai": {"model": "openai/sora-2", "size": "1280x720", "seconds": 4},
         "xai": {"model": "xai/grok-imagine-video", "size": "848x480", "seconds": 1}}
 # Without a token or a list a submission whose answer was lost may end as failed, submission_unknown; never as a second job.
