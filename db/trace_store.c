@@ -135,7 +135,9 @@ static const struct vg_pg_statement open_statement = {
     "SELECT EXISTS (SELECT FROM generations me JOIN videos mine ON mine.id = me.video_id"
     "  JOIN generations g ON g.state = 2 AND g.provider = $1::text AND g.id <> me.id"
     "   AND (g.poll_errors = 0 OR g.id < me.id)"
-    "  JOIN videos v ON v.id = g.video_id AND v.prompt = mine.prompt WHERE me.id = $2::int8)"};
+    "  JOIN videos v ON v.id = g.video_id AND v.prompt = mine.prompt WHERE me.id = $2::int8),"
+    " EXISTS (SELECT FROM generations g WHERE g.state = 2 AND g.provider = $1::text"
+    "  AND g.id <> $2::int8)"};
 
 static void near_read(const struct vg_pg_rows *rows, struct vg_submissions_near *op)
 {
@@ -170,6 +172,7 @@ static int near_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t c
         return -1;
     near_read(vg_pg_rows(run->pg, ids), op);
     op->open = vg_pg_i64(vg_pg_rows(run->pg, others), 0, 0) != 0;
+    op->busy = vg_pg_i64(vg_pg_rows(run->pg, others), 0, 1) != 0;
     return 0;
 }
 

@@ -58,6 +58,7 @@ struct vg_submissions_near {
     size_t count;     /* at most VG_NEAR_MAX */
     bool more;        /* there are more */
     bool open;        /* another submission of the same prompt has not been answered yet */
+    bool busy;        /* some other submission at the provider has not */
 };
 #define VG_NEAR_MAX 1000
 void vg_submissions_near(struct vg_db *db, struct vg_submissions_near *op);

@@ -123,7 +123,7 @@ struct vg_job {
     int64_t deadline_ns;      /* monotonic */
     int64_t lease_until_ns;   /* monotonic, not later than the database thinks */
     bool probe;               /* the submission that its provider's breaker waits for */
-    bool others_open;         /* Lookup: other submissions of the same kind have no answer yet */
+    bool others_open;         /* Lookup: other submissions that may be meant have no answer yet */
     bool timed_out;           /* the Submit: the worker did not answer in time */
     bool lost;                /* somebody else has the row: record nothing more */
     bool ended;               /* freed as soon as nothing is in flight */

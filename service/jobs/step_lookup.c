@@ -6,7 +6,12 @@
 #include "db/trace_store.h"
 #include "service/jobs/jobs_priv.h"
 
-enum { LOOKUP_MS = 30 * 1000, NEAR_MS = 10 * 1000, SKEW_MS = 60 * 1000 };
+enum {
+    LOOKUP_MS = 30 * 1000,
+    NEAR_MS = 10 * 1000,
+    SKEW_MS = 60 * 1000,
+    BUSY_LOOKUPS = 8 /* some minutes, with their backoff */
+};
 
 /* What the database says of other submissions, asked for before the worker is. */
 struct vg_lookup {
@@ -40,7 +45,7 @@ static void lookup_answered(struct vg_job *job, const struct vg_rpc_unary *call)
     event.kind = outcome < VG_COUNT(kinds) ? kinds[outcome] : VG_EV_LOOKUP_RETRY;
     if (event.kind == VG_EV_NO_LOOKUP && job->others_open) {
         event.kind = VG_EV_LOOKUP_RETRY; /* what is found may be theirs; soon they know */
-        event.reason = "another submission like it is open";
+        event.reason = "another submission is open";
     }
     if (event.kind == VG_EV_ACCEPTED && !r->accepted) {
         event.kind = VG_EV_LOOKUP_RETRY;
@@ -76,7 +81,7 @@ static void ask(struct vg_job *job, const struct vg_submissions_near *near)
     request.taken = (char **)near->ids; /* packing only reads */
     request.n_taken = near->count;
     request.taken_incomplete = near->more || near->open;
-    job->others_open = near->open;
+    job->others_open = near->open || (near->busy && job->row.poll_errors < BUSY_LOOKUPS);
     vg_job_call(job, "/videogate.v1.ProviderWorkerService/Lookup", &request.base,
                 &videogate__v1__lookup_response__descriptor, LOOKUP_MS, lookup_answered);
 }

@@ -202,6 +202,7 @@ static void trace_store__ids_of_others_since_then(void **state)
     (void)sql(f, "UPDATE generations SET poll_errors = 0 WHERE state = 2; "
                  "UPDATE videos SET prompt = id");
     assert_false(near(f, &c->generations[0], at)->open);
+    assert_true(near(f, &c->generations[0], at)->busy);
     (void)sql(f, "INSERT INTO attempts (generation_id, attempt, route, provider, upstream_id) "
                  "SELECT g.id, i, 0, 'sandbox', 'many-' || i FROM generations g, "
                  "generate_series(100, 1200) i WHERE g.state = 4");
