@@ -58,7 +58,7 @@ class Progress:
 def run_one(module, function, options, seed):
     """True when it went well."""
     from results import save
-    from scenario import Left
+    from scenario import Apart, Left
     from world import World
 
     told, name = function.scenario, function.__name__
@@ -68,7 +68,7 @@ def run_one(module, function, options, seed):
     again = f"tests/run.sh faults --only {name} --seed {seed} --rounds {rounds}"
     print(f"{module.ROW} {name}: {rounds} rounds, seed {seed}", flush=True)
     start, figures, failure, left = time.monotonic(), None, None, None
-    world = World(folder, keep=options.keep, **told["world"])
+    world = Apart(folder, options.keep) if told["world"] is False else World(folder, keep=options.keep, **told["world"])
     try:
         with world:
             world.hurried, world.progress = options.short, Progress(name, rounds)

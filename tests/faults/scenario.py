@@ -10,6 +10,7 @@
 """
 import importlib
 import pathlib
+import shutil
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -18,11 +19,25 @@ class Left(Exception):
     """Raised by a scenario that cannot run here: the reason stands in RESULTS.md."""
 
 
+class Apart:
+    """Instead of a World: a scenario that starts its own programs does so in `folder`."""
+
+    def __init__(self, folder, keep=False):
+        self.folder, self.keep = folder, keep
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        if failure is None and not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
 def scenario(short=1, long=20, world=None, ci=True):
     """Marks a scenario. `short`, `long`: rounds of a run with and without --short; `world`: arguments of World, None for those
-    of a plain one; ci=False: not part of --short, because it takes too long there."""
+    of a plain one, False for none at all (Apart); ci=False: not part of --short, because it takes too long there."""
     def mark(function):
-        function.scenario = {"short": short, "long": long, "world": dict(world or {}), "ci": ci}
+        function.scenario = {"short": short, "long": long, "world": world if world is False else dict(world or {}), "ci": ci}
         return function
 
     return mark
