@@ -204,6 +204,29 @@ static void process__may_open_all_files_there_are(void **state)
     assert_int_equal(end(&child), 0);
 }
 
+static void process__leaves_no_core_and_gains_nothing(void **state)
+{
+    (void)state;
+    static struct child child;
+    struct rlimit core = {1, 1};
+    char path[64], line[256];
+    bool gains_nothing = false;
+
+    spawn(&child, "--log-level=error", NULL);
+    wait_for(&child, "start ");
+    assert_int_equal(prlimit(child.pid, RLIMIT_CORE, NULL, &core), 0);
+    assert_int_equal(core.rlim_cur + core.rlim_max, 0);
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)child.pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file))
+        gains_nothing = gains_nothing || strcmp(line, "NoNewPrivs:\t1\n") == 0;
+    (void)fclose(file);
+    assert_true(gains_nothing);
+    assert_int_equal(kill(child.pid, SIGTERM), 0);
+    assert_int_equal(end(&child), 0);
+}
+
 static void process__stops_in_two_stages(void **state)
 {
     (void)state;
@@ -271,6 +294,7 @@ int main(void)
         cmocka_unit_test(process__refuses_wrong_configuration),
         cmocka_unit_test(process__failed_start_is_one),
         cmocka_unit_test(process__may_open_all_files_there_are),
+        cmocka_unit_test(process__leaves_no_core_and_gains_nothing),
         cmocka_unit_test(process__stops_in_two_stages),
         cmocka_unit_test(process__second_signal_hurries),
         cmocka_unit_test(process__drain_ends_at_its_deadline),
