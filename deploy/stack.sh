@@ -5,7 +5,7 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR] [--simulators]
+usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR] [--simulators] [--events-url URL]
 
   up      starts whatever is not running: PostgreSQL, service, worker, webhook sender, bridge, callback receiver
   down    stops everything; jobs and keys stay in DIR
@@ -20,7 +20,9 @@ usage: deploy/stack.sh up|down|status|env [--dir DIR] [--port BASE] [--build DIR
   --simulators, or VIDEOGATE_SIMULATORS=1
                with up: also a simulator of every upstream (tests/simulators) and a worker for each, so that every model
                of the catalog is made without the internet; three further ports for each, from BASE+10
-               (DIR/simulators/providers names them); they stay until down
+               (DIR/simulators/providers names them); they stay until down; webhooks of the simulators come to the bridge over TLS
+  --events-url URL, or VIDEOGATE_EVENTS_URL
+               with up: where providers reach the bridge with their webhooks (default with --simulators: this bridge; else: none)
 
 Providers whose keys are in the environment (VIDEOGATE_KLING_KEYS, or VIDEOGATE_KLING_KEYS_FILE) get a worker each at ports from +10 on, and models are
 routed to them instead of the sandbox; VIDEOGATE_KLING_BASE_URL is another address of the API. Not together with --simulators.
@@ -31,7 +33,7 @@ EOF
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 pgbin=/usr/lib/postgresql/15/bin
-dir=$root/run base='' build=$root/build simulators=${VIDEOGATE_SIMULATORS:-}
+dir=$root/run base='' build=$root/build simulators=${VIDEOGATE_SIMULATORS:-} events=${VIDEOGATE_EVENTS_URL:-}
 
 die() {
   echo "stack: $*" >&2
@@ -45,6 +47,7 @@ while [ $# -gt 0 ]; do
     --dir) dir=${2:?--dir needs a folder} && shift 2 ;;
     --port) base=${2:?--port needs a number} && shift 2 ;;
     --simulators) simulators=1 && shift ;;
+    --events-url) events=${2:?--events-url needs an address} && shift 2 ;;
     --build) build=${2:?--build needs a folder} && shift 2 ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
@@ -201,15 +204,18 @@ start_simulators() {
   [ "$base" -le 65400 ] || die "--simulators needs --port 65400 at most"
   mkdir -p "$dir/simulators"
   running simulators || rm -f "$upstreams"
-  start simulators $((base + 10)) /usr/bin/python3 "$root/tests/simulators" --port $((base + 10)) --step 3 --write "$dir/simulators"
+  start simulators $((base + 10)) /usr/bin/python3 "$root/tests/simulators" --port $((base + 10)) --step 3 --write "$dir/simulators" \
+    --hooks "${VIDEOGATE_SIMULATOR_HOOKS:-2}" --events-url "https://localhost:$((base + 1))" --hooks-ca "$dir/tls.crt"
   until [ -s "$upstreams" ]; do
     running simulators || { tail -n 5 "$dir/log/simulators.log" >&2; die "the simulators did not start (log: $dir/log/simulators.log)"; }
     [ $((left -= 1)) -gt 0 ] || die "the simulators are not ready (log: $dir/log/simulators.log)"
     sleep 0.1
   done
-  local name port flags
+  local name port flags secret
   while read -r name port; do
     mapfile -t flags <"$dir/simulators/$name.flags"
+    secret=VIDEOGATE_${name^^}_EVENT_SECRET_FILE
+    [ ! -s "$dir/simulators/$name.event-secret" ] || export "${secret//-/_}=$dir/simulators/$name.event-secret"
     start "worker-$name" $((port + 1)),$((port + 2)) "$bin/videogate-worker" --provider "$name" --listen "127.0.0.1:$((port + 1))" \
       --monitor "127.0.0.1:$((port + 2))" --keys-file "$dir/simulators/$name.keys" --poll-interval "${VIDEOGATE_POLL_INTERVAL:-500ms}" \
       --result-allow-http true --result-allow-any-port true --result-allow-nets 127.0.0.0/8 "${flags[@]}"
@@ -325,7 +331,7 @@ up() {
   local route_all=${VIDEOGATE_ROUTE_ALL-sandbox} closed=${VIDEOGATE_ALLOW_CLOSED:-false}
   if [ -n "$simulators" ] || [ -d "$dir/simulators" ]; then
     start_simulators 9>&-
-    route_all=${VIDEOGATE_ROUTE_ALL-} closed=true
+    route_all=${VIDEOGATE_ROUTE_ALL-} closed=true events=${events:-https://localhost:$((base + 1))}
   elif [ -s "$dir/live/providers" ]; then
     start_live 9>&-
     route_all=${VIDEOGATE_ROUTE_ALL-}
@@ -334,7 +340,7 @@ up() {
     --monitor "127.0.0.1:$((base + 7))" --allow-http true --allow-any-port true --allow-nets 127.0.0.0/8 9>&-
   start service $((base + 2)),$((base + 3)) "$bin/videogate-service" --listen "127.0.0.1:$((base + 2))" \
     --monitor "127.0.0.1:$((base + 3))" --blob-dir "$dir/blobs" --catalog "${VIDEOGATE_CATALOG:-$root/service/catalog.json}" \
-    --workers "$(worker_list)" --webhook "127.0.0.1:$((base + 6))" --public-url "$url:$base" \
+    --workers "$(worker_list)" --webhook "127.0.0.1:$((base + 6))" --public-url "$url:$base" --events-url "$events" \
     --route-all "$route_all" --allow-closed "$closed" --callback-allow-http true --callback-allow-any-port true \
     --callback-allow-nets 127.0.0.0/8 9>&-
   start bridge "$base",$((base + 1)) "$bin/videogate-bridge" --listen "127.0.0.1:$base" --tls-listen "127.0.0.1:$((base + 1))" \

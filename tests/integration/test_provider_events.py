@@ -13,7 +13,7 @@ import urllib.parse
 import event_worker
 import pytest
 import upstream
-from simulators import minimax, openai
+from simulators import hooks, minimax, openai
 from vg import ROOT, Answer, Beside, free_base, readyz, wait_for
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the project's webhook").decode()
@@ -375,6 +375,24 @@ def test_minimax(gate):
         wait_for(lambda: sim.count("poll") > polls, "the poll", pause=0.02)
         gate.wait_row(video, "lease_owner IS NULL")
     gate.wait(video)
+
+
+def test_simulators_tell(gate):
+    """As on a stack with --simulators: OpenAI's to the project's address, MiniMax's to the job's; nobody polls for an hour."""
+    teller = hooks.Teller([gate.sim, gate.minimax], after=0, events_url=f"http://{gate.at(2)}")
+    gate.sim.hook_keys.secret = SECRET
+    before = gate.sim.count("poll") + gate.minimax.count("poll")
+    ids = [gate.create("signed"), gate.create("challenged", 5)]
+    for video in ids:
+        gate.wait_row(video, "state = 3 AND lease_owner IS NULL")
+    assert gate.sim.count("poll") + gate.minimax.count("poll") == before
+    teller.start()
+    try:
+        for video in ids:
+            gate.wait(video)
+    finally:
+        teller.stop()
+    assert gate.sim.history[-1].told == gate.minimax.history[-1].told == 200
 
 
 # --- one address for the whole account: OpenAI ---

@@ -10,7 +10,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 # The folder's parent, never the folder: a simulator called google must not stand before the package google.
 sys.path[0] = str(HERE.parent)
-from simulators import base, wire  # noqa: E402
+from simulators import base, hooks, wire  # noqa: E402
 
 
 def names():
@@ -26,6 +26,8 @@ def write(folder, running):
         name = one.name.replace("_", "-")
         flags = {"base-url": one.url + one.base_path, **one.settings}
         (folder / f"{name}.keys").write_text("".join(f"{key}\n" for key in one.keys))
+        if one.signs in ("standard", "task_hmac"):
+            (folder / f"{name}.event-secret").write_text(one.hook_keys.secret + "\n")
         (folder / f"{name}.flags").write_text("".join(f"--{flag}\n{value}\n" for flag, value in flags.items()))
     lines = "".join(f"{one.name.replace('_', '-')} {one.port}\n" for one in running)
     (folder / "providers.new").write_text(lines)
@@ -41,6 +43,10 @@ def main():
     parser.add_argument("--write", metavar="DIR", help="write there what workers need: keys, flags, the list of providers")
     parser.add_argument("--queue", type=float, help="seconds that a job is queued (default: for one poll)")
     parser.add_argument("--run", type=float, default=1, help="seconds that it then runs, with --queue")
+    parser.add_argument("--hooks", type=float, metavar="SECONDS",
+                        help="send webhooks: a job that has an address for them ends so long after its submission, and is told there")
+    parser.add_argument("--events-url", default="", help="with --hooks: where those go that belong to the project (OpenAI's)")
+    parser.add_argument("--hooks-ca", metavar="FILE", help="with --hooks: whom else to trust")
     parser.add_argument("--dialect", help="of the one simulator that has several")
     parser.add_argument("--rules", action="store_true", help="only print how many rules each has")
     options = parser.parse_args()
@@ -65,7 +71,12 @@ def main():
         print(f"{one.name} {running[-1].url} keys {' '.join(running[-1].keys)}", flush=True)
     if options.write:
         write(options.write, running)
+    teller = hooks.Teller(running, options.hooks, options.events_url, options.hooks_ca) if options.hooks is not None else None
+    if teller:
+        teller.start()
     signal.sigwait(ends)
+    if teller:
+        teller.stop()
     for one in running:
         one.stop()
     for one in running:

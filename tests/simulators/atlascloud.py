@@ -91,6 +91,12 @@ class Simulator(base.Simulator):
         self.uploads[url] = file.data
         return self._ok({"type": "image", "download_url": url, "filename": file.filename, "size": len(file.data)})
 
+    def hook(self, job):
+        return job.fields["body"]["webhook_url"]
+
+    def event(self, job):
+        return self._prediction(job)
+
     @route("POST", "/api/v1/model/generateVideo", "submit")
     def generate(self, request):
         body = GENERATE.check(request.json(), "generate")

@@ -166,6 +166,18 @@ class Simulator(base.Simulator):
             raise Refusal(self.error(REFUSALS[outcome][0], REFUSALS[outcome][1]))
         self.must("generate.picture_known", all(url in self.uploads for url in pictures or []), "generate.imageUrls", ERRORS[451])
 
+    # --- webhooks ---
+
+    signs = "task_hmac"
+
+    def hook(self, job):
+        return job.fields["body"]["callBackUrl"]
+
+    def event(self, job):
+        _, code, message = FAILURES.get(job.outcome, (0, 200, "success"))
+        urls = [] if job.outcome in (*FAILURES, "empty_result") else [self.link(job)]
+        return {"code": code, "msg": message, "data": {"taskId": job.id, "info": {"resultUrls": urls, "originUrls": None}}}
+
     # --- Veo ---
 
     @route("POST", "/api/v1/veo/generate", "submit")

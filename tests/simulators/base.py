@@ -12,7 +12,7 @@ import time
 import traceback
 import urllib.parse
 
-from simulators import media
+from simulators import hooks, media
 from simulators.faults import FAULTS
 from simulators.rules import Broken
 from simulators.wire import Malformed, Reply, Server, strict_json
@@ -68,6 +68,7 @@ class Job:
         self.polls, self.fetches = 0, 0
         self.queue_polls, self.run_polls = sim.queue_polls, sim.run_polls
         self.shown, self.canceled = None, False
+        self.over, self.told = False, None  # ended by hooks.py; what its webhook was answered (0: nothing yet)
 
     @property
     def phase(self):
@@ -83,6 +84,8 @@ class Job:
 
     def _part(self):
         """How much of the run is over; 0 in the queue, 1 and more at the end. By polls seen or, with `pace`, by the clock."""
+        if self.over:
+            return 1
         if self.sim.pace:
             queue, run = self.sim.pace
             age = self.sim.clock.now() - self.created
@@ -113,6 +116,9 @@ class Simulator:
     max_jobs = None  # unfinished jobs of one key; beyond it `error(429)`
     rpm = None       # submissions of one key in a minute
     link_life = 3600 # seconds
+    signs = None     # how its webhooks are signed: a function of hooks.py
+    hook_of_project = False  # webhooks go to the one address of the project
+    hook_context = None      # TLS of whom it posts to; None: the system's
 
     def __init__(self, port=0, media_port=0, pace=None, keys=None):
         self.keys = tuple(keys or self.keys)
@@ -122,7 +128,7 @@ class Simulator:
         self.clock, self.lock = Clock(), threading.RLock()
         self.revoked, self.forbidden = set(), set()
         self.leaks, self.crashes = [], []
-        self._secret = secrets.token_hex(8)
+        self._secret, self.hook_keys = secrets.token_hex(8), hooks.Keys()
         self._routes = [(*one, getattr(self, name)) for name in sorted(dir(type(self)))
                         for one in getattr(getattr(type(self), name), "routes", ())]
         self._server = Server("127.0.0.1", port, self._serve)
@@ -234,7 +240,7 @@ class Simulator:
 
     def state(self):
         jobs = [{"id": j.id, "key": self.keys.index(j.key) if j.key in self.keys else None, "prompt": j.prompt, "outcome": j.outcome,
-                 "phase": j.phase, "polls": j.polls, "fetches": j.fetches} for j in self.history]
+                 "phase": j.phase, "polls": j.polls, "fetches": j.fetches, "told": j.told} for j in self.history]
         return {"name": self.name, "submits": self.submits, "requests": dict(self.requests), "jobs": jobs, "scripts": self.scripts,
                 "broken": dict(self.broken), "leaks": self.leaks, "crashes": len(self.crashes), "rules": self.rule_count()}
 
@@ -331,6 +337,24 @@ class Simulator:
         """Jobs that a request is about."""
         where = urllib.parse.unquote(request.target) + request.body[:1 << 16].decode("latin-1")
         return [job for job in self.jobs.values() if job.id in where]
+
+    # --- webhooks (hooks.py) ---
+
+    def hook(self, job):
+        """The address of a job's webhook; None: it has none."""
+        return job.fields.get("webhook")
+
+    def event(self, job):
+        """What is posted there at the job's end."""
+        raise NotImplementedError
+
+    def told(self, job):
+        """(body, headers) of the webhook."""
+        body = json.dumps(self.event(job)).encode()
+        return body, getattr(hooks, self.signs)(self.hook_keys, job.id, body) if self.signs else {}
+
+    def jwks(self, kind):
+        return Reply(200, {"keys": [self.hook_keys.jwk(kind)]}, {"cache-control": "public, max-age=3600"})
 
     # --- results ---
 

@@ -137,6 +137,12 @@ class Simulator(base.Simulator):
             task["usage"] = {"completion_tokens": tokens, "total_tokens": tokens}
         return task
 
+    def hook(self, job):
+        return job.fields["body"]["callback_url"]
+
+    def event(self, job):
+        return self.task(job)
+
     @route("POST", path, "submit")
     def create(self, request):
         body = CREATE.check(request.json(), "create")

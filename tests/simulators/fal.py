@@ -121,6 +121,7 @@ class Simulator(base.Simulator):
     tables = (*ENDPOINTS.items(), ("query", QUERY))
     link_life = 24 * 3600
     foreign = False  # the queue names another host in its addresses
+    signs = "ed25519"
 
     def error(self, status, message="", code=None):
         return Reply(status, {"detail": message or CODES.get(code) or ERRORS.get(status, ERRORS[500])})
@@ -135,6 +136,18 @@ class Simulator(base.Simulator):
         if request.path.startswith("/_sim/"):
             return 404, False  # the admin API answers before the route counts
         return super()._route(request)
+
+    # --- webhooks ---
+
+    @route("GET", "/.well-known/jwks.json", "token", auth=False)
+    def public_keys(self, request):
+        return self.jwks("ed25519")
+
+    def event(self, job):
+        told = self._outcome(job)
+        good = told.status == 200
+        return {"request_id": job.id, "gateway_request_id": job.id, "status": "OK" if good else "ERROR",
+                "error": None if good else f"Invalid status code: {told.status}", "payload": told._body}
 
     # --- the queue ---
 
@@ -200,6 +213,9 @@ class Simulator(base.Simulator):
         if job.phase != "done":
             self.broken["result.ready"] += 1
             raise Refusal(self.error(400, "Request is still in progress"))
+        return self._outcome(job)
+
+    def _outcome(self, job):
         if job.fields["wrong"] or job.outcome in DETAILS:
             status, kind, text = DETAILS.get(job.outcome, (422, None, None))
             detail = job.fields["wrong"] or {"loc": ["body"], "msg": text, "type": kind, "url": "https://docs.fal.ai/errors#" + kind, "input": {}}

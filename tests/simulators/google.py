@@ -135,6 +135,22 @@ class Simulator(google_omni.Omni, google_api.Words, base.Simulator):
         self.must("veo.video_20_times", self._extensions <= 20 and seconds <= 141, "instances[0].video", "The video cannot be extended any more.")
         return seconds
 
+    # --- webhooks ---
+
+    signs = "jws"
+
+    @route("GET", "/.well-known/jwks.json", "token", auth=False)
+    def public_keys(self, request):
+        return self.jwks("jws")
+
+    def hook(self, job):
+        asked = job.fields.get("webhook")
+        return asked and asked["uris"][0]
+
+    def event(self, job):
+        return {"type": "video.generated", "version": "v1", "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "data": {"id": self._operation(job), **({} if job.outcome != "ok" else {"output_file_uri": self._uri(job)})}}
+
     # --- operations ---
 
     @staticmethod

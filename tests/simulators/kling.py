@@ -210,6 +210,13 @@ class Simulator(kling_legacy.Videos, base.Simulator):
         width, height = media.picture_size(data) if data else (16, 9)
         return min(SIZES["720p"], key=lambda name: abs(width / height - SIZES["720p"][name][0] / SIZES["720p"][name][1]))
 
+    def hook(self, job):
+        body = job.fields["body"]
+        return body.get("callback_url") or (body.get("options") or {}).get("callback_url")
+
+    def event(self, job):
+        return self._video(job)._body["data"] if "kind" in job.fields else self._ok(self._task(job))._body
+
     @route("POST", "/{path}/{model}", "submit")
     def create(self, request, path, model):
         self.must("create.model_known", model in MODELS.get(path, ()), "create.model", "no such model")

@@ -3,6 +3,7 @@
 engine (vLLM-Omni, SGLang-Diffusion: any size and length, sampling parameters, DELETE stops a job)."""
 import re
 import secrets
+import time
 
 from simulators import base, media, openai_azure, rules, wire
 from simulators.base import Refusal, Reply, route
@@ -86,6 +87,8 @@ class Simulator(openai_azure.Sora1, base.Simulator):
         self.dialect = dialect
         if dialect == "azure":
             self.name, self.prefix, self.base_path = "azure", "/openai", "/openai/v1"
+        if dialect == "openai":
+            self.signs, self.hook_of_project = "standard", True
         super().__init__(**more)
 
     # --- words ---
@@ -154,6 +157,10 @@ class Simulator(openai_azure.Sora1, base.Simulator):
         return self._video(job)
 
     # --- create ---
+
+    def event(self, job):
+        word = "completed" if self._status(job) == "completed" else "failed"
+        return {"id": f"evt_{job.id}", "object": "event", "created_at": int(time.time()), "type": f"video.{word}", "data": {"id": job.id}}
 
     @route("POST", "/v1/videos", "submit")
     def create(self, request):

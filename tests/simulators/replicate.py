@@ -144,6 +144,11 @@ class Simulator(base.Simulator):
             "started_at": None, "completed_at": iso(job.ended) if job.ended else None, "metrics": {},
             "urls": {"get": whole, "cancel": whole + "/cancel", "web": f"https://replicate.com/p/{job.id}"}})
 
+    signs = "standard"
+
+    def event(self, job):
+        return self._prediction(job)._body
+
     def _create(self, request, model, version, body):
         if model not in MODELS or self.next_outcome(request) == "model_gone":
             raise Refusal(self.error(404))
