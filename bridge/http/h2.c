@@ -361,8 +361,7 @@ static size_t h2_feed(struct vg_session *session, const char *data, size_t len)
         vg_h2_limits_feed(&h2->limits, (const uint8_t *)data, len, session->env->now_ns);
     if (limit != VG_HTTP_LIMIT_MAX) {
         vg_h2_bite(h2, limit);
-        vg_h2_terminate(h2, limit == VG_HTTP_LIMIT_STREAM_ID ? NGHTTP2_STREAM_CLOSED
-                                                             : NGHTTP2_ENHANCE_YOUR_CALM);
+        vg_h2_terminate(h2, h2->limits.code);
         h2->dead = true;
         return len;
     }

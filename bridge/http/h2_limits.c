@@ -12,6 +12,7 @@
 /* Readers give their window back in steps; none known takes smaller ones. */
 #define BYTES_PER_UPDATE 1024
 #define MAX_UPDATES 100000
+#define MAX_FRAME 16384 /* we never offer more */
 
 /* Takes one token; false: there was none. */
 static bool take(struct vg_h2_bucket *b, int64_t rate, int64_t burst_s, int64_t now_ns)
@@ -61,11 +62,30 @@ static bool is_small(const struct vg_h2_limits *l, size_t len)
     return len == 0 && !(flags & NGHTTP2_FLAG_END_HEADERS);
 }
 
-/* The head of a frame is whole. */
-static enum vg_http_limit count(struct vg_h2_limits *l, int64_t now_ns)
+static enum vg_http_limit broken(struct vg_h2_limits *l, enum vg_http_limit limit, uint32_t code)
 {
-    size_t len = frame_len(l);
-    l->payload = len;
+    l->code = code;
+    return limit;
+}
+
+/* What nghttp2 lets pass: a long CONTINUATION, PRIORITY on stream 0, DATA of streams that it has
+ * forgotten. */
+static enum vg_http_limit check(struct vg_h2_limits *l, size_t len)
+{
+    uint8_t type = l->head[3];
+    int32_t stream = frame_stream(l);
+    if (type == NGHTTP2_CONTINUATION && len > MAX_FRAME)
+        return broken(l, VG_HTTP_LIMIT_FRAME, NGHTTP2_FRAME_SIZE_ERROR);
+    if (type == NGHTTP2_PRIORITY && stream == 0)
+        return broken(l, VG_HTTP_LIMIT_FRAME, NGHTTP2_PROTOCOL_ERROR);
+    if (type == NGHTTP2_DATA && vg_h2_limits_reuse(l, stream) == VG_H2_REUSE_ENDED)
+        return broken(l, VG_HTTP_LIMIT_STREAM_ID, NGHTTP2_STREAM_CLOSED);
+    return VG_HTTP_LIMIT_MAX;
+}
+
+static enum vg_http_limit count(struct vg_h2_limits *l, size_t len, int64_t now_ns)
+{
+    l->code = NGHTTP2_ENHANCE_YOUR_CALM;
     switch (l->head[3]) {
     case NGHTTP2_HEADERS:
         l->continuations = 0;
@@ -74,9 +94,7 @@ static enum vg_http_limit count(struct vg_h2_limits *l, int64_t now_ns)
         if (++l->continuations > l->limits->max_continuations)
             return VG_HTTP_LIMIT_CONTINUATIONS;
         break;
-    case NGHTTP2_DATA: /* nghttp2 drops those of streams that it has forgotten */
-        if (vg_h2_limits_reuse(l, frame_stream(l)) == VG_H2_REUSE_ENDED)
-            return VG_HTTP_LIMIT_STREAM_ID;
+    case NGHTTP2_DATA:
         break;
     case NGHTTP2_RST_STREAM:
         return take(&l->resets, l->limits->reset_rate, RESET_BURST_S, now_ns)
@@ -108,7 +126,10 @@ enum vg_http_limit vg_h2_limits_feed(struct vg_h2_limits *l, const uint8_t *data
         if (l->have < VG_H2_FRAME_HEAD)
             continue;
         l->have = 0;
-        enum vg_http_limit limit = count(l, now_ns);
+        l->payload = frame_len(l);
+        enum vg_http_limit limit = check(l, l->payload);
+        if (limit == VG_HTTP_LIMIT_MAX)
+            limit = count(l, l->payload, now_ns);
         if (limit != VG_HTTP_LIMIT_MAX)
             return limit;
     }

@@ -28,13 +28,14 @@ struct vg_h2_limits {
     size_t preface;    /* its bytes seen */
     size_t have;       /* bytes of `head` */
     size_t payload;    /* bytes of this frame still to come */
+    uint32_t code;     /* for GOAWAY, once a limit was passed */
     uint8_t head[VG_H2_FRAME_HEAD];
     size_t ended_count;         /* since the start */
     int32_t ended[VG_H2_ENDED]; /* a ring; negative: by a reset */
 };
 
 void vg_h2_limits_init(struct vg_h2_limits *l, const struct vg_http_limits *limits, int64_t now_ns);
-/* Looks at bytes from the peer. The limit that they pass, or VG_HTTP_LIMIT_MAX. */
+/* Looks at bytes from the peer. The limit that they pass, and `code`, or VG_HTTP_LIMIT_MAX. */
 enum vg_http_limit vg_h2_limits_feed(struct vg_h2_limits *l, const uint8_t *data, size_t len,
                                      int64_t now_ns);
 /* DATA of `len` bytes was sent: so many more WINDOW_UPDATE are in order. */

@@ -10,7 +10,8 @@ const char *const *vg_http_limit_labels(void)
         [VG_HTTP_LIMIT_FRAMING] = "framing",     [VG_HTTP_LIMIT_CONTINUATIONS] = "continuations",
         [VG_HTTP_LIMIT_RESETS] = "resets",       [VG_HTTP_LIMIT_ERRORS] = "errors",
         [VG_HTTP_LIMIT_CONTROL] = "control",     [VG_HTTP_LIMIT_UPDATES] = "updates",
-        [VG_HTTP_LIMIT_SMALL] = "small",         [VG_HTTP_LIMIT_STREAM_ID] = "stream_id",
+        [VG_HTTP_LIMIT_SMALL] = "small",         [VG_HTTP_LIMIT_FRAME] = "frame",
+        [VG_HTTP_LIMIT_STREAM_ID] = "stream_id",
     };
     return names;
 }

@@ -22,6 +22,7 @@ enum vg_http_limit {
     VG_HTTP_LIMIT_CONTROL,       /* SETTINGS, PING, PRIORITY, unknown frames */
     VG_HTTP_LIMIT_UPDATES,       /* WINDOW_UPDATE beyond what was sent */
     VG_HTTP_LIMIT_SMALL,         /* frames that carry nothing, or next to nothing */
+    VG_HTTP_LIMIT_FRAME,         /* a frame that nghttp2 would let pass, against RFC 9113 */
     VG_HTTP_LIMIT_STREAM_ID,     /* HEADERS or DATA on an id that is over */
     VG_HTTP_LIMIT_MAX
 };

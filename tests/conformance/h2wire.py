@@ -4,6 +4,8 @@ import socket
 import struct
 import time
 
+import hpack as hpack_library
+
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY_FLAG = 1, 1, 4, 8, 32
 (NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL,
@@ -78,6 +80,7 @@ class Peer:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.frames, self.buffer, self.closed, self.ack = [], b"", False, ack
+        self.decoder, self.fields, self.block = hpack_library.Decoder(), [], b""
         if preface:
             self.send(PREFACE + settings(*pairs))
 
@@ -106,6 +109,11 @@ class Peer:
                 break
             kind, flags, stream = self.buffer[3], self.buffer[4], int.from_bytes(self.buffer[5:9], "big") & 0x7fffffff
             self.frames.append((kind, flags, stream, self.buffer[9 : 9 + size]))
+            if kind in (HEADERS, CONTINUATION):
+                self.block += self.buffer[9 : 9 + size]
+                if flags & END_HEADERS:
+                    self.fields.append((stream, self.decoder.decode(self.block)))
+                    self.block = b""
             self.buffer = self.buffer[9 + size :]
             if kind == SETTINGS and not flags & ACK and self.ack:
                 self.send(settings(ack=True))
@@ -135,6 +143,10 @@ class Peer:
 
     def ended(self, stream):
         return any(one[1] & END_STREAM for one in self.frames if one[2] == stream and one[0] in (DATA, HEADERS))
+
+    def decoded(self, stream):
+        """The field lists of the stream's HEADERS."""
+        return [fields for number, fields in self.fields if number == stream]
 
     def pongs(self):
         return len([one for one in self.of(PING) if one[1] & ACK])

@@ -53,7 +53,7 @@ static void h2_limits__bound_each_kind(void **state)
     check_rate(NGHTTP2_RST_STREAM, 4, 990, 33, VG_HTTP_LIMIT_RESETS);
     check_rate(NGHTTP2_PING, 8, 1000, 100, VG_HTTP_LIMIT_CONTROL);
     check_rate(NGHTTP2_SETTINGS, 0, 1000, 100, VG_HTTP_LIMIT_CONTROL);
-    check_rate(NGHTTP2_PRIORITY, 5, 1000, 100, VG_HTTP_LIMIT_CONTROL);
+    check_rate(NGHTTP2_GOAWAY, 8, 1000, 100, VG_HTTP_LIMIT_CONTROL);
     check_rate(200, 0, 1000, 100, VG_HTTP_LIMIT_CONTROL);
     check_rate(NGHTTP2_WINDOW_UPDATE, 4, 1000, 100, VG_HTTP_LIMIT_UPDATES);
     check_rate(NGHTTP2_DATA, 0, 1000, 100, VG_HTTP_LIMIT_SMALL);
