@@ -31,6 +31,7 @@
     X(VIDEO_PURGE, "video_purge")                                                                  \
     X(VIDEO_PURGED, "video_purged")                                                                \
     X(IDEMPOTENCY_SWEEP, "idempotency_sweep")                                                      \
+    X(RETENTION_SLICE, "retention_slice")                                                          \
     X(GENERATION_CLAIM, "generation_claim")                                                        \
     X(GENERATION_CHANGE, "generation_change")                                                      \
     X(GENERATION_RENEW, "generation_renew")                                                        \

@@ -269,8 +269,10 @@ static const struct vg_pg_statement drop_statement = {
 static const struct vg_pg_statement drop_some_statement = {
     "vg_video_drop_some",
     "WITH gone AS (DELETE FROM videos v WHERE v.id IN (SELECT v.id FROM videos v WHERE" UNNEEDED
-    " AND v.deleted_at < now() - interval '2 minutes' LIMIT 1000 FOR UPDATE SKIP "
-    "LOCKED)" AND_GENERATIONS};
+    " AND v.deleted_at < now() - interval '2 minutes' ORDER BY v.deleted_at LIMIT $1::int4"
+    " FOR UPDATE SKIP LOCKED) RETURNING v.id),"
+    " theirs AS (DELETE FROM generations g USING gone WHERE g.video_id = gone.id)"
+    " SELECT count(*) FROM gone"};
 static const struct vg_pg_statement sweep_statement = {
     "vg_idempotency_sweep",
     "WITH old AS (SELECT project_id, key FROM idempotency WHERE created_at <"
@@ -305,19 +307,23 @@ void vg_video_purged(struct vg_db *db, struct vg_video_purged *op)
 static int sweep_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
     struct vg_idempotency_sweep *op = VG_CONTAINER(ops[0], struct vg_idempotency_sweep, op);
-    struct vg_pg_params params;
+    struct vg_pg_params params, limit;
 
     VG_ASSERT(count == 1);
     vg_pg_params_init(&params, run->scratch);
     vg_pg_put_i64(&params, op->max_age_s);
     vg_pg_put_i32(&params, op->limit);
+    vg_pg_params_init(&limit, run->scratch);
+    vg_pg_put_i32(&limit, op->limit);
     vg_pg_begin(run->pg, true);
     size_t handle = vg_pg_add(run->pg, &sweep_statement, &params);
+    size_t dropped = vg_pg_add(run->pg, &drop_some_statement, &limit);
 
-    (void)vg_pg_add(run->pg, &drop_some_statement, NULL);
     if (vg_db_pg_run(run) < 0)
         return -1;
     op->removed = vg_pg_i64(vg_pg_rows(run->pg, handle), 0, 0);
+    op->more =
+        op->removed == op->limit || vg_pg_i64(vg_pg_rows(run->pg, dropped), 0, 0) == op->limit;
     return 0;
 }
 

@@ -191,8 +191,10 @@ void vg_video_purged(struct vg_db *db, struct vg_video_purged *op);
 struct vg_idempotency_sweep {
     struct vg_db_op op;
     int64_t max_age_s;
-    int32_t limit;   /* 1 to 10,000 records */
-    int64_t removed; /* result: records */
+    int32_t limit; /* of each, 1 to 10,000 */
+    /* results */
+    int64_t removed; /* records */
+    bool more;       /* there may be */
 };
 void vg_idempotency_sweep(struct vg_db *db, struct vg_idempotency_sweep *op);
 

@@ -34,6 +34,8 @@ static const char *const event_outcomes[VG_EVENTS_MAX + 1] = {
     [VG_EVENTS_REFUSED] = "refused",
     [VG_EVENTS_FAILED] = "failed",
 };
+#define TABLE_NAME(name, text) (text),
+static const char *const retention_tables[] = {VG_RETENTION_TABLES(TABLE_NAME) NULL};
 static const struct vg_metric_desc metric_table[] = {
     [VG_SM_CREATES] = {"videogate_creates_total", VG_METRIC_COUNTER,
                        "Create and remix calls by outcome.", "outcome", create_outcomes},
@@ -46,6 +48,8 @@ static const struct vg_metric_desc metric_table[] = {
     [VG_SM_PROVIDER_EVENTS] = {"videogate_provider_events_total", VG_METRIC_COUNTER,
                                "Webhooks of providers by what became of them.", "outcome",
                                event_outcomes},
+    [VG_SM_RETIRED] = {"videogate_rows_retired_total", VG_METRIC_COUNTER,
+                       "Old rows the janitor removed.", "table", retention_tables},
 };
 
 const char *const *vg_event_outcomes(void)
@@ -298,11 +302,17 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
                                          .admin_key = app->config.admin_key,
                                          .metrics = app->metrics};
     const struct vg_media_options media = {.loop = app->loop, .guard = &app->setup.image_guard};
-    const struct vg_janitor_options janitor = {.service = &app->service,
-                                               .interval_ms = app->config.janitor_interval_ms,
-                                               .orphan_age_s = app->config.orphan_age_ms / 1000,
-                                               .idempotency_s =
-                                                   app->config.idempotency_retention_ms / 1000};
+    const struct vg_janitor_options janitor = {
+        .service = &app->service,
+        .interval_ms = app->config.janitor_interval_ms,
+        .orphan_age_s = app->config.orphan_age_ms / 1000,
+        .retention = {
+            .idempotency_s = app->config.idempotency_retention_ms / 1000,
+            .deliveries_s = app->config.delivery_retention_ms / 1000,
+            .traces_s = app->config.trace_retention_ms / 1000,
+            .videos_s = app->config.video_retention_ms / 1000,
+            .batch = (int32_t)app->config.retention_batch,
+        }};
     const struct vg_binding_options binding = {.db = app->db,
                                                .blobs = app->blobs,
                                                .loop = app->loop,

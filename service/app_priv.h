@@ -35,6 +35,7 @@ struct vg_app_config {
     int64_t breaker_failures, breaker_wait_ms;
     int64_t project_concurrency, lease_ms, job_deadline_ms, retention_ms;
     int64_t janitor_interval_ms, orphan_age_ms;
+    int64_t delivery_retention_ms, trace_retention_ms, video_retention_ms, retention_batch;
     int64_t idempotency_retention_ms, retry_window_ms, rate_share;
     bool callback_allow_http, callback_allow_any_port;
     char *callback_allow_nets, *callback_egress;

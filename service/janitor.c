@@ -11,8 +11,6 @@
 
 #define PURGE_BATCH 64
 #define ORPHAN_BATCH 512
-#define SWEEP_EVERY 240 /* rounds */
-#define SWEEP_BATCH 10000
 #define OP_MS 10000
 
 /* A file and the video it was written for. */
@@ -26,7 +24,7 @@ struct suspect {
  *
  *   purge rows -> their files (pool) -> note it -> [again while full]
  *     -> look for suspects (pool) -> ask for their videos -> remove those without (pool)
- *     -> [now and then] forget idempotency records -> wait
+ *     -> old rows (retention.h) -> wait
  */
 struct vg_janitor {
     struct vg_janitor_options options;
@@ -37,7 +35,8 @@ struct vg_janitor {
     struct vg_video_purge purge;
     struct vg_video_purged purged;
     struct vg_video_versions versions;
-    struct vg_idempotency_sweep sweep;
+    struct vg_retainer *retainer; /* owned */
+    struct vg_task retained;
     struct suspect *suspects; /* in the arena */
     size_t suspect_count;
     unsigned round;
@@ -69,34 +68,28 @@ static void on_loop(struct vg_janitor *j, void (*run)(struct vg_task *))
     vg_post(vg_loop_executor(j->options.service->loop), &j->disk);
 }
 
-/* --- idempotency records --- */
+/* --- old rows --- */
 
-static void swept(struct vg_task *task)
+static void retained(struct vg_task *task)
 {
-    struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, sweep.op.done);
-
-    if (j->sweep.op.ok && j->sweep.removed > 0)
-        vg_log(VG_LOG_INFO, "idempotency records forgotten", VG_I("count", j->sweep.removed));
-    finish_round(j);
+    finish_round(VG_CONTAINER(task, struct vg_janitor, retained));
 }
 
-static void start_sweep(struct vg_janitor *j)
+static void start_retention(struct vg_janitor *j)
 {
-    if (j->closed || j->round % SWEEP_EVERY != 0) {
+    if (j->closed) {
         finish_round(j);
         return;
     }
-    j->sweep =
-        (struct vg_idempotency_sweep){.max_age_s = j->options.idempotency_s, .limit = SWEEP_BATCH};
-    prepare(j, &j->sweep.op, swept);
-    vg_idempotency_sweep(j->options.service->db, &j->sweep);
+    j->retained.run = retained;
+    vg_retainer_turn(j->retainer, j->arena, &j->retained);
 }
 
 /* --- files that no video knows --- */
 
 static void orphans_removed(struct vg_task *task)
 {
-    start_sweep(VG_CONTAINER(task, struct vg_janitor, disk));
+    start_retention(VG_CONTAINER(task, struct vg_janitor, disk));
 }
 
 static void remove_orphans(struct vg_task *task)
@@ -124,7 +117,7 @@ static void versions_known(struct vg_task *task)
     struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, versions.op.done);
 
     if (!j->versions.op.ok || j->closed)
-        start_sweep(j);
+        start_retention(j);
     else
         on_pool(j, remove_orphans);
 }
@@ -134,7 +127,7 @@ static void ask_versions(struct vg_task *task)
     struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, disk);
 
     if (j->suspect_count == 0 || j->closed) {
-        start_sweep(j);
+        start_retention(j);
         return;
     }
     const char **ids = vg_arena_alloc(j->arena, j->suspect_count * sizeof(*ids));
@@ -298,8 +291,7 @@ struct vg_janitor *vg_janitor_new(const struct vg_janitor_options *options)
         j->options.interval_ms = 15000;
     if (j->options.orphan_age_s <= 0)
         j->options.orphan_age_s = INT64_C(24) * 3600;
-    if (j->options.idempotency_s <= 0)
-        j->options.idempotency_s = INT64_C(48) * 3600;
+    j->retainer = vg_retainer_new(options->service, &options->retention);
     vg_timer_init(&j->timer, options->service->loop, run_round);
     atomic_init(&j->idle, true);
     return j;
@@ -322,6 +314,7 @@ static void run_close(struct vg_task *task)
     struct vg_janitor *j = VG_CONTAINER(task, struct vg_janitor, close);
 
     j->closed = true;
+    vg_retainer_hurry(j->retainer);
     vg_timer_stop(&j->timer);
     if (!j->running)
         atomic_store(&j->idle, true);
@@ -342,6 +335,7 @@ struct vg_janitor *vg_janitor_free(struct vg_janitor *janitor)
 {
     if (janitor) {
         VG_ASSERT(vg_janitor_idle(janitor));
+        (void)vg_retainer_free(janitor->retainer);
         free(janitor);
     }
     return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The janitor: every so often removes the files of deleted and expired videos, files that no video
- * knows (a process died between file and row), temporary files of dead writers, and old idempotency
- * records.
+ * knows (a process died between file and row), temporary files of dead writers, and old rows
+ * (retention.h).
  *
  * While the blob folder is not known to belong to the database (binding.h) it does nothing. Several
  * processes may do it side by side: every step may be done twice. Lives on the service's
@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "service/retention.h"
+
 struct vg_service;
 struct vg_janitor;
 
@@ -19,7 +21,7 @@ struct vg_janitor_options {
     struct vg_service *service; /* borrowed */
     int64_t interval_ms;        /* between rounds; 0: 15,000 */
     int64_t orphan_age_s;       /* files without a video older than this are removed; 0: 86,400 */
-    int64_t idempotency_s;      /* age of forgotten idempotency records; 0: 48 h */
+    struct vg_retention_options retention;
 };
 
 struct vg_janitor *vg_janitor_new(const struct vg_janitor_options *options);

@@ -31,7 +31,8 @@ enum vg_service_metric {
     VG_SM_DOWNLOAD_BYTES,
     VG_SM_WATCHERS,
     VG_SM_PURGED,
-    VG_SM_PROVIDER_EVENTS
+    VG_SM_PROVIDER_EVENTS,
+    VG_SM_RETIRED
 };
 enum vg_create_series {
     VG_CREATES_NEW,

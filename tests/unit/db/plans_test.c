@@ -5,6 +5,7 @@
 #include "tests/unit/db/fixture.h"
 
 #include "db/hint_store.h"
+#include "db/retention_store.h"
 #include "db/usage_store.h"
 
 /* 100,000 pending rows over 40 projects and two providers, 3,000 running ones, 100,000 that ended,
@@ -31,6 +32,10 @@ static const char fill_sql[] =
     "WHERE i <= 20000; "
     "INSERT INTO accounts (project_id, key_id, max_active) SELECT i % 1000, 'key_' || i, 1000000 "
     "FROM generate_series(1, 50000) i; "
+    "INSERT INTO attempts (generation_id, attempt, route, provider) SELECT id, 1, 0, provider "
+    "FROM generations WHERE state = 5 ON CONFLICT DO NOTHING; "
+    "INSERT INTO skips (generation_id, route, provider) SELECT id, 0, provider FROM generations "
+    "WHERE state = 5 ON CONFLICT DO NOTHING; "
     "INSERT INTO usage_days SELECT i % 40, '2020-01-01'::date + i / 40, 'key_1', 'm', 0, 1, 1, 1, "
     "1 "
     "FROM generate_series(1, 50000) i";
@@ -119,6 +124,11 @@ static size_t use_all(struct fixture *f)
     RUN_OK(f, vg_video_purge, &purge);
     RUN_OK(f, vg_video_purged, &purged);
     RUN_OK(f, vg_idempotency_sweep, &sweep);
+    for (enum vg_retention what = 0; what < VG_RETENTION_MAX; what++) {
+        struct vg_retention_slice slice = {.what = what, .max_age_s = 86400, .limit = 10};
+
+        RUN_OK(f, vg_retention_slice, &slice);
+    }
     RUN_OK(f, vg_delivery_claim, &take);
     RUN_OK(f, vg_delivery_list, &deliveries);
     RUN_OK(f, vg_delivery_result, &result);
