@@ -25,6 +25,7 @@
 #define RESPONSE_MAX (4u << 20)
 #define REQUEST_MS 5000
 #define LINGER_MS 1000
+#define PAUSE_MS 100 /* while no descriptor is free */
 #define WHY_SIZE 256
 
 /* One connection carries one request. */
@@ -262,8 +263,13 @@ static struct conn *conn_free_slot(struct vg_monitor *self)
 static void monitor_accept(struct vg_monitor *self, struct conn *conn)
 {
     int fd = accept4(self->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return; /* the peer went away, or no descriptor is free: the next turn tries again */
+    if (fd < 0) {
+        /* The peer went away: the next turn tries again. No descriptor is free: so will the one in
+         * a moment, or the loop would spin until there is one. */
+        if (errno != EINTR && errno != ECONNABORTED)
+            (void)poll(&(struct pollfd){.fd = self->stop_fd, .events = POLLIN}, 1, PAUSE_MS);
+        return;
+    }
     *conn = (struct conn){
         .state = CONN_READING,
         .fd = fd,
@@ -290,6 +296,22 @@ static int monitor_timeout(struct vg_monitor *self)
     return soonest == INT64_MAX ? -1 : (int)soonest + 1;
 }
 
+/* One entry for each connection in use, as poll refuses more entries than the limit of descriptors
+ * allows; `of` says whose. Returns how many. */
+static size_t monitor_watch(struct vg_monitor *self, struct pollfd *fds, struct conn **of)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        struct conn *conn = &self->conns[i];
+        if (conn->state == CONN_FREE)
+            continue;
+        of[count] = conn;
+        fds[count++] = (struct pollfd){.fd = conn->fd,
+                                       .events = conn->state == CONN_WRITING ? POLLOUT : POLLIN};
+    }
+    return count;
+}
+
 static void *monitor_run(void *arg)
 {
     struct vg_monitor *self = arg;
@@ -299,18 +321,15 @@ static void *monitor_run(void *arg)
             {.fd = self->stop_fd, .events = POLLIN},
             {.fd = conn_free_slot(self) ? self->listen_fd : -1, .events = POLLIN},
         };
-        for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-            const struct conn *conn = &self->conns[i];
-            fds[i + 2].fd = conn->state == CONN_FREE ? -1 : conn->fd;
-            fds[i + 2].events = conn->state == CONN_WRITING ? POLLOUT : POLLIN;
-        }
-        if (poll(fds, VG_COUNT(fds), timeout) < 0)
+        struct conn *of[CONNECTIONS_MAX];
+        size_t count = monitor_watch(self, fds + 2, of);
+        if (poll(fds, count + 2, timeout) < 0)
             continue; /* EINTR */
         if (fds[0].revents)
             return NULL;
-        for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        for (size_t i = 0; i < count; i++) {
             if (fds[i + 2].revents)
-                conn_step(self, &self->conns[i]);
+                conn_step(self, of[i]);
         }
         struct conn *slot = fds[1].revents ? conn_free_slot(self) : NULL;
         if (slot)

@@ -36,6 +36,8 @@ int vg_blob_disk_error(struct vg_err *err, const char *what, int error)
 {
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
         return vg_err_set(err, VG_ERR_STORAGE_FULL, NULL);
+    if (error == EMFILE || error == ENFILE || error == ENOMEM)
+        return vg_err_set(err, VG_ERR_OVERLOADED, NULL);
     return vg_err_set(err, VG_ERR_INTERNAL, "blob store: %s: %s", what, strerror(error));
 }
 

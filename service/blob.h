@@ -8,8 +8,9 @@
  *
  * Every call blocks on the disk: call from a work pool thread. The store may be used from any
  * thread, a writer or reader from one thread at a time. Errors: VG_ERR_STORAGE_FULL (no space,
- * quota, reserve reached), VG_ERR_NOT_FOUND (open), VG_ERR_INVALID_REQUEST (bad key),
- * VG_ERR_INTERNAL (the disk failed; detail names the call and errno). */
+ * quota, reserve reached), VG_ERR_OVERLOADED (no descriptor or memory left), VG_ERR_NOT_FOUND
+ * (open), VG_ERR_INVALID_REQUEST (bad key), VG_ERR_INTERNAL (the disk failed; detail names the call
+ * and errno). */
 #ifndef VG_SERVICE_BLOB_H
 #define VG_SERVICE_BLOB_H
 

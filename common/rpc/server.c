@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/rpc/accept.h"
 #include "common/rpc/client.h"
 #include "common/rpc/counted.h"
 #include "common/rpc/server_priv.h"
@@ -90,6 +91,7 @@ static int listen_on(struct vg_rpc_server *server, const struct vg_rpc_server_op
 
     if (credentials == NULL)
         return -1;
+    vg_rpc_accept_guard();
     server->port = grpc_server_add_http2_port(server->core, options->listen, credentials);
     grpc_server_credentials_release(credentials);
     if (server->port == 0)

@@ -47,7 +47,7 @@ def load():
     """[(module, [functions])] of every scenario file, in the order of their names."""
     found = []
     for path in sorted(HERE.glob("*.py")):
-        if path.stem[0] == "f" and path.stem[1:3].isdigit() or path.stem.startswith("attack_"):
+        if path.stem[0] == "f" and path.stem[1:3].isdigit() or path.stem.startswith(("attack_", "soak")):
             module = importlib.import_module(path.stem)
             functions = [one for one in vars(module).values() if hasattr(one, "scenario") and one.__module__ == path.stem]
             found.append((module, functions))

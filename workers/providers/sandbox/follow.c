@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Poll, Fetch and Cancel of recorded jobs. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,9 +187,15 @@ static void fetch_path(struct vg_sandbox *self, struct vg_op *op, struct vg_sand
     memcpy(desc.sha256, result->sha256, sizeof(desc.sha256));
     desc.fd = open(path, O_RDONLY | O_CLOEXEC);
     if (desc.fd < 0) {
+        bool gone = errno == ENOENT;
         vg_sandbox_store_unref(self->store, job);
-        vg_sandbox_error(&error, VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_RESULT_EXPIRED,
-                         "file_gone", "The provider does not have the file any more.");
+        if (gone)
+            vg_sandbox_error(&error, VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_RESULT_EXPIRED,
+                             "file_gone", "The provider does not have the file any more.");
+        else
+            vg_sandbox_error(&error, VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_OVERLOADED, "not_now",
+                             "The provider cannot read the file now.");
+        error.retryable = !gone;
         refuse_fetch(self, op, &error);
         return;
     }
