@@ -15,9 +15,10 @@ static const struct vg_pg_statement generations_statement = {
     "SELECT g.id, g.idx::int4, g.state::int4, g.route, g.attempts, g.fetch_attempts, g.poll_errors,"
     " g.progress::int4, g.provider, g.upstream_id, CASE WHEN g.state < 5 THEN " MS(
         "g.due_at") " END,"
-                    " " MS("g.ended_at") ", g.lease_owner, g.error_code, g.error_message"
-                                         " FROM generations g WHERE g.video_id = $1::text ORDER BY "
-                                         "g.idx"};
+                    " " MS(
+                        "g.ended_at") ", g.lease_owner, g.error_code, g.error_message, g.poll_state"
+                                      " FROM generations g WHERE g.video_id = $1::text ORDER BY "
+                                      "g.idx"};
 /* Of one generation in order of time; a route passed over stands where it was left. */
 static const struct vg_pg_statement tries_statement = {
     "vg_trace_tries",
@@ -50,6 +51,7 @@ static const struct vg_pg_field generation_fields[] = {
     VG_PG_FIELD(TEXT, vg_trace_generation, owner),
     VG_PG_FIELD(TEXT, vg_trace_generation, error_code),
     VG_PG_FIELD(TEXT, vg_trace_generation, error_message),
+    VG_PG_FIELD_BYTES(vg_trace_generation, poll_state, poll_state_size),
 };
 static const struct vg_pg_field try_fields[] = {
     VG_PG_FIELD(I64, vg_trace_attempt, generation_id),

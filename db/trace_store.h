@@ -31,6 +31,8 @@ struct vg_trace_generation {
     int64_t due_ms, ended_ms; /* Unix milliseconds; 0: no more, not ended */
     const char *owner;        /* process that works on it; NULL: none */
     const char *error_code, *error_message;
+    const void *poll_state; /* NULL: none */
+    size_t poll_state_size;
     struct vg_trace_attempt *tries; /* in order of time */
     size_t try_count;
 };

@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "service/catalog_extension.h"
 #include "service/catalog_rule.h"
 #include "service/image_rules.h"
 
@@ -57,6 +58,7 @@ struct vg_route {
     bool references_required;
     int32_t reference_videos_max, reference_audios_max; /* 0: none accepted */
     unsigned operations;                                /* enum vg_operation */
+    struct vg_extension extension;                      /* what narrows VG_OPERATION_EXTEND */
     struct vg_price *prices;
     size_t price_count;
     double price_per_image; /* USD for each picture given */

@@ -289,6 +289,7 @@ int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *val
         {"images", route_images, false},
         {"extra", route_extra, false},
         {"operations", route_operations, false},
+        {"extension", vg_catalog_read_extension, false},
         {"price_per_second", route_prices, true},
         {"price_per_image_input", route_image_price, false},
         {"deadline_s", route_deadline, true},
@@ -306,6 +307,8 @@ int vg_catalog_read_route(struct vg_catalog_reader *r, const struct vg_json *val
         return vg_catalog_fail(r, "closed_on is for what is closed");
     if (route->last_frame && route->image == VG_NEED_NONE)
         return vg_catalog_fail(r, "inputs: last_frame needs image");
+    if (vg_json_get(value, "extension") && !(route->operations & VG_OPERATION_EXTEND))
+        return vg_catalog_fail(r, "extension is for what \"operations\" names");
     if (route->image == VG_NEED_REQUIRED && route->references_required)
         return vg_catalog_fail(r, "inputs: image and references cannot both be required");
     return check_rules(r, route);

@@ -143,6 +143,8 @@ static void insert(struct derive *d)
     if (d->origin && d->origin->provider && d->origin->upstream_id) {
         source.provider = vg_pb_text(d->origin->provider);
         source.upstream_id = vg_pb_text(d->origin->upstream_id);
+        source.poll_state = (ProtobufCBinaryData){.len = d->origin->poll_state_size,
+                                                  .data = (uint8_t *)d->origin->poll_state};
     }
     spec.source = &source;
     vg_create_put_job(c, &spec);
@@ -218,7 +220,7 @@ static int judge_source(const struct vg_video *video, struct vg_err *err)
     return 0;
 }
 
-/* Who made the source, so that its maker need not be sent the bytes. */
+/* Who made the source: its maker need not be sent the bytes, and some extend their own alone. */
 static void origin_read(struct vg_task *task)
 {
     struct derive *d = VG_CONTAINER(task, struct derive, trace.op.done);
@@ -230,7 +232,11 @@ static void origin_read(struct vg_task *task)
     for (size_t i = 0; i < d->trace.generation_count; i++)
         if (d->trace.generations[i].index == d->create.source.video.outputs[0].index)
             d->origin = &d->trace.generations[i];
-    start_files(&d->create);
+    d->wanted.source.provider = d->origin ? d->origin->provider : NULL;
+    if (resolve(d) < 0)
+        vg_create_refuse(&d->create, &d->create.err);
+    else
+        start_files(&d->create);
 }
 
 static void source_read(struct vg_task *task)
@@ -247,8 +253,9 @@ static void source_read(struct vg_task *task)
                                        .source_size = {video->width, video->height},
                                        .source_seconds = video->seconds,
                                        .has_audio = true,
-                                       .audio = video->audio};
-    if (judge_source(video, &c->err) < 0 || resolve(d) < 0) {
+                                       .audio = video->audio,
+                                       .source.model = video->model};
+    if (judge_source(video, &c->err) < 0) {
         vg_create_refuse(c, &c->err);
         return;
     }

@@ -53,7 +53,8 @@ static void reason(struct reasons *r, const char *param, const char *text)
         r->param = param;
 }
 
-static void reason_size(struct reasons *r, const struct vg_route *route, struct vg_size size)
+static void reason_size(struct reasons *r, const struct vg_size *sizes, size_t count,
+                        struct vg_size size)
 {
     char text[400];
     size_t len = 0;
@@ -62,18 +63,17 @@ static void reason_size(struct reasons *r, const struct vg_route *route, struct 
         return;
     len = (size_t)snprintf(text, sizeof(text),
                            "size %dx%d is unsupported (supported sizes: ", size.width, size.height);
-    for (size_t i = 0; i < route->size_count && len < sizeof(text) - 16; i++)
+    for (size_t i = 0; i < count && len < sizeof(text) - 16; i++)
         len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%dx%d", i ? ", " : "",
-                                route->sizes[i].width, route->sizes[i].height);
+                                sizes[i].width, sizes[i].height);
     (void)snprintf(text + len, sizeof(text) - len, ")");
     reason(r, "size", text);
 }
 
 /* With the circumstances that leave no other lengths. */
 static void reason_seconds(struct reasons *r, const struct vg_route *route,
-                           const struct vg_rule_case *of, int32_t seconds)
+                           const struct vg_rule_case *of, vg_seconds_set set, int32_t seconds)
 {
-    const vg_seconds_set set = vg_route_lengths(route, of);
     char text[800];
     size_t len = 0;
     const char *comma = "";
@@ -87,24 +87,35 @@ static void reason_seconds(struct reasons *r, const struct vg_route *route,
             len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%ds", comma, (int)s);
             comma = ", ";
         }
-    for (size_t i = 0; i < route->rule_count; i++)
+    for (size_t i = 0; of && i < route->rule_count; i++)
         if (vg_rule_applies(&route->rules[i], of) && len < sizeof(text) - 400)
             len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", route->rules[i].where);
     (void)snprintf(text + len, sizeof(text) - len, ")");
     reason(r, "seconds", text);
 }
 
+/* NULL: what the route makes anew. */
+static const struct vg_extension *extension_of(const struct vg_ask *ask, const struct verdict *v)
+{
+    return ask->operation == VG_OPERATION_EXTEND ? &v->route->extension : NULL;
+}
+
 static bool judge_size(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
 {
+    const struct vg_extension *extension = extension_of(ask, v);
+    bool narrower = extension && extension->size_count > 0;
+    const struct vg_size *sizes = narrower ? extension->sizes : v->route->sizes;
+    size_t count = narrower ? extension->size_count : v->route->size_count;
     struct vg_size wanted = ask->has_size ? ask->size : ask->pick.model->default_size;
 
     v->size = wanted;
-    if (vg_route_has_size(v->route, wanted))
-        return true;
-    v->size = v->route->sizes[0];
+    for (size_t i = 0; i < count; i++)
+        if (vg_size_eq(sizes[i], wanted))
+            return true;
+    v->size = sizes[0];
     if (!ask->has_size)
         return true;
-    reason_size(r, v->route, wanted);
+    reason_size(r, sizes, count, wanted);
     return false;
 }
 
@@ -128,14 +139,31 @@ static bool judge_operation(const struct vg_ask *ask, const struct verdict *v, s
     return ask->operation == VG_OPERATION_NONE;
 }
 
+static bool judge_source(const struct vg_ask *ask, const struct verdict *v, struct reasons *r)
+{
+    const struct vg_extension *extension = extension_of(ask, v);
+    struct vg_buf text;
+
+    if (!extension ||
+        vg_extension_takes(extension, ask->any_maker ? NULL : v->route->provider, &ask->source))
+        return true;
+    vg_buf_init(&text, 1024);
+    vg_extension_say(extension, &text);
+    reason(r, "video", text.data);
+    vg_buf_fini(&text);
+    return false;
+}
+
 static bool judge_seconds(const struct vg_ask *ask, struct verdict *v, struct reasons *r)
 {
     if (ask->operation == VG_OPERATION_EDIT) { /* as long as its source */
         v->seconds = ask->source_seconds;
         return true;
     }
+    const struct vg_extension *extension = extension_of(ask, v);
+    bool own = extension && extension->seconds;
     const struct vg_rule_case of = case_of(ask, v->size);
-    vg_seconds_set set = vg_route_lengths(v->route, &of);
+    vg_seconds_set set = own ? extension->seconds : vg_route_lengths(v->route, &of);
     int32_t wanted = ask->seconds ? ask->seconds : ask->pick.model->default_seconds;
 
     v->seconds = wanted;
@@ -144,7 +172,7 @@ static bool judge_seconds(const struct vg_ask *ask, struct verdict *v, struct re
     v->seconds = shortest(set);
     if (!ask->seconds && set)
         return true;
-    reason_seconds(r, v->route, &of, wanted);
+    reason_seconds(r, v->route, own ? NULL : &of, set, wanted);
     return false;
 }
 
@@ -251,6 +279,7 @@ static void judge(const struct vg_ask *ask, struct verdict *v, struct reasons *r
 {
     bool ok = judge_operation(ask, v, r);
 
+    ok = ok && judge_source(ask, v, r);
     ok = judge_size(ask, v, r) && ok;
     ok = judge_seconds(ask, v, r) && ok;
     ok = judge_audio(ask, v, r) && ok;

@@ -332,6 +332,8 @@ int vg_validate_derive(const struct vg_validate_env *env, const struct vg_derive
         .has_audio = in->has_audio,
         .audio = in->audio,
         .source_seconds = in->source_seconds,
+        .source = in->source,
+        .any_maker = env->route_all_provider != NULL,
     };
 
     if (take_model(env, in->model, &ask, job, err) < 0)

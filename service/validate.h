@@ -115,6 +115,7 @@ struct vg_derive_ask {
     int32_t source_seconds;
     bool has_audio; /* else as the route likes */
     bool audio;
+    struct vg_extension_source source;
 };
 /* Fills what of the job follows from it. Fails as vg_validate_create. */
 VG_MUSTCHECK int vg_validate_derive(const struct vg_validate_env *env,

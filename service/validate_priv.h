@@ -26,6 +26,8 @@ struct vg_ask {
     struct vg_arena *arena;      /* for what of these a route takes; NULL: there are none */
     enum vg_operation operation; /* with a source, whose size and sound are asked for */
     int32_t source_seconds;
+    struct vg_extension_source source;
+    bool any_maker; /* whoever made the source: no real provider sees it */
 };
 
 /* Fills routes, size, seconds, audio, deadline and price of `job`. */

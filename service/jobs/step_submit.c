@@ -106,6 +106,7 @@ bool vg_submit_source(const struct vg_job *job, Videogate__V1__SourceVideo *out)
     out->seconds = spec->source->seconds;
     if (strcmp(spec->source->provider, spec->routes[job->row.route]->provider) == 0) {
         out->upstream_id = spec->source->upstream_id;
+        out->poll_state = spec->source->poll_state;
     }
     return true;
 }

@@ -22,7 +22,7 @@ SMALL = {
             "rules": [{"when": {"class": ["4k"], "size": ["16x8192"], "image": False, "last_frame": False, "references": False}, "seconds": [8]}],
             "audio": "both", "inputs": {"image": "optional", "last_frame": True, "references": {"min": 1, "max": 3, "required": False}, "reference_videos": 1, "reference_audios": 3},
             "images": {"types": ["image/png"], "max_bytes": 1024, "min_side": 1, "max_side": 16384, "min_aspect": 0.4, "max_aspect": 2.5, "match_size": True},
-            "extra": ["seed"], "operations": ["edit"], "price_per_second": {"default_audio": 0.4, "4k": 0.6}, "price_per_image_input": 0.01,
+            "extra": ["seed"], "operations": ["edit", "extend"], "extension": {"models": ["b"], "seconds": [7], "sizes": ["1280x720"]}, "price_per_second": {"default_audio": 0.4, "4k": 0.6}, "price_per_image_input": 0.01,
             "deadline_s": 600, "max_attempts": 3}]}]}
 
 # (path, value): each makes a good catalog bad.
@@ -44,7 +44,8 @@ BAD = [
     (ROUTE + ("inputs", "reference_videos"), 0), (ROUTE + ("inputs", "reference_audios"), 4), (ROUTE + ("images", "types"), ["image/bmp"]), (ROUTE + ("images", "types"), []),
     (ROUTE + ("images", "max_bytes"), 1000), (ROUTE + ("images", "max_bytes"), 20971521), (ROUTE + ("images", "min_side"), 0), (ROUTE + ("images", "max_side"), 16385), (ROUTE + ("images", "min_aspect"), 0),
     (ROUTE + ("images", "max_aspect"), "2"), (ROUTE + ("images", "match_size"), "yes"), (ROUTE + ("images", "min_pixels"), 1), (ROUTE + ("extra",), []), (ROUTE + ("extra",), ["a", "a"]), (ROUTE + ("extra",), ["a b"]),
-    (ROUTE + ("extra",), {"seed": True}), (ROUTE + ("operations",), ["remix"]), (ROUTE + ("operations",), ["edit", "edit"]), (ROUTE + ("price_per_second",), {}), (ROUTE + ("price_per_second",), 0.4),
+    (ROUTE + ("extra",), {"seed": True}), (ROUTE + ("operations",), ["remix"]), (ROUTE + ("operations",), ["edit", "edit"]), (ROUTE + ("extension",), []), (ROUTE + ("extension", "models"), []), (ROUTE + ("extension", "models"), ["B"]),
+    (ROUTE + ("extension", "seconds"), 7), (ROUTE + ("extension", "sizes"), ["720p"]), (ROUTE + ("extension", "sizes"), []), (ROUTE + ("extension", "providers"), ["p"]), (ROUTE + ("price_per_second",), {}), (ROUTE + ("price_per_second",), 0.4),
     (ROUTE + ("price_per_second",), {"5k": 1}), (ROUTE + ("price_per_second",), {"4k_loud": 1}), (ROUTE + ("price_per_second",), {"4k": -1}), (ROUTE + ("price_per_second",), {"4k": "1"}),
     (ROUTE + ("price_per_image_input",), -1), (ROUTE + ("deadline_s",), 9), (ROUTE + ("deadline_s",), 604801), (ROUTE + ("max_attempts",), 0), (ROUTE + ("max_attempts",), 21), (ROUTE + ("max_attempts",), GONE),
 ]
@@ -53,7 +54,7 @@ BAD = [
 BEYOND = [
     (("default_model",), "c"), (("models", 0, "aliases", 0), "b"), (("models", 0, "default_size"), "160x90"), (("models", 0, "default_seconds"), 9),
     (ROUTE + ("seconds",), {"min": 8, "max": 4}), (ROUTE + ("inputs", "references"), {"min": 3, "max": 1}), (ROUTE + ("images", "min_side"), 16384 // 2 + 1),
-    (ROUTE + ("images", "min_aspect"), 3), (ROUTE + ("rules", 0, "seconds"), [9]),
+    (ROUTE + ("operations",), ["edit"]), (ROUTE + ("images", "min_aspect"), 3), (ROUTE + ("rules", 0, "seconds"), [9]),
 ]
 
 

@@ -95,6 +95,24 @@ def test_extension(worker, sim):
     assert base64.b64decode(asked(sim)["instances"][0]["video"]["bytesBase64Encoded"]) == film and abs(probe["seconds"] - 11) < 0.2
 
 
+def test_extension_by_address(worker, sim):
+    """A film of ours in the bucket is named; one that came inside its answer, or whose operation is forgotten, is sent."""
+    first = worker.accept()
+    film = worker.fetch(worker.finish(first))
+    source = pb.SourceVideo(operation="SOURCE_OPERATION_EXTEND", video=pb.MediaBlob(data=film, mime_type="video/mp4"), upstream_id=first.upstream_id,
+                            poll_state=first.poll_state)
+    probe = worker.make_video(seconds=11, source=source)
+    sent = asked(sim)["instances"][0]["video"]
+    if sim.history[0].fields["storage"]:
+        assert sent["gcsUri"].startswith(sim.history[0].fields["storage"]) and sent["mimeType"] == "video/mp4"
+    else:
+        assert base64.b64decode(sent["bytesBase64Encoded"]) == film
+    assert abs(probe["seconds"] - 11) < 0.2
+    source.upstream_id = first.upstream_id.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
+    worker.make_video(seconds=11, source=source)
+    assert base64.b64decode(asked(sim)["instances"][0]["video"]["bytesBase64Encoded"]) == film
+
+
 def test_extra_parameters(worker, sim):
     worker.make_video(extra='{"seed": 7, "negativePrompt": "rain", "enhancePrompt": true, "storageUri": "gs://theirs/", "sampleCount": 4}')
     parameters = asked(sim)["parameters"]

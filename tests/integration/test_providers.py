@@ -114,6 +114,42 @@ def test_route(whole, upstreams, videos, i):
     assert callback["path"] == f"/route/{i}" and callback["verified"]
 
 
+def _extend(whole, **fields):
+    return whole.http("POST", "/v1/videos/extensions", {"prompt": "and on it goes", **fields})
+
+
+@pytest.mark.parametrize("provider, where", [("google-vertex", "gcsUri"), ("google", "uri")])
+def test_veo_is_extended(whole, upstreams, provider, where):
+    """A film of Veo's own goes on, twice: by its address, with the key that made it."""
+    model = f"{provider}/veo-3.1-generate-preview"
+    first = whole.wait(whole.create(model=model, prompt="a boat that goes on", size="1280x720", seconds=4)["id"])
+    answer = _extend(whole, model=model, video={"id": first["id"]})
+    assert answer.status == 200 and answer.json["seconds"] == "11" and whole.wait(answer.json["id"])["status"] == "completed", answer.body
+    longer = _extend(whole, model=model, video={"id": answer.json["id"]}, seconds=7)
+    assert longer.status == 200 and longer.json["seconds"] == "18" and whole.wait(longer.json["id"])["status"] == "completed", longer.body
+    film = media.probe(whole.http("GET", f"/v1/videos/{longer.json['id']}/content").body)
+    assert (film["width"], film["height"]) == (1280, 720) and abs(film["seconds"] - 18) < 0.3
+    assert [job["extends"] for job in upstreams.jobs(provider, "and on it goes")] == [where, where]
+
+
+def test_veo_extends_nothing_else(whole, upstreams, videos):
+    before = {name: upstreams.ask(name, "state")["submits"] for name in ("google", "google-vertex")}
+    model = "google-vertex/veo-3.1-generate-preview"
+    by = {name: whole.wait(videos[i]["id"]) for i, (name, _) in enumerate(ROUTES)}
+    own, other, omni = by[model], by["fal/veo-3.1-generate-preview"], by["google/gemini-omni-1.1-flash"]
+    large = whole.wait(whole.create(model=model, prompt="a large boat", size="1920x1080", seconds=4)["id"])
+    answers = [
+        (_extend(whole, model=model, video={"id": own["id"]}, seconds=8), "seconds", "supported durations: 7s"),
+        (_extend(whole, model=model, video={"id": large["id"]}), "size", "supported sizes: 1280x720, 720x1280"),
+        (_extend(whole, model=model, video={"id": other["id"]}), "video", "only videos that this provider made"),
+        (_extend(whole, model="google/veo-3.1-generate-preview", video={"id": omni["id"]}), "video", "only videos that this provider made"),
+        (_extend(whole, model="google-vertex/veo-3.1-lite-generate-preview", video={"id": own["id"]}), "model", "extensions are not supported"),
+    ]
+    for answer, param, words in answers:
+        assert answer.status == 400 and answer.error["param"] == param and words in answer.error["message"], answer.body
+    assert {name: upstreams.ask(name, "state")["submits"] for name in before} == {**before, "google-vertex": before["google-vertex"] + 1}
+
+
 @pytest.mark.parametrize("provider", HOOKED)
 def test_webhooks_arrive(upstreams, videos, provider):
     """The simulators tell each job's end to the bridge, over TLS and signed as they do."""

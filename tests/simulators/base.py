@@ -240,7 +240,7 @@ class Simulator:
 
     def state(self):
         jobs = [{"id": j.id, "key": self.keys.index(j.key) if j.key in self.keys else None, "prompt": j.prompt, "outcome": j.outcome,
-                 "phase": j.phase, "polls": j.polls, "fetches": j.fetches, "told": j.told} for j in self.history]
+                 "phase": j.phase, "polls": j.polls, "fetches": j.fetches, "told": j.told, "extends": j.fields.get("extends")} for j in self.history]
         return {"name": self.name, "submits": self.submits, "requests": dict(self.requests), "jobs": jobs, "scripts": self.scripts,
                 "broken": dict(self.broken), "leaks": self.leaks, "crashes": len(self.crashes), "rules": self.rule_count()}
 

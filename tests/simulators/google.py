@@ -84,7 +84,7 @@ class Simulator(google_omni.Omni, google_api.Words, base.Simulator):
         width, height = google_api.size_of(asked["aspectRatio"], asked["resolution"])
         job = self.new_job(request, secrets.token_hex(8), instance["prompt"], width, height, seconds, model=model,
                            extensions=self._extensions, pictures=sum(bool(instance[name]) for name in ("image", "lastFrame")) +
-                           len(instance["referenceImages"] or []), webhook=body["webhookConfig"])
+                           len(instance["referenceImages"] or []), webhook=body["webhookConfig"], extends=google_api.form_of(raw))
         return Reply(200, {"name": self._operation(job)})
 
     def _known_model(self, model):

@@ -51,6 +51,11 @@ QUOTAS = {
 }
 
 
+def form_of(body):
+    """How the video to extend is given: the first member's name; None: there is none."""
+    return next(iter(body["instances"][0].get("video") or ()), None)
+
+
 class Blob(rules.Field):
     """A picture or film in one of the forms of an API: {names of bytes and type} per form; or an address."""
 

@@ -57,7 +57,7 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
     service, metadata_type = "aiplatform.googleapis.com", "google.cloud.aiplatform.v1.GenericOperationMetadata"
     outcomes = ("ok", "moderation_at_submit", "moderation_in_job", "partial", "empty_result", "model_gone", "expired", "never", "bucket_denied",
                 "bucket_missing", *google_api.OPERATION_ERRORS)
-    checks = ("veo.model", "veo.ten_seconds", "veo.project", "veo.location", "veo.last_frame_needs_image", "veo.references_alone", "veo.references_8s",
+    checks = ("veo.model", "veo.video_known", "veo.video_size", "veo.ten_seconds", "veo.project", "veo.location", "veo.last_frame_needs_image", "veo.references_alone", "veo.references_8s",
               "veo.references_of_model", "veo.style_of_model", "veo.resolution_of_model", "veo.video_alone", "veo.video_720p", "veo.resize_needs_image",
               "veo.allow_all", "veo.express_storage", "poll.name", "storage.alt", "storage.escaped", "storage.bucket", "storage.object", "storage.forbidden",
               *google_token.CHECKS)
@@ -129,12 +129,24 @@ class Simulator(google_token.Tokens, google_api.Words, base.Simulator):
         self.refusals(request, model)
         seconds = asked["durationSeconds"]
         if instance["video"]:
-            seconds = 7 + (round(media.probe(instance["video"]["data"])["seconds"]) if "data" in instance["video"] else 8)
+            seconds = 7 + self._source_seconds(instance["video"], asked)
         width, height = google_api.size_of(asked["aspectRatio"], asked["resolution"])
         job = self.new_job(request, str(uuid.uuid4()), instance["prompt"] or "", width, height, seconds, audio=asked["generateAudio"],
-                           count=asked["sampleCount"], model=model, storage=asked["storageUri"], where=where, asked=asked,
+                           count=asked["sampleCount"], model=model, storage=asked["storageUri"], where=where, asked=asked, extends=google_api.form_of(request.json()),
                            pictures=sum(bool(instance[name]) for name in ("image", "lastFrame")) + len(instance["referenceImages"] or []))
         return Reply(200, {"name": self._operation(job)})
+
+    def _source_seconds(self, video, asked):
+        """Length of the video to extend."""
+        if "data" in video:
+            film = media.probe(video["data"])
+            size, seconds = (film["width"], film["height"]), round(film["seconds"])
+        else:
+            job, _ = self._objects().get(video["uri"].removeprefix(f"gs://{BUCKET}/"), (None, 0))
+            self.must("veo.video_known", job is not None, "instances[0].video.gcsUri", "The object does not exist.")
+            size, seconds = (job.width, job.height), job.seconds
+        self.must("veo.video_size", size == google_api.size_of(asked["aspectRatio"], "720p"), "instances[0].video", "The video must be 720p in the asked aspectRatio.")
+        return seconds
 
     def _tied_together(self, request, model, instance, asked):
         references, video, must = instance["referenceImages"], instance["video"], self.must

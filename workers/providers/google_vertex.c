@@ -84,6 +84,36 @@ static const char *storage_base(const void *ctx)
     return config->storage_url;
 }
 
+/* --- how an operation is asked about --- */
+
+static void write_question(struct vg_call *call, const char *operation)
+{
+    struct vg_json_writer *w = vg_call_json(call);
+
+    vg_json_object_open(w);
+    vg_put_text(w, "operationName", operation);
+    vg_json_object_close(w);
+}
+
+/* The resource stands before "/operations/". */
+static const char *question_url(struct vg_call *call, const char *operation)
+{
+    size_t len = (size_t)(strstr(operation, "/operations/") - operation);
+
+    return vg_call_printf(call, "/v1/%.*s:fetchPredictOperation", (int)len, operation);
+}
+
+static void ask(struct vg_call *call, const char *operation, vg_call_then_f *then)
+{
+    write_question(call, operation);
+    vg_call_http(call, &(struct vg_call_http){.method = "POST",
+                                              .url = question_url(call, operation),
+                                              .body = vg_call_body(call),
+                                              .elide = true,
+                                              .repeatable = true,
+                                              .then = then});
+}
+
 /* --- submit --- */
 
 static void on_created(struct vg_call *call, const struct vg_answer *answer)
@@ -97,19 +127,40 @@ static void on_created(struct vg_call *call, const struct vg_answer *answer)
         vg_call_accepted(call, name, 0);
 }
 
+static void create(struct vg_call *call, const char *source_uri)
+{
+    const struct vg_veo_request request = {.api = VG_VEO_VERTEX,
+                                           .storage_uri = storage_uri(call, call->submit->token),
+                                           .source_uri = source_uri};
+
+    vg_veo_write(call, &request);
+    vg_call_post(call, vg_call_printf(call, "/v1/%s:predictLongRunning", model_path(call)), true,
+                 on_created);
+}
+
+/* A video that lies in a bucket is named; one that came inside its answer is sent. */
+static void on_source(struct vg_call *call, const struct vg_answer *answer)
+{
+    const char *uri = NULL;
+
+    if (!answer->reason && answer->status == 200 && answer->json)
+        uri = vg_call_text(call, answer->json, "response.videos.0.gcsUri");
+    create(call, uri);
+}
+
 static void submit(struct vg_call *call)
 {
     const char *refusal = vg_veo_refusal(call, VG_VEO_VERTEX);
+    const Videogate__V1__SourceVideo *source = call->submit->source;
 
     if (refusal) {
         vg_call_refuse(call, "%s", refusal);
         return;
     }
-    const struct vg_veo_request request = {.api = VG_VEO_VERTEX,
-                                           .storage_uri = storage_uri(call, call->submit->token)};
-    vg_veo_write(call, &request);
-    vg_call_post(call, vg_call_printf(call, "/v1/%s:predictLongRunning", model_path(call)), true,
-                 on_created);
+    if (source && vg_veo_is_operation(source->upstream_id, ""))
+        ask(call, source->upstream_id, on_source);
+    else
+        create(call, NULL);
 }
 
 /* --- poll --- */
@@ -132,23 +183,6 @@ static void on_polled(struct vg_call *call, const struct vg_answer *answer)
     call->state->stage = uri ? IN_BUCKET : INSIDE_OPERATION;
     call->state->result = (char *)(uri ? uri : "");
     vg_call_finished(call, NULL);
-}
-
-static void write_question(struct vg_call *call)
-{
-    struct vg_json_writer *w = vg_call_json(call);
-
-    vg_json_object_open(w);
-    vg_put_text(w, "operationName", call->upstream_id);
-    vg_json_object_close(w);
-}
-
-/* The resource stands before "/operations/". */
-static const char *question_url(struct vg_call *call)
-{
-    size_t len = (size_t)(strstr(call->upstream_id, "/operations/") - call->upstream_id);
-
-    return vg_call_printf(call, "/v1/%.*s:fetchPredictOperation", (int)len, call->upstream_id);
 }
 
 /* --- what lies in the bucket --- */
@@ -242,13 +276,7 @@ static void poll(struct vg_call *call)
         vg_call_nonsense(call, NULL, "the job's state cannot be read");
         return;
     }
-    write_question(call);
-    vg_call_http(call, &(struct vg_call_http){.method = "POST",
-                                              .url = question_url(call),
-                                              .body = vg_call_body(call),
-                                              .elide = true,
-                                              .repeatable = true,
-                                              .then = on_polled});
+    ask(call, call->upstream_id, on_polled);
 }
 
 static void fetch(struct vg_call *call)
@@ -257,9 +285,9 @@ static void fetch(struct vg_call *call)
     const char *bucket, *object;
 
     if (call->state->stage == INSIDE_OPERATION) {
-        write_question(call);
+        write_question(call, call->upstream_id);
         vg_call_stream(call, &(struct vg_call_stream){.method = "POST",
-                                                      .url = question_url(call),
+                                                      .url = question_url(call, call->upstream_id),
                                                       .body = vg_call_body(call),
                                                       .inline_key = INLINE_KEY});
     } else if (split(call, call->state->result, &bucket, &object)) {

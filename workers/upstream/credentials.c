@@ -295,6 +295,14 @@ struct vg_credential *vg_credentials_find(struct vg_credentials *self, const cha
     return NULL;
 }
 
+struct vg_credential *vg_credentials_ready(struct vg_credentials *self, const char *id,
+                                           int64_t now_ns)
+{
+    struct vg_credential *c = vg_credentials_find(self, id);
+
+    return c && !c->retired && rest_wait(c, now_ns) == 0 && budget_wait(c, now_ns) == 0 ? c : NULL;
+}
+
 int64_t vg_credential_take(struct vg_credential *credential, int64_t now_ns)
 {
     int64_t wait = budget_wait(credential, now_ns);

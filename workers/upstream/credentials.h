@@ -45,6 +45,9 @@ struct vg_credential *vg_credentials_at(struct vg_credentials *self, size_t i);
 /* For a new job: of those with budget the least used. NULL: none now; `fault` says why and when. */
 struct vg_credential *vg_credentials_pick(struct vg_credentials *self, int64_t now_ns,
                                           struct vg_fault *fault);
+/* The one with this id, if it may make a new job now; else NULL. */
+struct vg_credential *vg_credentials_ready(struct vg_credentials *self, const char *id,
+                                           int64_t now_ns);
 /* The one with this id, retired or not; NULL: unknown. */
 struct vg_credential *vg_credentials_find(struct vg_credentials *self, const char *id);
 /* Takes one request out of the budget; 0, or the milliseconds to wait first. */

@@ -365,14 +365,36 @@ static void fill_state(struct vg_call_run *run)
     state->seconds = submit->seconds;
 }
 
+/* A video that is known there is known to the key that made it alone: false, when that one cannot
+ * make another now. */
+static bool pick_source_origin(struct vg_call_run *run)
+{
+    struct vg_upstream *up = run->upstream;
+    const Videogate__V1__SourceVideo *source = run->call.submit->source;
+
+    if (!source || source->poll_state.len == 0)
+        return false;
+    const Videogate__Store__V1__UpstreamState *state =
+        vg_call_unpack_state(run, source->poll_state);
+    for (size_t i = 0; state && i < up->base_count; i++)
+        if (strcmp(up->bases[i].url, state->base_url) == 0)
+            run->base = &up->bases[i];
+    if (!run->base)
+        return false;
+    run->credential = vg_credentials_ready(up->credentials, state->credential, vg_now_ns());
+    return run->credential || vg_credentials_count(up->credentials) == 0;
+}
+
 static void begin_submit(struct vg_call_run *run)
 {
     struct vg_upstream *up = run->upstream;
     struct vg_fault fault;
 
     fill_state(run);
-    run->base = pick_base(up);
-    run->credential = vg_credentials_pick(up->credentials, vg_now_ns(), &fault);
+    if (!pick_source_origin(run)) {
+        run->base = pick_base(up);
+        run->credential = vg_credentials_pick(up->credentials, vg_now_ns(), &fault);
+    }
     if (!run->credential && vg_credentials_count(up->credentials) > 0) {
         (void)vg_strcpy(fault.code, sizeof(fault.code), "no_key_free");
         vg_call_failed(&run->call, &fault);

@@ -254,13 +254,12 @@ static void arena_keep(void *arena, void *ptr)
     (void)arena, (void)ptr;
 }
 
-/* NULL stays for vg_call_begin to judge. */
-static void take_state(struct vg_call_run *run, ProtobufCBinaryData state)
+Videogate__Store__V1__UpstreamState *vg_call_unpack_state(struct vg_call_run *run,
+                                                          ProtobufCBinaryData state)
 {
     ProtobufCAllocator allocator = {arena_alloc, arena_keep, run->call.arena};
 
-    run->call.state =
-        videogate__store__v1__upstream_state__unpack(&allocator, state.len, state.data);
+    return videogate__store__v1__upstream_state__unpack(&allocator, state.len, state.data);
 }
 
 void vg_upstream_submit(void *ctx, const Videogate__V1__SubmitRequest *request, struct vg_op *op)
@@ -285,7 +284,8 @@ void vg_upstream_lookup(void *ctx, const Videogate__V1__LookupRequest *request, 
     {                                                                                              \
         struct vg_call_run *run = new_call(ctx, VG_CALL_##KIND, op);                               \
         run->call.upstream_id = request->upstream_id;                                              \
-        take_state(run, request->poll_state);                                                      \
+        /* NULL stays for vg_call_begin to judge. */                                               \
+        run->call.state = vg_call_unpack_state(run, request->poll_state);                          \
         vg_post(vg_loop_executor(run->upstream->loop), &run->task);                                \
     }
 FOLLOW(poll, POLL, PollRequest)

@@ -72,6 +72,9 @@ struct vg_call_run {
 struct vg_call_run *vg_call_run_of(struct vg_call *call);
 /* Runs the adapter's function for what is asked, and frees when it ended at once. */
 void vg_call_begin(struct vg_call_run *run);
+/* In the arena; NULL: it cannot be read. */
+Videogate__Store__V1__UpstreamState *vg_call_unpack_state(struct vg_call_run *run,
+                                                          ProtobufCBinaryData state);
 /* The state is filled. */
 void vg_lookup_begin(struct vg_call_run *run);
 /* The job as it is to be followed. In the arena, `upstream_id` borrowed. */
