@@ -22,7 +22,7 @@ def inside(mode, world, dice, rounds):
     folder = world.folder / mode
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([*unshare, sys.executable, HERE / "ssrf_inside.py", mode, folder, str(dice.randrange(1 << 30)), str(rounds),
-                           "short" if world.short else "long"], env=os.environ, stdout=subprocess.PIPE, text=True)
+                           "short" if world.hurried else "long"], env=os.environ, stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0, f"{mode} failed; its message is above, its logs in {folder}"
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -30,6 +30,11 @@ def inside(mode, world, dice, rounds):
 @scenario(short=1, long=1, world=False)
 def bypass_strings(world, dice, rounds):
     return inside("strings", world, dice, rounds)
+
+
+@scenario(short=1, long=1, world=False)
+def firewall_behind_the_guard(world, dice, rounds):
+    return inside("firewall", world, dice, rounds)
 
 
 @scenario(short=1, long=20, world=False)

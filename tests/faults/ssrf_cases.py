@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attacks themselves, each a function of (attack, rounds) that returns figures. Run by ssrf_inside.py."""
+import socket
+import subprocess
 import time
 
 import ssrf_net
@@ -206,3 +208,50 @@ def _lists(attack):
         assert answer.startswith("refused"), f"it called itself at {host}: {answer}"
         cases[host] = 1
     return len(cases)
+
+
+# --- the second layer ---
+
+FIREWALL = vg.ROOT / "deploy/firewall/egress.nft"
+ANYWHERE = "0.0.0.0/0,::/0"
+# Who may connect where, once the firewall is there; the peers are the file's own examples.
+CONNECTS = (("videogate-service", "127.0.0.1", 5432, True), ("videogate-service", "127.0.0.1", 8086, True), ("videogate-service", "127.0.0.1", 8100, True),
+            ("videogate-service", "127.0.0.1", 80, False), ("videogate-service", "169.254.169.254", 80, False), ("videogate-service", PUBLIC4, 80, True),
+            ("videogate-bridge", "127.0.0.1", 8082, True), ("videogate-bridge", "127.0.0.1", 5432, False), ("videogate-bridge", PUBLIC4, 80, False),
+            ("videogate-webhook", "127.0.0.1", 5432, False), ("videogate-worker", "127.0.0.1", 5432, False), ("videogate-webhook", PUBLIC4, 8080, False),
+            ("videogate-webhook", PUBLIC4, 443, True), ("videogate-webhook", PUBLIC6, 80, True), ("videogate-worker", PUBLIC6, 443, True))
+
+
+def _connects(user, address, port):
+    script = f"import socket; socket.create_connection(({address!r}, {port}), 5)"
+    return subprocess.run([*ssrf_net.as_user(user), "/usr/bin/python3", "-c", script], capture_output=True).returncode == 0
+
+
+def firewall(attack, rounds):
+    """The guard is switched off: the firewall alone keeps the programs out, and lets public addresses through."""
+    attack.control()
+    for port in (5432, 8082, 8086, 8100):
+        listener = socket.create_server(("127.0.0.1", port))
+        listener.listen(64)
+        attack.kept = [*getattr(attack, "kept", []), listener]
+    sender = attack.sender("webhook-unguarded", "--allow-nets", ANYWHERE, prefix=ssrf_net.as_user("videogate-webhook"))
+    worker = attack.worker("--result-allow-nets", ANYWHERE, prefix=ssrf_net.as_user("videogate-worker"))
+    urls = [f"http://{one if '.' in one and ':' not in one else f'[{one}]'}/film" for one in INNER]
+    names = [name for name, _ in _name_cases(attack) if not name.startswith("hundred")]
+    urls += [f"http://{name}/film" for name in (attack.dice.sample(names, 20) if attack.short else names)]
+    for url in urls[:len(INNER)]:
+        sender.deliver(url), worker.fetch(url)
+    reached = len(attack.web.inner)
+    assert reached > 25, f"without a firewall only {reached} inner addresses were reached: this test would say nothing"
+    attack.web.inner.clear()
+    loaded = subprocess.run(["nft", "-f", FIREWALL], capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr
+    assert subprocess.run(["nft", "-f", FIREWALL]).returncode == 0, "it cannot be loaded a second time"
+    for check in (sender.deliver, worker.fetch):
+        attack.all(check, urls)
+        assert check("http://public.test/film") == "delivered"
+        assert check(f"http://[{PUBLIC6}]/film") == "delivered"
+    wrong = [one for one in CONNECTS if _connects(*one[:3]) is not one[3]]
+    assert not attack.web.inner, attack.web.inner[:5]
+    assert not wrong, f"who, where, port, should: {wrong}"
+    return {"reached_without_it": reached, "attempts": 2 * len(urls), "connects_checked": len(CONNECTS), "inner_reached": 0}

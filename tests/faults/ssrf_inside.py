@@ -86,11 +86,11 @@ class Sender:
 class Worker:
     """A videogate-worker, asked for results at any address: as if the provider had said that they are there."""
 
-    def __init__(self, folder, message, *flags):
+    def __init__(self, folder, message, *flags, prefix=()):
         port = vg.free_base(2)
         base = f"http://127.0.0.1:{vg.free_base(1)}"  # nobody
         self.key = "key-of-the-ssrf-test"
-        self.process = Process("worker-kling", [vg.BUILD / "bin/videogate-worker", "--provider", "kling", "--base-url", base, "--listen", f"127.0.0.1:{port}",
+        self.process = Process("worker-kling", [*prefix, vg.BUILD / "bin/videogate-worker", "--provider", "kling", "--base-url", base, "--listen", f"127.0.0.1:{port}",
                                                 "--monitor", f"127.0.0.1:{port + 1}", "--result-allow-http", "true", "--result-allow-any-port", "true", *flags],
                                {**os.environ, **SMALL, "VIDEOGATE_KLING_KEYS": self.key}, folder / "worker-kling.log", port + 1)
         self.process.start()
@@ -125,8 +125,8 @@ class Attack:
         self.started.append(made.process)
         return made
 
-    def worker(self, *flags):
-        made = Worker(self.folder, self.message, *flags)
+    def worker(self, *flags, **more):
+        made = Worker(self.folder, self.message, *flags, **more)
         self.started.append(made.process)
         return made
 

@@ -26,6 +26,15 @@ MORE4 = [ipaddress.ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24",
 MORE6 = [ipaddress.ip_network(one) for one in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 
 
+# As deploy/systemd/sysusers.conf makes them.
+USERS = {"videogate-bridge": 60101, "videogate-service": 60102, "videogate-worker": 60103, "videogate-webhook": 60104}
+
+
+def as_user(name):
+    """Before a command: it runs as that user."""
+    return "setpriv", f"--reuid={USERS[name]}", f"--regid={USERS[name]}", "--clear-groups"
+
+
 def is_public(text):
     address = ipaddress.ip_address(text.split("%")[0])
     if address.version == 6:
@@ -43,7 +52,8 @@ def up():
     for family, everything in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
         assert run("ip", family, "route", "add", "local", everything, "dev", "lo"), "no routes to everywhere"
     assert run("ip", "route", "add", "prohibit", f"{DEAD4}/32", "table", "local")
-    for path, text in (("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n"), ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    users = "".join(f"{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n" for name, uid in USERS.items())
+    for path, text in (("/etc/passwd", pathlib.Path("/etc/passwd").read_text() + users), ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n"), ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
                        ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")):
         file = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
         file.write(text)
