@@ -75,6 +75,7 @@ enum { NAME_SIZE = 64 };
 
 static struct {
     char name[NAME_SIZE]; /* empty: none */
+    int signal;
     int64_t nth;
     atomic_int_fast64_t reached;
 } armed;
@@ -82,6 +83,8 @@ static struct {
 static void arm(void)
 {
     const char *text = getenv("VIDEOGATE_CRASH_AT");
+    armed.signal = text ? SIGKILL : SIGSTOP;
+    text = text ? text : getenv("VIDEOGATE_FREEZE_AT");
     size_t len = text ? strcspn(text, ":") : 0;
     armed.nth = 1;
     if (len == 0)
@@ -117,7 +120,7 @@ void vg_crash_point(const char *place, const char *what, const char *when)
         return;
     static const char said[] = "crash point reached\n";
     (void)!write(STDERR_FILENO, said, sizeof(said) - 1);
-    (void)raise(SIGKILL);
+    (void)kill(getpid(), armed.signal); /* of all threads */
 }
 
 #endif

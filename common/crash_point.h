@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Named places where a test kills the process: before and after each commit, network write and
- * change of state. VIDEOGATE_CRASH_AT=NAME or NAME:N is SIGKILL the Nth time that place is reached.
- * The names are the table of crash_point.c. Without the build option VG_CRASH_POINTS nothing is
- * left of it. Any thread. */
+ * change of state. VIDEOGATE_CRASH_AT=NAME or NAME:N is SIGKILL the Nth time that place is reached,
+ * VIDEOGATE_FREEZE_AT SIGSTOP. The names are the table of crash_point.c. Without the build option
+ * VG_CRASH_POINTS nothing is left of it. Any thread. */
 #ifndef VG_COMMON_CRASH_POINT_H
 #define VG_COMMON_CRASH_POINT_H
 

@@ -65,6 +65,7 @@ struct vg_fsm_policy vg_fsm_policy_default(void)
         .grace_ms = 600000,
         .away_fallback_ms = 15000,
         .max_fetch_attempts = 5,
+        .max_lost_fetches = 12,
         .max_poll_errors = 5,
     };
 }
@@ -594,9 +595,28 @@ static void running_cancel_lost(const struct turn *t)
 
 /* ---- fetching ------------------------------------------------------------------------------ */
 
+/* A fetch that was lost, with its worker or with the service itself: a result that kills whoever
+ * handles it must not go on for ever. poll_errors counts them while fetching. */
+static bool lost_too_often(const struct turn *t)
+{
+    t->out->poll_errors = t->row->poll_errors + 1;
+    return t->out->poll_errors >= t->policy->max_lost_fetches;
+}
+
+static void result_lost(const struct turn *t)
+{
+    finish(t, VG_GEN_FAILED, "provider_error", "The result could not be fetched.");
+}
+
 static void fetching_claimed(const struct turn *t)
 {
-    only_do(t, VG_STEP_FETCH);
+    if (!t->row->rescued) {
+        only_do(t, VG_STEP_FETCH);
+    } else if (lost_too_often(t)) {
+        result_lost(t);
+    } else {
+        go_on(t, VG_GEN_FETCHING, VG_STEP_FETCH);
+    }
 }
 
 static void fetching_stored(const struct turn *t)
@@ -614,6 +634,17 @@ static void fetching_later(const struct turn *t)
         time_out(t);
     } else {
         release(t, VG_GEN_FETCHING, retry_wait(t, 2));
+    }
+}
+
+static void fetching_lost(const struct turn *t)
+{
+    if (t->row->cancel_requested || too_late(t)) {
+        fetching_later(t);
+    } else if (lost_too_often(t)) {
+        result_lost(t);
+    } else {
+        release(t, VG_GEN_FETCHING, retry_wait(t, t->out->poll_errors));
     }
 }
 
@@ -686,7 +717,7 @@ static turn_f *const table[VG_GEN_STATE_MAX][VG_EV_MAX] = {
             [VG_EV_CLAIMED] = fetching_claimed,
             [VG_EV_PUT_OFF] = put_off,
             [VG_EV_NOT_SENT] = fetching_later,
-            [VG_EV_LOST] = fetching_later,
+            [VG_EV_LOST] = fetching_lost,
             [VG_EV_ERROR] = fetching_error,
             [VG_EV_STORED] = fetching_stored,
             [VG_EV_BAD_BODY] = fetching_failed,

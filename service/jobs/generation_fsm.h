@@ -26,12 +26,13 @@ struct vg_fsm_row {
     int32_t route_attempts; /* submissions on this route; the budget */
     int32_t attempts;       /* number in the token of the last submission */
     int32_t fetch_attempts;
-    int32_t
-        poll_errors; /* running: failed polls or cancels in a row; submitting: lookups in a row */
+    /* In a row. running: failed polls or cancels; submitting: lookups; fetching: lost fetches */
+    int32_t poll_errors;
     int32_t progress;
     int64_t deadline_left_ms; /* as of now */
     bool cancel_requested;
     bool supports_cancel; /* the provider can stop a job */
+    bool rescued;         /* taken over from a lease that ran out */
     const struct vg_fsm_route *routes;
     size_t route_count;
 };
@@ -88,6 +89,7 @@ struct vg_fsm_policy {
     int64_t grace_ms; /* a submitted job whose worker is away is kept so long past its deadline */
     int64_t away_fallback_ms; /* a worker away for so long loses its jobs to the next route */
     int32_t max_fetch_attempts;
+    int32_t max_lost_fetches; /* in a row; each may have taken its process with it */
     int32_t max_poll_errors;
     bool retry_unknown_submit;
 };

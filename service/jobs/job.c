@@ -366,6 +366,7 @@ static struct vg_fsm_row fsm_row(const struct vg_job *job)
         .progress = row->progress,
         .deadline_left_ms = (job->deadline_ns - vg_now_ns()) / VG_NS_PER_MS,
         .cancel_requested = row->cancel_requested,
+        .rescued = row->rescued,
         .supports_cancel = job->worker && job->worker->supports_cancel,
         .routes = job->spec.routes,
         .route_count = job->spec.route_count,

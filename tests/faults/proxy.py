@@ -4,11 +4,12 @@
     with Proxy(target_port) as proxy:
         proxy.set(delay=0.2)                      # every piece waits; jitter=0.1 more, at random
         proxy.set(drip=100)                       # so many bytes a second
-        proxy.set(blackhole="down")               # what comes back from the server is swallowed; "up", "both"
+        proxy.set(stall="down")                   # nothing comes back from the server until this is over; "up", "both"
+        proxy.set(blackhole="down")               # what comes back is swallowed: the connection is half open; "up", "both"
         proxy.set(half_close="down", after=1000)  # the server's half ends after so many bytes, the other goes on
         proxy.set(reset=True, after=1000)         # RST after so many bytes of a connection
         proxy.set(refuse=True)                    # new connections are reset at once
-        proxy.on_server(predicate, action)        # judges each piece that the server sends: "pass", "cut", "reset", "hold"
+        proxy.watch(said, answered)               # functions that judge each piece: "pass", "cut", "reset", "hold" (pg_wire.py)
         proxy.cut(); proxy.reset()                # every connection that is open, now
         proxy.clear()
 """
@@ -27,18 +28,20 @@ class Pipe:
 
     def __init__(self, proxy, client):
         self.proxy, self.client, self.dead = proxy, client, False
-        self.passed = {"up": 0, "down": 0}
+        self.passed, self.holes = {"up": 0, "down": 0}, set()
         self.server = socket.create_connection(("127.0.0.1", proxy.target), timeout=10)
         self.server.settimeout(None)
         for one in (client, self.server):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with proxy.lock:
+            proxy.pipes.add(self)
         for direction, source, sink in (("up", client, self.server), ("down", self.server, client)):
             threading.Thread(target=self._run, args=(direction, source, sink), daemon=True).start()
 
     def _run(self, direction, source, sink):
         try:
             while not self.dead:
-                if not select.select([source], [], [], 0.5)[0]:
+                if not select.select([source], [], [], 0.1)[0]:
                     continue
                 piece = source.recv(PIECE)
                 if not piece:
@@ -62,14 +65,19 @@ class Pipe:
     def _pass(self, direction, piece, sink):
         """False when this direction is over."""
         proxy, mode = self.proxy, self.proxy.mode
-        if direction == "down" and proxy.judge:
-            verdict = proxy.judge(self, piece)
+        if proxy.judges[direction]:
+            verdict = proxy.judges[direction](self, piece)
             if verdict == "hold":
                 return True
             if verdict in ("cut", "reset"):
                 self.end(reset=verdict == "reset")
                 return False
+        while proxy.mode.get("stall") in (direction, "both") and not self.dead:
+            time.sleep(0.02)
+        mode = proxy.mode
         if mode.get("blackhole") in (direction, "both"):
+            self.holes.add(direction)
+        if direction in self.holes:  # whatever the network does later, these bytes are missing
             return True
         if mode.get("delay"):
             time.sleep(mode["delay"] + random.random() * mode.get("jitter", 0))
@@ -112,7 +120,8 @@ class Pipe:
 
 class Proxy:
     def __init__(self, target, port=0):
-        self.target, self.mode, self.judge, self.pipes = target, {}, None, set()
+        self.target, self.mode, self.pipes = target, {}, set()
+        self.judges = {"up": None, "down": None}
         self.lock = threading.RLock()
         self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port = self.listener.getsockname()[1]
@@ -138,23 +147,20 @@ class Proxy:
         try:
             if self.mode.get("refuse"):
                 raise OSError("refused")
-            pipe = Pipe(self, client)
+            Pipe(self, client)
         except OSError:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
-            return
-        with self.lock:
-            self.pipes.add(pipe)
 
     def set(self, **mode):
         self.mode = mode
 
     def clear(self):
-        self.mode, self.judge = {}, None
+        self.mode = {}
 
-    def on_server(self, judge):
-        """`judge(pipe, piece)` says "pass", "hold", "cut" or "reset" of each piece that comes from the server."""
-        self.judge = judge
+    def watch(self, said=None, answered=None):
+        """Each judges the pieces of one direction: judge(pipe, piece) is "pass", "hold" (swallowed), "cut" or "reset"."""
+        self.judges = {"up": said, "down": answered}
 
     def cut(self, reset=False):
         """Ends every open connection; how many."""
@@ -167,41 +173,3 @@ class Proxy:
     def close(self):
         self.listener.close()
         self.cut()
-
-
-class CutAtCommit:
-    """Cuts the connection when PostgreSQL's answer to a write passes: the commit is done and nobody is told.
-
-    A CommandComplete message is 'C', a length, and a tag: "COMMIT", "INSERT 0 5", "UPDATE 3", "SELECT 2" (which a WITH that
-    writes says, too). `tags`: beginnings of the tags that count; `every`: how many of these pass before one is cut."""
-
-    def __init__(self, proxy, tags=(b"COMMIT", b"INSERT", b"UPDATE", b"DELETE"), every=1, times=1, reset=False, wanted=None):
-        self.tags, self.left, self.times, self.verdict = tags, every, times, "reset" if reset else "cut"
-        self.every, self.wanted, self.cuts, self.seen, self.lock = every, wanted, 0, {}, threading.Lock()
-        proxy.on_server(self.judge)
-
-    def judge(self, _, piece):
-        for tag in command_tags(piece):
-            if not tag.startswith(self.tags) or (self.wanted and not self.wanted(tag)):
-                continue
-            with self.lock:
-                self.left -= 1
-                if self.left <= 0 and self.cuts < self.times:
-                    self.cuts, self.left = self.cuts + 1, self.every
-                    self.seen[tag] = self.seen.get(tag, 0) + 1
-                    return self.verdict
-        return "pass"
-
-
-def command_tags(piece):
-    """The tags of the CommandComplete messages in a piece of the server's stream. Pieces begin with a message: the server writes
-    whole ones, small enough for one segment; what does not look like a message ends the search."""
-    found, at = [], 0
-    while at + 5 <= len(piece):
-        kind, size = piece[at:at + 1], int.from_bytes(piece[at + 1:at + 5], "big")
-        if size < 4 or size > 1 << 30:
-            break
-        if kind == b"C":
-            found.append(piece[at + 5:at + 1 + size].rstrip(b"\0"))
-        at += 1 + size
-    return found

@@ -11,6 +11,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[0] / "integration"), str(HERE.parents[0])]
+import pg_wire  # noqa: E402
 import proxy  # noqa: E402
 import standard_webhooks  # noqa: E402
 from history import INVARIANTS, History, check, figures  # noqa: E402
@@ -171,16 +172,36 @@ def test_swallows_one_way(echo):
         client.recv(100)
     echo.clear()
     client.sendall(b"again")
-    assert client.recv(100) == b"again"
+    with pytest.raises(TimeoutError):
+        client.recv(100)
+    assert connect(echo).recv(100) == b"hello"
 
 
-def test_reads_command_tags():
-    def message(kind, body):
-        return kind + (len(body) + 4).to_bytes(4, "big") + body
+def test_stalls(echo):
+    echo.set(stall="both")
+    client = connect(echo)
+    client.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        client.recv(100)
+    echo.clear()
+    client.settimeout(5)
+    assert client.recv(100) == b"hello"
 
-    stream = message(b"2", b"") + message(b"D", b"CINSERT 0 1\0") + message(b"C", b"INSERT 0 3\0") + message(b"C", b"COMMIT\0") + message(b"Z", b"I")
-    assert proxy.command_tags(stream) == [b"INSERT 0 3", b"COMMIT"]
-    assert proxy.command_tags(stream[:20]) == []
+
+def message(kind, body):
+    return kind + (len(body) + 4).to_bytes(4, "big") + body
+
+
+def test_reads_postgresql():
+    """Bytes come in any pieces; a round trip is over with its ReadyForQuery."""
+    talk = pg_wire.Conversation()
+    assert talk.said(message(b"", (80877103).to_bytes(4, "big"))) == [] and talk.answered(b"N") == []
+    talk.said(message(b"", b"\0\3\0\0user\0x\0\0"))
+    assert talk.answered(message(b"R", b"\0\0\0\0") + message(b"Z", b"I")) == []
+    asked = message(b"B", b"\0vg_begin\0") + message(b"E", b"") + message(b"B", b"\0vg_change_move\0") + message(b"S", b"")
+    assert [trip for byte in asked for trip in talk.said(bytes([byte]))] == [("vg_begin", "vg_change_move")]
+    told = message(b"2", b"") + message(b"D", b"Z") + message(b"C", b"COMMIT\0") + message(b"Z", b"I")
+    assert [trip for byte in told for trip in talk.answered(bytes([byte]))] == [("vg_begin", "vg_change_move")]
 
 
 def test_signatures():

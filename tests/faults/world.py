@@ -2,7 +2,7 @@
 """The real programs on free ports with a PostgreSQL of their own, simulators of providers, a receiver, and a history of it all.
 
     links, each a Proxy when asked for (proxied=...):
-      client-bridge  bridge-service  service-postgres  service-worker  service-webhook  worker-simulator  webhook-receiver
+      bridge-service  service-postgres  service-worker-PROVIDER  service-webhook  worker-simulator-PROVIDER  webhook-receiver
 """
 import http.client
 import importlib
@@ -96,7 +96,6 @@ class World(vg.Stack):
                   monitor=False)
         self.processes["bridge"].monitor = self.port(0)
         self.start_all()
-        self.link("client-bridge", self.port(0))
         self.env["VIDEOGATE_GRPC"] = self._at(2)
         self.env["VIDEOGATE_ADMIN_KEY"] = self.secrets["VIDEOGATE_ADMIN_KEY"]
         self.env["VIDEOGATE_API_KEY"] = ""
@@ -131,14 +130,15 @@ class World(vg.Stack):
     def _at(self, offset):
         return f"127.0.0.1:{self.port(offset)}"
 
-    def link(self, name, port):
-        """Where to connect to reach `port`: through the proxy of that link where there is one."""
-        return self.proxy(name, port).port if name in self.proxied else port
+    def link(self, name, port, which=""):
+        """Where to connect to reach `port`: through the proxy of that link where there is one. `which`: of several links of a name."""
+        return self.proxy(name, port, which).port if name in self.proxied else port
 
-    def proxy(self, name, port=None):
-        if name in self.proxied and name not in self.proxies:
-            self.proxies[name] = Proxy(port)
-        return self.proxies.get(name)
+    def proxy(self, name, port=None, which=""):
+        full = f"{name}-{which}" if which else name
+        if name in self.proxied and full not in self.proxies:
+            self.proxies[full] = Proxy(port)
+        return self.proxies.get(full)
 
     def _add(self, name, offset, program, args, monitor=True, env=None):
         command = lambda: [BUILD / "bin" / program, *(["--monitor", self._at(offset + 1)] if monitor else []), *args()]  # noqa: E731
@@ -152,7 +152,7 @@ class World(vg.Stack):
     def _add_service(self, number):
         name, offset = self.service_names()[number], 2 if number == 0 else 20 + 2 * number
         (self.folder / "blobs").mkdir(exist_ok=True)
-        workers = lambda: ",".join(f"{one}=127.0.0.1:{self.link('service-worker', self.worker_port(one))}" for one in self.providers)  # noqa: E731
+        workers = lambda: ",".join(f"{one}=127.0.0.1:{self.link('service-worker', self.worker_port(one), one)}" for one in self.providers)  # noqa: E731
         args = lambda: ["--listen", self._at(offset), "--blob-dir", self.folder / "blobs", "--catalog", ROOT / "service/catalog.json",  # noqa: E731
                         "--workers", workers(), "--webhook", f"127.0.0.1:{self.link('service-webhook', self.port(6))}",
                         "--public-url", f"http://127.0.0.1:{self.port(0)}", "--allow-closed", "true", "--callback-allow-http", "true",
@@ -198,17 +198,10 @@ class World(vg.Stack):
         sim.start()
         keys = self.folder / f"{provider}.keys"
         keys.write_text("".join(f"{key}\n" for key in sim.keys))
-        if provider == self.proxied_provider():
-            base = f"http://127.0.0.1:{self.link('worker-simulator', sim.port)}"
-        else:
-            base = sim.url
+        base = f"http://127.0.0.1:{self.link('worker-simulator', sim.port, provider)}"
         flags = [word for name, value in {"base-url": base + sim.base_path, **sim.settings}.items() for word in (f"--{name}", value)]
         return ["--provider", provider, "--keys-file", keys, "--result-allow-http", "true", "--result-allow-any-port", "true",
                 "--result-allow-nets", "127.0.0.0/8", *flags]
-
-    def proxied_provider(self):
-        """The one whose simulator stands behind the proxy worker-simulator."""
-        return next((one for one in self.providers if one != "sandbox"), None)
 
     def start_all(self):
         """Whatever does not run, all at once."""
@@ -344,10 +337,13 @@ class World(vg.Stack):
     def forget(self, video):
         """Waits for the end and the callback, and deletes the video."""
         wait_for(lambda: self.look(video) in TERMINAL, f"{video} to end", pause=0.05)
-        wait_for(lambda: self._told(video), f"the callback of {video}", pause=0.2)
+        self.wait_called_back(video)
         self.history.add("deleted", video=video)
         # 404: an earlier try whose answer was lost.
         self.persist("DELETE", f"/v1/videos/{video}", (200, 404))
+
+    def wait_called_back(self, video):
+        wait_for(lambda: self._told(video), f"the callback of {video}", pause=0.2)
 
     def _told(self, video):
         if self.hurried:
@@ -378,8 +374,8 @@ class World(vg.Stack):
         any more after two: five seconds are enough where all is on one machine."""
         try:
             self.sql("UPDATE deliveries SET due_at = now() WHERE state = 1 AND leased AND due_at BETWEEN now() + interval '5 s' AND now() + interval '55 s'")
-            self.sql("UPDATE generations SET submitted_at = submitted_at - interval '5 min' WHERE state = 2 AND submitted_at "
-                     "BETWEEN now() - interval '4 min' AND now() - interval '5 s'")
+            self.sql("UPDATE generations SET submitted_at = submitted_at - interval '10 min', sent_by = sent_by - interval '10 min', due_at = now(), "
+                     "wake_at = now() WHERE state = 2 AND sent_by BETWEEN now() - interval '9 min' AND now() - interval '5 s'")
         except Exception:  # the database is the one that is dead
             return
 

@@ -137,10 +137,10 @@ static struct vg_fsm_row row_of(const struct sim *sim, const struct sim_generati
 }
 
 /* The row as claimed travels in the held job, which exists once the answer is there. */
-static void tell_claimer(struct sim *sim, int replica, int32_t row, int32_t ticket)
+static void tell_claimer(struct sim *sim, int replica, int32_t row, int32_t ticket, bool rescued)
 {
     const struct sim_generation *g = &sim->store.generations[row];
-    const struct sim_message claimed = {
+    struct sim_message claimed = {
         .kind = SIM_CLAIMED,
         .replica = (int8_t)replica,
         .epoch = sim->replicas[replica].epoch,
@@ -153,6 +153,7 @@ static void tell_claimer(struct sim *sim, int replica, int32_t row, int32_t tick
                     .row = row_of(sim, g)},
     };
 
+    claimed.u.claim.row.rescued = rescued;
     if (sim_fault(sim, 6)) {
         sim_tell(sim, "g%d: the claim's answer is lost", row);
     } else {
@@ -182,7 +183,7 @@ void sim_store_due(struct sim *sim, const struct sim_message *message)
     sim_tell(sim, "g%d: claimed by r%d, %s, lease %d%s", message->row, replica,
              vg_generation_state_name(g->state), (int)g->lease_seq, rescued ? ", rescued" : "");
     due_at(sim, message->row, g->lease_until);
-    tell_claimer(sim, replica, message->row, ticket);
+    tell_claimer(sim, replica, message->row, ticket, rescued);
 }
 
 /* ---- create and cancel --------------------------------------------------------------------- */

@@ -93,16 +93,17 @@ static int digit(int *n, int radix)
     return d;
 }
 
-enum { ROWS = 8 * 5 * 4 * 3 * 2, ERRORS = 14 * 32 };
+enum { ROWS = 16 * 5 * 4 * 3 * 2, ERRORS = 14 * 32 };
 
 static void nth_row(enum vg_generation_state state, int n, const struct vg_fsm_event *event)
 {
     static const int64_t lefts[] = {60000, 1, 0, -1, -3600000};
     struct vg_fsm_row row = row_in(state);
-    int bits = digit(&n, 8);
+    int bits = digit(&n, 16);
     row.cancel_requested = bits & 1;
     row.supports_cancel = bits & 2;
     row.progress = bits & 4 ? 60 : 0;
+    row.rescued = bits & 8;
     row.deadline_left_ms = lefts[digit(&n, 5)];
     row.route = digit(&n, 4) - 1;
     row.attempts = digit(&n, 3) * 3;
@@ -379,6 +380,32 @@ static void fsm__fetch_budget(void **state)
         assert_int_equal(d.to, VG_GEN_FETCHING);
         assert_int_equal(d.fetch_attempts, 0);
     }
+}
+
+/* A result that kills its worker, or the service, each time. */
+static void fsm__lost_fetches_end(void **state)
+{
+    (void)state;
+    for (int rescued = 0; rescued < 2; rescued++) {
+        struct vg_fsm_row row = row_in(VG_GEN_FETCHING);
+        struct vg_fsm_decision d;
+        int lost = 0;
+        row.rescued = rescued;
+        do {
+            d = decide(row, (struct vg_fsm_event){.kind = rescued ? VG_EV_CLAIMED : VG_EV_LOST});
+            row.poll_errors = d.poll_errors;
+            lost++;
+            assert_true(d.commit);
+            assert_true(d.to != VG_GEN_FETCHING || d.keep == (bool)rescued);
+        } while (d.to == VG_GEN_FETCHING);
+        assert_int_equal(lost, 12);
+        assert_int_equal(d.to, VG_GEN_FAILED);
+    }
+    struct vg_fsm_row row = row_in(VG_GEN_FETCHING);
+    row.poll_errors = 11;
+    assert_int_equal(decide(row, (struct vg_fsm_event){.kind = VG_EV_NOT_SENT}).to,
+                     VG_GEN_FETCHING);
+    assert_false(decide(row, (struct vg_fsm_event){.kind = VG_EV_CLAIMED}).commit);
 }
 
 static void fsm__worker_away_long_moves_to_next_route(void **state)
@@ -686,6 +713,7 @@ int main(void)
         cmocka_unit_test(fsm__accepted_then_failed_moves_on_only_uncharged),
         cmocka_unit_test(fsm__poll_errors_back_off_and_end),
         cmocka_unit_test(fsm__fetch_budget),
+        cmocka_unit_test(fsm__lost_fetches_end),
         cmocka_unit_test(fsm__worker_away_long_moves_to_next_route),
         cmocka_unit_test(fsm__unknown_submission_by_policy),
         cmocka_unit_test(fsm__backoff_grows_to_its_bound),
