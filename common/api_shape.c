@@ -51,7 +51,9 @@ static const struct vg_json_rule rules[] = {
     {"videogate.v1.Video", "status", 0, "VIDEO_STATUS_"},
     {"videogate.v1.Video", "version", VG_JSON_HIDDEN, NULL},
     {"videogate.v1.VideoError", "code", VG_JSON_OMIT_EMPTY, NULL}, /* null breaks a client */
+    {"videogate.v1.WebhookEndpoint", "disabled_reason", VG_JSON_OMIT_EMPTY, NULL},
     {"videogate.v1.WebhookEndpoint", "project", VG_JSON_OMIT_EMPTY, NULL},
+    {"videogate.v1.WebhookEndpoint", "public_key", VG_JSON_OMIT_EMPTY, NULL},
 };
 
 static const struct vg_json_object_name names[] = {

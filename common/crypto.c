@@ -184,6 +184,34 @@ int vg_rs256_sign(const struct vg_rsa_key *key, struct vg_view data, struct vg_b
     return 0;
 }
 
+static EVP_PKEY *ed25519_pair(const uint8_t secret[VG_ED25519_KEY_SIZE])
+{
+    EVP_PKEY *pkey =
+        EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret, VG_ED25519_KEY_SIZE);
+    VG_ASSERT(pkey); /* any 32 bytes are one */
+    return pkey;
+}
+
+void vg_ed25519_public(uint8_t out[VG_ED25519_KEY_SIZE], const uint8_t secret[VG_ED25519_KEY_SIZE])
+{
+    size_t size = VG_ED25519_KEY_SIZE;
+    EVP_PKEY *pkey = ed25519_pair(secret);
+    VG_ASSERT(EVP_PKEY_get_raw_public_key(pkey, out, &size) == 1);
+    EVP_PKEY_free(pkey);
+}
+
+void vg_ed25519_sign(uint8_t out[VG_ED25519_SIGNATURE_SIZE],
+                     const uint8_t secret[VG_ED25519_KEY_SIZE], struct vg_view data)
+{
+    size_t size = VG_ED25519_SIGNATURE_SIZE;
+    EVP_PKEY *pkey = ed25519_pair(secret);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    VG_ASSERT(ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+              EVP_DigestSign(ctx, out, &size, (const uint8_t *)data.data, data.len) == 1);
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+}
+
 bool vg_ed25519_verify(const uint8_t key[VG_ED25519_KEY_SIZE],
                        const uint8_t signature[VG_ED25519_SIGNATURE_SIZE], struct vg_view data)
 {

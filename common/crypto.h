@@ -43,7 +43,10 @@ VG_MUSTCHECK int vg_rs256_sign(const struct vg_rsa_key *key, struct vg_view data
 
 #define VG_ED25519_KEY_SIZE 32
 #define VG_ED25519_SIGNATURE_SIZE 64
-/* Pure Ed25519 (RFC 8032). */
+/* Pure Ed25519 (RFC 8032); `secret` is its 32-byte private key. */
+void vg_ed25519_public(uint8_t out[VG_ED25519_KEY_SIZE], const uint8_t secret[VG_ED25519_KEY_SIZE]);
+void vg_ed25519_sign(uint8_t out[VG_ED25519_SIGNATURE_SIZE],
+                     const uint8_t secret[VG_ED25519_KEY_SIZE], struct vg_view data);
 bool vg_ed25519_verify(const uint8_t key[VG_ED25519_KEY_SIZE],
                        const uint8_t signature[VG_ED25519_SIGNATURE_SIZE], struct vg_view data);
 

@@ -45,6 +45,9 @@
     X(DELIVERY_RESULT, "delivery_result")                                                          \
     X(DELIVERY_LIST, "delivery_list")                                                              \
     X(DELIVERY_REDELIVER, "delivery_redeliver")                                                    \
+    X(DELIVERY_RANGE, "delivery_range")                                                            \
+    X(SEALED_PAGE, "sealed_page")                                                                  \
+    X(SEALED_PUT, "sealed_put")                                                                    \
     X(META_IDENTITY, "meta_identity")                                                              \
     X(WEBHOOK_CREATE, "webhook_create")                                                            \
     X(WEBHOOK_GET, "webhook_get")                                                                  \

@@ -3,8 +3,9 @@
 #ifndef VG_DB_DELIVERY_SQL_H
 #define VG_DB_DELIVERY_SQL_H
 
-/* deliveries.host_id of an address: scheme, name and port. */
-#define VG_DELIVERY_HOST(url)                                                                      \
-    "hashtextextended(lower(coalesce(substring(" url " FROM '^[^:]+://[^/?#]*'), '')), 0)"
+/* deliveries.host_id: scheme, name and port of an address as one project reaches it, so that what
+ * one project does there delays no other. */
+#define VG_DELIVERY_HOST(url, project)                                                             \
+    "hashtextextended(lower(coalesce(substring(" url " FROM '^[^:]+://[^/?#]*'), '')), " project ")"
 
 #endif

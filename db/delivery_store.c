@@ -2,6 +2,7 @@
 #include "db/delivery_store.h"
 
 #include "db/db_priv.h"
+#include "db/delivery_rows.h"
 #include "db/video_rows.h"
 
 static const char *const state_names[VG_DELIVERY_STATE_MAX] = {
@@ -17,40 +18,14 @@ const char *vg_delivery_state_name(enum vg_delivery_state state)
     return (unsigned)state < VG_DELIVERY_STATE_MAX ? state_names[state] : "none";
 }
 
-#define DELIVERY_COLUMNS                                                                           \
-    "d.id, d.video_id, d.state, d.url, d.secret_sealed, d.body, d.attempts, d.lease_seq, "         \
-    "d.created_at, d.last_status, d.last_reason, CASE WHEN d.state = 1 THEN d.due_at END, "        \
-    "d.endpoint_id, d.event_type"
-static const struct vg_pg_field delivery_fields[] = {
-    VG_PG_FIELD(TEXT, vg_delivery, id),
-    VG_PG_FIELD(TEXT, vg_delivery, video_id),
-    VG_PG_FIELD(I32, vg_delivery, state),
-    VG_PG_FIELD(TEXT, vg_delivery, url),
-    VG_PG_FIELD_BYTES(vg_delivery, secret_sealed, secret_size),
-    VG_PG_FIELD_BYTES(vg_delivery, body, body_size),
-    VG_PG_FIELD(I32, vg_delivery, attempts),
-    VG_PG_FIELD(I64, vg_delivery, lease_seq),
-    VG_PG_FIELD(TIME, vg_delivery, created_at),
-    VG_PG_FIELD(I32, vg_delivery, last_status),
-    VG_PG_FIELD(TEXT, vg_delivery, last_reason),
-    VG_PG_FIELD(TIME, vg_delivery, next_attempt_at),
-    VG_PG_FIELD(TEXT, vg_delivery, endpoint_id),
-    VG_PG_FIELD(TEXT, vg_delivery, event_type),
-};
-
-static void read_delivery(const struct vg_pg_rows *rows, int row, int first_column,
-                          struct vg_arena *arena, struct vg_delivery *out)
-{
-    vg_pg_read(rows, row, first_column, delivery_fields, VG_COUNT(delivery_fields), arena, out);
-}
-
 /* ---- claim */
 
 static const struct vg_pg_statement claim_lock_statement = {
     "vg_delivery_claim_lock", "SELECT pg_advisory_xact_lock(7598807760196303)"};
 
 /* Hosts with pending rows are visited one index step each, from the cursor on and then from the
- * start, so that a dead host's backlog is never read. $1 limit, $2 lease in ms, $3 per host, $4
+ * start, so that a dead host's backlog is never read. One that is held back (receivers) gives none;
+ * after that one at a time, until a success. $1 limit, $2 lease in ms, $3 per host, $4
  * host to go on after, $5 token. */
 /* The statement keeps its own layout. */
 /* clang-format off */
@@ -69,9 +44,11 @@ static const struct vg_pg_statement claim_statement = {
     "  UNION ALL SELECT n.host_id, b.step + 1 FROM behind b"
     "   CROSS JOIN LATERAL " NEXT_HOST("b.host_id", " AND d.host_id <= $4::int8") " n"
     "  WHERE b.step < 1000),"
-    " hosts AS MATERIALIZED (SELECT h.host_id, $3::int4 - (SELECT count(*) FROM deliveries d"
+    " hosts AS MATERIALIZED (SELECT h.host_id, r.held_until, CASE WHEN r.held_until > now() THEN 0"
+    "   WHEN r.held_until IS NOT NULL THEN 1 ELSE $3::int4 END - (SELECT count(*) FROM deliveries d"
     "   WHERE d.state = 1 AND d.leased AND d.host_id = h.host_id AND d.due_at > now()) AS free"
-    "  FROM (SELECT host_id FROM ahead UNION ALL SELECT host_id FROM behind LIMIT 1000) h),"
+    "  FROM (SELECT host_id FROM ahead UNION ALL SELECT host_id FROM behind LIMIT 1000) h"
+    "  LEFT JOIN receivers r ON r.host_id = h.host_id),"
     " cand AS MATERIALIZED (SELECT c.id, c.due_at,"
     "   row_number() OVER (PARTITION BY h.host_id ORDER BY c.due_at) AS turn"
     "  FROM hosts h CROSS JOIN LATERAL (SELECT d.id, d.due_at FROM deliveries d"
@@ -84,14 +61,15 @@ static const struct vg_pg_statement claim_statement = {
     "   claim_token = $5::int8, due_at = now() + $2::int8 * interval '1 ms'"
     "  FROM locked l WHERE d.id = l.id RETURNING d.*),"
     " summary AS (SELECT CASE WHEN (SELECT count(*) FROM cand) > (SELECT count(*) FROM fair)"
-    "  THEN now() ELSE (SELECT min(x.due_at) FROM hosts h CROSS JOIN LATERAL"
+    "  THEN now() ELSE (SELECT min(greatest(x.due_at, h.held_until)) FROM hosts h CROSS JOIN LATERAL"
     "   (SELECT d.due_at FROM deliveries d WHERE d.state = 1 AND d.host_id = h.host_id"
-    "    AND d.due_at > now() ORDER BY d.due_at LIMIT 1) x) END AS next_at)"
-    " SELECT (extract(epoch FROM s.next_at - now()) * 1000)::int8, d.host_id, " DELIVERY_COLUMNS
+    "    AND d.due_at > CASE WHEN h.held_until > now() THEN '-infinity' ELSE now() END"
+    "    ORDER BY d.due_at LIMIT 1) x) END AS next_at)"
+    " SELECT (extract(epoch FROM s.next_at - now()) * 1000)::int8, d.host_id, " VG_DELIVERY_COLUMNS
     " FROM summary s LEFT JOIN claimed d ON true"};
 /* clang-format on */
 static const struct vg_pg_statement reclaim_statement = {
-    "vg_delivery_reclaim", "SELECT 0::int8, d.host_id, " DELIVERY_COLUMNS
+    "vg_delivery_reclaim", "SELECT 0::int8, d.host_id, " VG_DELIVERY_COLUMNS
                            " FROM deliveries d WHERE d.state = 1 AND d.leased"
                            " AND d.claim_token = $1::int8 AND d.due_at > now()"};
 
@@ -108,7 +86,8 @@ static void claim_read(const struct vg_pg_rows *rows, struct vg_delivery_claim *
     for (size_t i = 0; i < total; i++) {
         if (vg_pg_null(rows, (int)i, COLUMN_FIRST))
             continue; /* nothing claimed: the summary alone */
-        read_delivery(rows, (int)i, COLUMN_FIRST, op->op.arena, &op->deliveries[op->count++]);
+        vg_delivery_row_read(rows, (int)i, COLUMN_FIRST, op->op.arena,
+                             &op->deliveries[op->count++]);
         int64_t host = vg_pg_i64(rows, (int)i, COLUMN_HOST);
 
         *out_host = host > *out_host ? host : *out_host;
@@ -314,81 +293,7 @@ void vg_delivery_body(struct vg_db *db, struct vg_delivery_body *op)
     vg_db_submit(db, &op->op, &body_kind);
 }
 
-/* ---- result */
-
-static const struct vg_pg_statement result_statement = {
-    "vg_delivery_result",
-    "WITH moved AS (UPDATE deliveries d SET state = i.state, leased = false, last_change = i.token,"
-    "   attempts = d.attempts + CASE WHEN i.not_made THEN 0 ELSE 1 END,"
-    "   last_status = CASE WHEN i.not_made THEN d.last_status ELSE i.http_status END,"
-    "   last_reason = CASE WHEN i.not_made AND i.state = 1 THEN d.last_reason"
-    "    ELSE coalesce(i.reason, '') END,"
-    "   due_at = now() + i.due_ms * interval '1 ms',"
-    "   ended_at = CASE WHEN i.state <> 1 THEN now() END"
-    "  FROM unnest($1::text[], $2::int8[], $3::int4[], $4::int8[], $5::int4[], $6::text[],"
-    "   $7::int8[], $8::bool[], $9::int8[]) AS i(id, lease_seq, state, due_ms, http_status, reason,"
-    "   duration_ms, not_made, token)"
-    "  WHERE d.id = i.id AND d.lease_seq = i.lease_seq AND d.state + 0 = 1 AND d.leased"
-    "   AND d.last_change IS DISTINCT FROM i.token"
-    "  RETURNING d.id, d.endpoint_id, d.state, d.lease_seq, i.http_status, i.reason,"
-    "   i.duration_ms, i.not_made),"
-    " disabled AS (UPDATE webhook_endpoints e SET disabled_at = now() FROM moved m"
-    "  WHERE m.state = 4 AND m.http_status = 410 AND e.id = m.endpoint_id"
-    "   AND e.disabled_at IS NULL)"
-    " INSERT INTO delivery_attempts (delivery_id, lease_seq, http_status, reason, duration_ms)"
-    " SELECT id, lease_seq, http_status, coalesce(reason, ''), duration_ms FROM moved"
-    " WHERE NOT not_made ON CONFLICT DO NOTHING"};
-static const struct vg_pg_statement result_read_statement = {
-    "vg_delivery_result_read",
-    "SELECT i.ord FROM unnest($1::text[], $2::int8[]) WITH ORDINALITY AS i(id, token, ord)"
-    " JOIN deliveries d ON d.id = i.id WHERE d.last_change = i.token"};
-static const struct vg_pg_field result_fields[] = {
-    VG_PG_FIELD(TEXT, vg_delivery_result, id),
-    VG_PG_FIELD(I64, vg_delivery_result, lease_seq),
-    VG_PG_FIELD(I32, vg_delivery_result, state),
-    VG_PG_FIELD(I64, vg_delivery_result, due_ms),
-    VG_PG_FIELD(I32, vg_delivery_result, http_status),
-    VG_PG_FIELD(TEXT, vg_delivery_result, reason),
-    VG_PG_FIELD(I64, vg_delivery_result, duration_ms),
-    VG_PG_FIELD(BOOL, vg_delivery_result, not_made),
-    VG_PG_FIELD(I64, vg_delivery_result, op.token),
-};
-static const struct vg_pg_field result_keys[] = {
-    VG_PG_FIELD(TEXT, vg_delivery_result, id),
-    VG_PG_FIELD(I64, vg_delivery_result, op.token),
-};
-
-static int result_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
-{
-    struct vg_pg_params all, keys;
-
-    vg_pg_params_init(&all, run->scratch);
-    vg_pg_put_ops(&all, result_fields, VG_COUNT(result_fields), ops, count);
-    vg_pg_params_init(&keys, run->scratch);
-    vg_pg_put_ops(&keys, result_keys, VG_COUNT(result_keys), ops, count);
-    vg_pg_begin(run->pg, true);
-    (void)vg_pg_add(run->pg, &result_statement, &all);
-    size_t handle = vg_pg_add(run->pg, &result_read_statement, &keys);
-
-    if (vg_db_pg_run(run) < 0)
-        return -1;
-    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
-
-    for (size_t i = 0; i < count; i++)
-        VG_CONTAINER(ops[i], struct vg_delivery_result, op)->applied = false;
-    for (int i = 0; i < vg_pg_count(rows); i++)
-        VG_CONTAINER(ops[vg_pg_i64(rows, i, 0) - 1], struct vg_delivery_result, op)->applied = true;
-    return 0;
-}
-
-static const struct vg_db_kind result_kind = {VG_DB_DELIVERY_RESULT, VG_DB_MAX_BATCH, result_run};
-
-void vg_delivery_result(struct vg_db *db, struct vg_delivery_result *op)
-{
-    vg_db_submit(db, &op->op, &result_kind);
-}
-
-/* ---- list and redeliver */
+/* ---- list */
 
 /* $1 the delivery to go on behind, $2 project or 0, $3 limit. */
 #define LIST_PAGE                                                                                  \
@@ -397,12 +302,13 @@ void vg_delivery_result(struct vg_db *db, struct vg_delivery_result *op)
     " ORDER BY d.created_at, d.id LIMIT $3::int4"
 static const struct vg_pg_statement list_statement = {
     "vg_delivery_list",
-    "SELECT " DELIVERY_COLUMNS " FROM videos v JOIN deliveries d ON d.video_id = v.id"
+    "SELECT " VG_DELIVERY_COLUMNS " FROM videos v JOIN deliveries d ON d.video_id = v.id"
     " WHERE v.id = $4::text AND ($2::int8 = 0 OR v.project_id = $2)"
     "  AND ($5::text IS NULL OR d.endpoint_id = $5)" LIST_PAGE};
 static const struct vg_pg_statement list_endpoint_statement = {
     "vg_delivery_list_endpoint",
-    "SELECT " DELIVERY_COLUMNS " FROM webhook_endpoints e JOIN deliveries d ON d.endpoint_id = e.id"
+    "SELECT " VG_DELIVERY_COLUMNS
+    " FROM webhook_endpoints e JOIN deliveries d ON d.endpoint_id = e.id"
     " WHERE e.id = $4::text AND d.endpoint_id = $4 AND ($2::int8 = 0 OR e.project_id = "
     "$2)" LIST_PAGE};
 /* $1 video or endpoint, $2 project or 0. */
@@ -412,14 +318,6 @@ static const struct vg_pg_statement list_video_statement = {
 static const struct vg_pg_statement list_owner_statement = {
     "vg_delivery_list_owner", "SELECT 1 FROM webhook_endpoints e WHERE e.id = $1::text"
                               " AND ($2::int8 = 0 OR e.project_id = $2)"};
-static const struct vg_pg_statement redeliver_statement = {
-    "vg_delivery_redeliver",
-    "UPDATE deliveries d SET state = 1, due_at = now(), ended_at = NULL, attempts = 0,"
-    "  leased = false, lease_seq = d.lease_seq + 1 FROM videos v WHERE d.id = $1::text"
-    "  AND v.id = d.video_id AND ($2::int8 = 0 OR v.project_id = $2)"
-    "  AND (d.endpoint_id IS NULL OR EXISTS (SELECT FROM webhook_endpoints e"
-    "   WHERE e.id = d.endpoint_id AND e.deleted_at IS NULL)) RETURNING " DELIVERY_COLUMNS};
-
 static int list_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
     struct vg_delivery_list *op = VG_CONTAINER(ops[0], struct vg_delivery_list, op);
@@ -458,8 +356,9 @@ static int list_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t c
         op->count = (size_t)op->limit;
     op->deliveries = vg_arena_alloc(op->op.arena, (op->count + 1) * sizeof(*op->deliveries));
     for (size_t i = 0; i < op->count; i++)
-        read_delivery(rows, (int)i, 0, op->op.arena, &op->deliveries[i]);
-    return 0;
+        vg_delivery_row_read(rows, (int)i, 0, op->op.arena, &op->deliveries[i]);
+    return op->count > 0 ? vg_delivery_rows_load_log(run, op->deliveries, op->count, op->op.arena)
+                         : 0;
 }
 
 static const struct vg_db_kind list_kind = {VG_DB_DELIVERY_LIST, 1, list_run};
@@ -467,37 +366,4 @@ static const struct vg_db_kind list_kind = {VG_DB_DELIVERY_LIST, 1, list_run};
 void vg_delivery_list(struct vg_db *db, struct vg_delivery_list *op)
 {
     vg_db_submit(db, &op->op, &list_kind);
-}
-
-/* Raising lease_seq makes the result of an attempt under way stale: the new round starts from
- * nothing. Run twice it may send once more, which receivers must bear anyway. */
-static int redeliver_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
-{
-    struct vg_delivery_redeliver *op = VG_CONTAINER(ops[0], struct vg_delivery_redeliver, op);
-    struct vg_pg_params params;
-
-    VG_ASSERT(count == 1);
-    vg_pg_params_init(&params, run->scratch);
-    vg_pg_put_text(&params, op->id);
-    vg_pg_put_i64(&params, op->project_id);
-    vg_pg_begin(run->pg, true);
-    size_t handle = vg_pg_add(run->pg, &redeliver_statement, &params);
-
-    if (vg_db_pg_run(run) < 0)
-        return -1;
-    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
-
-    if (vg_pg_count(rows) == 0)
-        vg_db_op_fail(ops[0], VG_ERR_NOT_FOUND, "No such delivery.");
-    else
-        read_delivery(rows, 0, 0, op->op.arena, &op->delivery);
-    run->due = true;
-    return 0;
-}
-
-static const struct vg_db_kind redeliver_kind = {VG_DB_DELIVERY_REDELIVER, 1, redeliver_run};
-
-void vg_delivery_redeliver(struct vg_db *db, struct vg_delivery_redeliver *op)
-{
-    vg_db_submit(db, &op->op, &redeliver_kind);
 }

@@ -24,6 +24,16 @@ enum vg_delivery_endpoint {
     VG_ENDPOINT_DELETED
 };
 
+/* What the owner may read of one attempt. */
+struct vg_delivery_attempt {
+    int64_t ended_at; /* Unix seconds */
+    int32_t http_status;
+    const char *reason;
+    int64_t duration_ms;
+    const char *answer; /* first characters of what the receiver said */
+};
+#define VG_DELIVERY_LOG 16 /* attempts that are shown: the latest */
+
 struct vg_delivery {
     const char *id; /* webhook-id: "evt_" and the video's id; "_" and the endpoint's tail */
     const char *video_id;
@@ -41,6 +51,10 @@ struct vg_delivery {
     int64_t next_attempt_at; /* Unix seconds; 0: none */
     const char *endpoint_id; /* NULL: the video's own callback */
     const char *event_type;  /* NULL: by the video's status */
+
+    /* lists only, oldest first */
+    const struct vg_delivery_attempt *log;
+    size_t log_count;
 
     /* claim only */
     enum vg_delivery_endpoint endpoint;
@@ -71,11 +85,34 @@ struct vg_delivery_body {
 };
 void vg_delivery_body(struct vg_db *db, struct vg_delivery_body *op);
 
+/* What an attempt says of its receiver. */
+enum vg_receiver_sign {
+    VG_RECEIVER_UNKNOWN,  /* nothing: the fault was ours */
+    VG_RECEIVER_GOOD,     /* it took the delivery */
+    VG_RECEIVER_ANSWERED, /* it is there, and did not take it */
+    VG_RECEIVER_BAD,      /* no answer, or a server error */
+    VG_RECEIVER_BUSY,     /* it asks for less */
+    VG_RECEIVER_SIGN_MAX
+};
+
+/* When receivers are held back and endpoints disabled. */
+struct vg_receiver_policy {
+    int32_t failures; /* of a receiver in a row, after which it is held back; 0: never */
+    int64_t wait_ms;  /* so long at first, then doubled up to 16 times as long */
+    /* An endpoint is disabled that failed only, so long. Its clock starts with the first of two
+     * failures within a fifth of it (24 h of 120 h) and is forgotten after twice of it without an
+     * attempt. 0: never. */
+    int64_t disable_ms;
+};
+
 /* Records one attempt and what comes next; releases the lease. A 410 disables the endpoint.
- * Batched.
- */
+ * Batched; the policy is the same for all. */
 struct vg_delivery_result {
     struct vg_db_op op;
+    const struct vg_receiver_policy *policy; /* borrowed */
+    enum vg_receiver_sign sign;
+    int64_t hold_ms;    /* BUSY: so long; 0: it did not say */
+    const char *answer; /* NULL: none */
     const char *id;
     int64_t lease_seq;
     enum vg_delivery_state state;
@@ -86,6 +123,8 @@ struct vg_delivery_result {
     bool not_made; /* no attempt was made: while it stays pending (the sender was away) only the
                       lease is released and due_ms set; else (its endpoint is gone) it ends */
     bool applied;
+    const char *disabled; /* why this batch disabled its endpoint: "gone", "failing"; one delivery
+                             of an endpoint tells; NULL: it did not */
 };
 void vg_delivery_result(struct vg_db *db, struct vg_delivery_result *op);
 
@@ -103,15 +142,5 @@ struct vg_delivery_list {
     bool has_more;
 };
 void vg_delivery_list(struct vg_db *db, struct vg_delivery_list *op);
-
-/* Makes it pending and due at once, whatever its state; attempts start again. VG_ERR_NOT_FOUND,
- * also when its endpoint is deleted. */
-struct vg_delivery_redeliver {
-    struct vg_db_op op;
-    const char *id;
-    int64_t project_id;          /* 0: any */
-    struct vg_delivery delivery; /* result */
-};
-void vg_delivery_redeliver(struct vg_db *db, struct vg_delivery_redeliver *op);
 
 #endif

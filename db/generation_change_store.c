@@ -180,17 +180,18 @@ static const struct vg_pg_statement roll_statement = {
     "   CASE r.status WHEN 3 THEN 'video.completed' ELSE 'video.failed' END AS plain_type"
     "  FROM rolled r WHERE r.status >= 3),"
     " targets AS (SELECT 'evt_' || r.id AS id, r.id AS video_id, NULL::text AS endpoint_id,"
-    "   r.plain_type AS type, r.callback_url AS url, r.secret_sealed"
+    "   r.plain_type AS type, r.callback_url AS url, r.secret_sealed, r.project_id"
     "  FROM ended r WHERE r.callback_url IS NOT NULL"
     "  UNION ALL SELECT 'evt_' || r.id || '_' || right(e.id, 16), r.id, e.id,"
-    "   CASE WHEN r.type = ANY (e.event_types) THEN r.type ELSE r.plain_type END, e.url, NULL"
-    "  FROM ended r JOIN webhook_endpoints e ON e.project_id = r.project_id"
+    "   CASE WHEN r.type = ANY (e.event_types) THEN r.type ELSE r.plain_type END, e.url, NULL,"
+    "   r.project_id FROM ended r JOIN webhook_endpoints e ON e.project_id = r.project_id"
     "  WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL"
     "   AND e.event_types && ARRAY[r.type, r.plain_type])"
     " INSERT INTO deliveries (id, video_id, endpoint_id, event_type, host_id, url, secret_sealed)"
     " SELECT t.id, t.video_id, t.endpoint_id, t.type, " VG_DELIVERY_HOST(
-        "t.url") ", t.url,"
-                 "  t.secret_sealed FROM targets t ON CONFLICT (id) DO NOTHING RETURNING 1"};
+        "t.url",
+        "t.project_id") ", t.url,"
+                        "  t.secret_sealed FROM targets t ON CONFLICT (id) DO NOTHING RETURNING 1"};
 
 /* A lost COMMIT is recognised by its token; a lease that somebody has claimed since is gone. */
 static const struct vg_pg_statement result_statement = {

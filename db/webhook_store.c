@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Locks: an endpoint before its deliveries here, a delivery before its endpoint where 410 disables
- * one (delivery_store.c); so nothing here waits for a delivery: locked ones are skipped, and the
- * next claim of one sees what became of its endpoint. */
+/* Locks: an endpoint before its deliveries here, a delivery before its endpoint where an attempt
+ * disables one (delivery_result_store.c); so nothing here waits for a delivery: locked ones are
+ * skipped, and the next claim of one sees what became of its endpoint. */
 #include "db/webhook_store.h"
 
 #include "common/str.h"
@@ -11,7 +11,11 @@
 #define ENDPOINT_COLUMNS                                                                           \
     "e.id, p.name, e.name, e.url, array_to_string(e.event_types, ','),"                            \
     " (SELECT s.hint FROM webhook_secrets s WHERE s.endpoint_id = e.id AND s.ends_at IS NULL"      \
-    "  ORDER BY s.id DESC LIMIT 1), e.created_at, e.updated_at, e.disabled_at"
+    "  ORDER BY s.id DESC LIMIT 1), (SELECT s.public_key FROM webhook_secrets s"                   \
+    "  WHERE s.endpoint_id = e.id AND s.ends_at IS NULL ORDER BY s.id DESC LIMIT 1), "             \
+    "e.created_at,"                                                                                \
+    " e.updated_at, e.disabled_at, CASE WHEN e.disabled_at IS NOT NULL"                            \
+    "  THEN coalesce(e.disabled_reason, 'gone') END, e.failing_since"
 #define FROM_ENDPOINTS " FROM webhook_endpoints e JOIN projects p ON p.id = e.project_id"
 /* $1 id, $2 project or 0 */
 #define VISIBLE "e.id = $1::text AND e.deleted_at IS NULL AND ($2::int8 = 0 OR e.project_id = $2)"
@@ -23,9 +27,12 @@ static const struct vg_pg_field endpoint_fields[] = {
     VG_PG_FIELD(TEXT, vg_webhook_endpoint, url),
     VG_PG_FIELD(TEXT, vg_webhook_endpoint, event_types),
     VG_PG_FIELD(TEXT, vg_webhook_endpoint, hint),
+    VG_PG_FIELD(TEXT, vg_webhook_endpoint, public_key),
     VG_PG_FIELD(TIME, vg_webhook_endpoint, created_at),
     VG_PG_FIELD(TIME, vg_webhook_endpoint, updated_at),
     VG_PG_FIELD(TIME, vg_webhook_endpoint, disabled_at),
+    VG_PG_FIELD(TEXT, vg_webhook_endpoint, disabled_reason),
+    VG_PG_FIELD(TIME, vg_webhook_endpoint, failing_since),
 };
 static const struct vg_pg_statement one_statement = {
     "vg_webhook_one", "SELECT " ENDPOINT_COLUMNS FROM_ENDPOINTS " WHERE " VISIBLE};
@@ -70,8 +77,8 @@ static const struct vg_pg_statement insert_statement = {
                                          "e.deleted_at IS NULL) < $3::int4"
                                          " ON CONFLICT (id) DO NOTHING"};
 static const struct vg_pg_statement secret_statement = {
-    "vg_webhook_secret", "INSERT INTO webhook_secrets (endpoint_id, id, sealed, hint)"
-                         " SELECT e.id, $3::text, ($5::bytea[])[1], $4::text"
+    "vg_webhook_secret", "INSERT INTO webhook_secrets (endpoint_id, id, sealed, hint, public_key)"
+                         " SELECT e.id, $3::text, ($6::bytea[])[1], $4::text, $5::text"
                          " FROM webhook_endpoints e WHERE " VISIBLE " ON CONFLICT DO NOTHING"};
 static const struct vg_pg_field create_sealed[] = {
     VG_PG_FIELD_BYTES(vg_webhook_create, secret.sealed, secret.sealed_size)};
@@ -91,6 +98,7 @@ static void put_secret(struct vg_pg_params *params, const struct vg_webhook_secr
 {
     vg_pg_put_text(params, secret->id);
     vg_pg_put_text(params, secret->hint);
+    vg_pg_put_text(params, secret->public_key);
 }
 
 static int create_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
@@ -240,6 +248,7 @@ void vg_webhook_list(struct vg_db *db, struct vg_webhook_list *op)
 static const struct vg_pg_statement update_statement = {
     "vg_webhook_update",
     "UPDATE webhook_endpoints e SET name = coalesce($3::text, e.name), disabled_at = NULL,"
+    "  disabled_reason = NULL, failing_since = NULL, failed_at = NULL,"
     "  url = coalesce($4::text, e.url),"
     "  event_types = coalesce(string_to_array($5::text, ','), e.event_types),"
     "  updated_at = CASE WHEN e.disabled_at IS NULL AND coalesce($3, e.name) = e.name"
@@ -250,23 +259,35 @@ static const struct vg_pg_statement update_statement = {
 static const struct vg_pg_statement move_statement = {
     "vg_webhook_move",
     "UPDATE deliveries d SET url = l.url, host_id = " VG_DELIVERY_HOST(
-        "l.url") " FROM (SELECT x.id, e.url FROM webhook_endpoints e"
-                 "  JOIN deliveries x ON x.endpoint_id = e.id"
-                 "  WHERE " VISIBLE " AND x.endpoint_id = $1 AND x.state = 1 AND x.url <> e.url"
-                 "  LIMIT 10000 FOR UPDATE OF x SKIP LOCKED) l WHERE d.id = l.id"};
+        "l.url", "l.project_id") " FROM (SELECT x.id, e.url, e.project_id FROM webhook_endpoints e"
+                                 "  JOIN deliveries x ON x.endpoint_id = e.id"
+                                 "  WHERE " VISIBLE
+                                 " AND x.endpoint_id = $1 AND x.state = 1 AND x.url <> e.url"
+                                 "  LIMIT 10000 FOR UPDATE OF x SKIP LOCKED) l WHERE d.id = l.id"};
+
+/* Its owner says that it works: it is tried at once. $3 the new address or NULL. Before the update:
+ * results of attempts lock receivers before endpoints, too. */
+static const struct vg_pg_statement release_statement = {
+    "vg_webhook_release",
+    "DELETE FROM receivers r USING webhook_endpoints e WHERE " VISIBLE
+    " AND r.host_id IN (" VG_DELIVERY_HOST("e.url", "e.project_id") ", " VG_DELIVERY_HOST(
+        "coalesce($3::text, e.url)", "e.project_id") ")"};
 
 static int update_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
     struct vg_webhook_update *op = VG_CONTAINER(ops[0], struct vg_webhook_update, op);
-    struct vg_pg_params update, scope;
+    struct vg_pg_params release, update, scope;
 
     VG_ASSERT(count == 1);
+    put_scope(&release, run, op->id, op->project_id);
+    vg_pg_put_text(&release, op->url);
     put_scope(&update, run, op->id, op->project_id);
     vg_pg_put_text(&update, op->name);
     vg_pg_put_text(&update, op->url);
     vg_pg_put_text(&update, op->event_types);
     put_scope(&scope, run, op->id, op->project_id);
     vg_pg_begin(run->pg, true);
+    (void)vg_pg_add(run->pg, &release_statement, &release);
     (void)vg_pg_add(run->pg, &update_statement, &update);
     if (op->url)
         (void)vg_pg_add(run->pg, &move_statement, &scope);

@@ -17,9 +17,12 @@ struct vg_webhook_endpoint {
     const char *url;
     const char *event_types; /* separated by commas */
     const char *hint;        /* of the current secret */
+    const char *public_key;  /* of the current secret, "whpk_..."; NULL: it is symmetric */
     int64_t created_at;      /* Unix seconds, as all of them */
     int64_t updated_at;
-    int64_t disabled_at; /* 0: live */
+    int64_t disabled_at;         /* 0: live */
+    const char *disabled_reason; /* "gone", "failing"; NULL: live */
+    int64_t failing_since;       /* 0: it is not */
 };
 
 /* A new secret, sealed. */
@@ -28,6 +31,7 @@ struct vg_webhook_secret {
     const void *sealed;
     size_t sealed_size;
     const char *hint;
+    const char *public_key; /* NULL: symmetric */
 };
 
 /* VG_ERR_NOT_FOUND: no such project; VG_ERR_INVALID_REQUEST: it has all the endpoints it may have.

@@ -267,6 +267,8 @@ struct vg_rpc_service vg_admin_service(struct vg_service *service)
         {"ListWebhookEndpoints", vg_handle_webhook_list, false},
         {"ListWebhookEventTypes", vg_handle_webhook_types, false},
         {"RedeliverWebhook", vg_handle_redeliver, false},
+        {"RedeliverWebhooks", vg_handle_redeliver_range, false},
+        {"ResealSecrets", vg_handle_reseal, false},
         {"RevokeApiKey", handle_revoke_key, false},
         {"RotateWebhookSecret", vg_handle_webhook_rotate, false},
         {"TestWebhookEndpoint", vg_handle_webhook_test, false},

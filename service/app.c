@@ -214,7 +214,12 @@ static int start_jobs(struct vg_app *app, struct vg_err *err)
                 .ca_file = file_or_null(c->workers_tls_ca)},
         .use_tls = file_or_null(c->workers_tls_ca) != NULL,
         .event_addresses = app->setup.event_addresses,
+        .keyring = &app->setup.keyring,
         .webhook_schedule = c->webhook_schedule,
+        .receiver_concurrency = (int32_t)c->webhook_concurrency,
+        .receivers = {.failures = (int32_t)c->webhook_breaker_failures,
+                      .wait_ms = c->webhook_breaker_wait_ms,
+                      .disable_ms = c->webhook_disable_after_ms},
         .project_concurrency = (int32_t)c->project_concurrency,
         .lease_ms = c->lease_ms,
         .breaker = {.failures = (int32_t)c->breaker_failures, .wait_ms = c->breaker_wait_ms},
@@ -229,7 +234,6 @@ static int start_jobs(struct vg_app *app, struct vg_err *err)
     options.health = app->health;
     (void)gethostname(host, sizeof(host) - 1);
     (void)snprintf(owner, sizeof(owner), "%s:%ld", host, (long)getpid());
-    memcpy(options.secret_key, app->service.secret_key, sizeof(options.secret_key));
     return vg_jobs_new(&app->jobs, &options, err);
 }
 
@@ -254,6 +258,8 @@ static void share_parts(struct vg_app *app)
     struct vg_service *s = &app->service;
 
     s->db = app->db;
+    s->keyring = &app->setup.keyring;
+    s->secret_overlap_s = (int32_t)(c->webhook_secret_overlap_ms / 1000);
     s->auth = app->auth;
     s->peppers = setup->peppers;
     s->key_use = app->key_use;
@@ -386,7 +392,8 @@ int vg_app_start(void *ctx, struct vg_err *err)
     if (vg_app_setup_make(&app->setup, &app->config, err) < 0)
         return -1;
     vg_rpc_init();
-    vg_sha256(app->service.secret_key, app->config.secret_key, strlen(app->config.secret_key));
+    const struct vg_keyring *ring = &app->setup.keyring;
+    memcpy(app->service.secret_key, ring->keys[ring->count - 1], sizeof(app->service.secret_key));
     app->metrics = vg_metrics_new();
     for (size_t i = 0; i < VG_COUNT(steps); i++)
         if (steps[i](app, err) < 0) {

@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/webhook_secret.h"
 #include "service/app_priv.h"
 #include "service/route_order.h"
 
@@ -95,6 +96,41 @@ static const struct vg_config_key keys[] = {
      .offset = AT(webhook_schedule),
      .fallback = "0s,5s,5m,30m,2h,5h,10h,14h,20h,24h",
      .help = "waits before each attempt of a callback"},
+    {.name = "webhook-concurrency",
+     .type = VG_CONFIG_INT,
+     .offset = AT(webhook_concurrency),
+     .fallback = "8",
+     .min = 1,
+     .max = 256,
+     .help = "callbacks of one project under way to one receiver (scheme, name and port), over all "
+             "replicas"},
+    {.name = "webhook-breaker-failures",
+     .type = VG_CONFIG_INT,
+     .offset = AT(webhook_breaker_failures),
+     .fallback = "10",
+     .max = 1000,
+     .help = "failures of such a receiver in a row after which it is left alone for a while; 0: "
+             "never"},
+    {.name = "webhook-breaker-wait",
+     .type = VG_CONFIG_DURATION,
+     .offset = AT(webhook_breaker_wait_ms),
+     .fallback = "30s",
+     .min = 100,
+     .max = 3600000,
+     .help = "that while; doubled up to 16 times as long when the one after it fails"},
+    {.name = "webhook-disable-after",
+     .type = VG_CONFIG_DURATION,
+     .offset = AT(webhook_disable_after_ms),
+     .fallback = "120h",
+     .max = 365 * DAY_MS,
+     .help = "a webhook endpoint that only failed for so long is disabled; 0s: never"},
+    {.name = "webhook-secret-overlap",
+     .type = VG_CONFIG_DURATION,
+     .offset = AT(webhook_secret_overlap_ms),
+     .fallback = "24h",
+     .min = 1000,
+     .max = 30 * DAY_MS,
+     .help = "how long an endpoint's old secrets sign along after a rotation that keeps them"},
     {.name = "admin-key",
      .type = VG_CONFIG_TEXT,
      .offset = AT(admin_key),
@@ -112,6 +148,12 @@ static const struct vg_config_key keys[] = {
      .secret = true,
      .help = "comma separated, at least 16 characters each: API keys are stored as HMACs under the "
              "first, all are good, and so is, always, the one derived from secret-key"},
+    {.name = "old-secret-keys",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(old_secret_keys),
+     .secret = true,
+     .help = "comma separated, earlier or coming ones: they open what they sealed, and seal "
+             "nothing"},
     {.name = "public-url",
      .type = VG_CONFIG_TEXT,
      .offset = AT(public_url),
@@ -378,9 +420,6 @@ static int check_texts(const struct vg_app_config *c, struct vg_err *err)
     if (!set(c->database_url) || !set(c->blob_dir))
         return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                           "database-url and blob-dir must not be empty");
-    if (!set(c->secret_key) || strlen(c->secret_key) < 16)
-        return vg_err_set(err, VG_ERR_INVALID_REQUEST,
-                          "secret-key must have at least 16 characters");
     if (set(c->admin_key) && strlen(c->admin_key) < 16)
         return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                           "admin-key must have at least 16 characters");
@@ -439,6 +478,7 @@ static int make_links(struct vg_app_setup *s, const struct vg_app_config *c, str
 {
     const struct vg_link_options options = {.secrets = c->link_secrets,
                                             .secret_key = c->secret_key,
+                                            .old_secret_keys = c->old_secret_keys,
                                             .public_url = s->public_url,
                                             .ttl_s = c->link_ttl_ms / 1000};
 
@@ -483,6 +523,9 @@ static int make_default_callback(struct vg_app_setup *s, const struct vg_app_con
         return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                           "default-callback-secret is longer than %d bytes",
                           VG_MAX_CALLBACK_SECRET);
+    if (!vg_webhook_secret_ok(c->default_callback_secret))
+        return vg_err_set(err, VG_ERR_INVALID_REQUEST,
+                          "default-callback-secret: whsk_ is no ed25519 key");
     vg_buf_init(&normal, (size_t)VG_MAX_CALLBACK_URL * 4);
     int rc = vg_http_guard_url(&s->callback_guard, c->default_callback_url, "default-callback-url",
                                &normal, err);
@@ -510,11 +553,15 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
         .egress = c->image_egress,
         .own = {c->listen, c->monitor, c->workers, c->webhook},
     };
-    if (check_texts(c, err) < 0 || vg_http_guard_check(&s.callback_guard, err) < 0 ||
+    if (check_texts(c, err) < 0 ||
+        vg_keyring_init(&s.keyring, c->secret_key ? c->secret_key : "", c->old_secret_keys, err) <
+            0 ||
+        vg_http_guard_check(&s.callback_guard, err) < 0 ||
         vg_http_guard_check(&s.image_guard, err) < 0 ||
         make_public_url(&s, c->public_url, err) < 0 || make_links(&s, c, err) < 0 ||
-        vg_peppers_new(&s.peppers, c->key_peppers, c->secret_key, err) < 0 ||
-        vg_event_addresses_new(&s.event_addresses, c->events_url, c->secret_key, err) < 0 ||
+        vg_peppers_new(&s.peppers, c->key_peppers, c->secret_key, c->old_secret_keys, err) < 0 ||
+        vg_event_addresses_new(&s.event_addresses, c->events_url, c->secret_key, c->old_secret_keys,
+                               err) < 0 ||
         make_providers(&s, c->workers, err) < 0 || make_route_all(&s, c->route_all, err) < 0 ||
         (set(c->route_order) && vg_route_order_parse(c->route_order, &s.order, err) < 0) ||
         make_default_callback(&s, c, err) < 0 ||
@@ -538,5 +585,6 @@ void vg_app_setup_fini(struct vg_app_setup *setup)
     free(setup->default_callback_url);
     free(setup->providers_text);
     free(setup->providers);
+    vg_keyring_wipe(&setup->keyring);
     *setup = (struct vg_app_setup){.catalog = NULL};
 }

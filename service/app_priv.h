@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/keyring.h"
 #include "service/app.h"
 #include "service/catalog.h"
 #include "service/event_address.h"
@@ -25,7 +26,9 @@ struct vg_app_config {
     int64_t catalog_check_ms;
     char *workers, *webhook, *webhook_schedule;
     char *workers_tls_ca, *workers_tls_cert, *workers_tls_key;
-    char *admin_key, *secret_key, *key_peppers;
+    int64_t webhook_concurrency, webhook_breaker_failures, webhook_breaker_wait_ms;
+    int64_t webhook_disable_after_ms, webhook_secret_overlap_ms;
+    char *admin_key, *secret_key, *old_secret_keys, *key_peppers;
     char *public_url, *events_url;
     char *link_secrets;
     int64_t link_ttl_ms;
@@ -55,6 +58,7 @@ struct vg_app_setup {
     struct vg_links *links;
     struct vg_peppers *peppers;
     struct vg_event_addresses *event_addresses;
+    struct vg_keyring keyring;
     char *route_all_provider, *route_all_model;
     enum vg_route_order order;
     char *default_callback_url; /* normalised */

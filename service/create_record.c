@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/keyring.h"
 #include "common/log.h"
 #include "service/create_priv.h"
 #include "service/price.h"
@@ -197,8 +198,8 @@ static int seal_secret(struct vg_create *c, const char *secret)
     struct vg_buf sealed;
 
     vg_buf_init(&sealed, VG_MAX_CALLBACK_SECRET + 64);
-    int rc =
-        vg_seal(&sealed, c->request.service->secret_key, vg_view_of(c->id), vg_view_of(secret));
+    int rc = vg_keyring_seal(c->request.service->keyring, &sealed, vg_view_of(c->id),
+                             vg_view_of(secret));
     if (rc == 0) {
         c->op.secret_sealed =
             vg_arena_memdup(vg_request_arena(&c->request), sealed.data, sealed.len);

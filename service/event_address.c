@@ -9,14 +9,32 @@
 
 #define MAC_CHARS 43 /* of base64url without padding */
 #define MAC_SIZE 48
+#define MAX_KEYS 8
 
 struct vg_event_addresses {
-    char *base_url; /* owned; "" or without a slash at its end */
-    uint8_t key[VG_SHA256_SIZE];
+    char *base_url;                         /* owned; "" or without a slash at its end */
+    uint8_t keys[MAX_KEYS][VG_SHA256_SIZE]; /* the first signs */
+    size_t count;
 };
 
+static void add_key(struct vg_event_addresses *self, struct vg_view text)
+{
+    vg_hmac_sha256(self->keys[self->count++], text, VG_VIEW("videogate provider event key"));
+}
+
+static void add_keys(struct vg_event_addresses *self, const char *list)
+{
+    for (const char *at = list; at && self->count < MAX_KEYS;) {
+        const char *comma = strchr(at, ',');
+        struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
+
+        add_key(self, vg_view_trim(one));
+        at = comma ? comma + 1 : NULL;
+    }
+}
+
 int vg_event_addresses_new(struct vg_event_addresses **out, const char *base_url,
-                           const char *secret_key, struct vg_err *err)
+                           const char *secret_key, const char *old_keys, struct vg_err *err)
 {
     size_t len = base_url ? strlen(base_url) : 0;
 
@@ -28,7 +46,8 @@ int vg_event_addresses_new(struct vg_event_addresses **out, const char *base_url
     struct vg_event_addresses *self = vg_xalloc(sizeof(*self));
 
     self->base_url = vg_xmemdup(len ? base_url : "", len);
-    vg_hmac_sha256(self->key, vg_view_of(secret_key), VG_VIEW("videogate provider event key"));
+    add_key(self, vg_view_of(secret_key));
+    add_keys(self, old_keys && *old_keys ? old_keys : NULL);
     *out = self;
     return 0;
 }
@@ -36,7 +55,7 @@ int vg_event_addresses_new(struct vg_event_addresses **out, const char *base_url
 struct vg_event_addresses *vg_event_addresses_free(struct vg_event_addresses *addresses)
 {
     if (addresses) {
-        explicit_bzero(addresses->key, sizeof(addresses->key));
+        explicit_bzero(addresses->keys, sizeof(addresses->keys));
         free(addresses->base_url);
         free(addresses);
     }
@@ -44,8 +63,8 @@ struct vg_event_addresses *vg_event_addresses_free(struct vg_event_addresses *ad
 }
 
 /* A provider's name has no line break: no two pairs give one text. */
-static void sign(const struct vg_event_addresses *self, const char *provider, struct vg_view token,
-                 char out[MAC_SIZE])
+static void sign(const struct vg_event_addresses *self, size_t key, const char *provider,
+                 struct vg_view token, char out[MAC_SIZE])
 {
     uint8_t mac[VG_SHA256_SIZE];
     struct vg_buf text;
@@ -53,7 +72,7 @@ static void sign(const struct vg_event_addresses *self, const char *provider, st
     vg_buf_init(&text, strlen(provider) + token.len + 1);
     VG_ASSERT(vg_buf_adds(&text, provider) == 0 && vg_buf_addc(&text, '\n') == 0 &&
               vg_buf_add(&text, token.data, token.len) == 0);
-    vg_hmac_sha256(mac, (struct vg_view){(const char *)self->key, sizeof(self->key)},
+    vg_hmac_sha256(mac, (struct vg_view){(const char *)self->keys[key], VG_SHA256_SIZE},
                    vg_buf_view(&text));
     vg_base64url_encode(out, mac, sizeof(mac));
     vg_buf_fini(&text);
@@ -66,7 +85,7 @@ char *vg_event_address(const struct vg_event_addresses *addresses, const char *p
 
     if (!*addresses->base_url)
         return NULL;
-    sign(addresses, provider, vg_view_of(token), mac);
+    sign(addresses, 0, provider, vg_view_of(token), mac);
     return vg_arena_printf(arena, "%s/v1/provider-events/%s/%s.%s", addresses->base_url, provider,
                            token, mac);
 }
@@ -102,7 +121,11 @@ int vg_event_address_read(const struct vg_event_addresses *addresses, const char
     char mac[MAC_SIZE], given[MAC_SIZE] = "";
 
     bool fits = dot && vg_strcpy(given, sizeof(given), dot + 1) && strlen(given) == MAC_CHARS;
-    sign(addresses, provider, token, mac);
-    bool same = vg_equal_ct(mac, given, MAC_CHARS);
+    bool same = false;
+
+    for (size_t i = 0; i < addresses->count; i++) {
+        sign(addresses, i, provider, token, mac);
+        same |= vg_equal_ct(mac, given, MAC_CHARS);
+    }
     return fits && same ? split(token, out) : -1;
 }

@@ -22,10 +22,12 @@ struct vg_event_job {
     int32_t index, attempt;
 };
 
-/* `base_url` may be NULL or "": then no addresses are made, but those made before are read. Fails
- * with VG_ERR_INVALID_REQUEST: it is no http or https address. */
+/* `base_url` may be NULL or "": then no addresses are made, but those made before are read, also
+ * with one of `old_keys` (a list with commas, or NULL). Fails with VG_ERR_INVALID_REQUEST: it is no
+ * http or https address. */
 VG_MUSTCHECK int vg_event_addresses_new(struct vg_event_addresses **out, const char *base_url,
-                                        const char *secret_key, struct vg_err *err);
+                                        const char *secret_key, const char *old_keys,
+                                        struct vg_err *err);
 /* NULL is fine. */
 struct vg_event_addresses *vg_event_addresses_free(struct vg_event_addresses *addresses);
 

@@ -68,8 +68,11 @@ int vg_links_new(struct vg_links **out, const struct vg_link_options *options, s
     links->public_url = vg_xstrdup(options->public_url ? options->public_url : "");
     if (options->secrets && *options->secrets)
         rc = add_secrets(links, options->secrets, err);
-    else
+    else {
         add_secret(links, vg_view_of(options->secret_key));
+        if (options->old_secret_keys && *options->old_secret_keys)
+            rc = add_secrets(links, options->old_secret_keys, err);
+    }
     if (rc < 0)
         (void)vg_links_free(links);
     else

@@ -21,8 +21,9 @@ struct vg_links;
 struct vg_link_options {
     const char *secrets;    /* comma separated, the first one signs; NULL or "": one derived ... */
     const char *secret_key; /* ... from this */
-    const char *public_url; /* in front of the path, without a slash at its end; may be "" */
-    int64_t ttl_s;          /* a link lives at least so long, at most a seventh longer; 0: 7 days */
+    const char *old_secret_keys; /* ... and for links made before from these; NULL: none */
+    const char *public_url;      /* in front of the path, without a slash at its end; may be "" */
+    int64_t ttl_s; /* a link lives at least so long, at most a seventh longer; 0: 7 days */
 };
 
 /* Fails with VG_ERR_INVALID_REQUEST: a secret under 16 characters, too many of them. */

@@ -7,6 +7,7 @@
 #include "common/mem.h"
 
 #define MIN_SECRET 16
+#define MAX_OLD 7
 
 struct pepper {
     int32_t name; /* never 0 */
@@ -15,7 +16,7 @@ struct pepper {
 
 struct vg_peppers {
     size_t count;
-    struct pepper all[VG_PEPPER_MAX + 1];
+    struct pepper all[VG_PEPPER_MAX + 1 + MAX_OLD];
 };
 
 /* Name and key come from the text under different labels: the name, which the database holds, tells
@@ -50,8 +51,19 @@ static int add_all(struct vg_peppers *peppers, const char *text, struct vg_err *
     return 0;
 }
 
+static void add_old(struct vg_peppers *peppers, const char *list)
+{
+    for (const char *at = list; at && peppers->count < VG_COUNT(peppers->all);) {
+        const char *comma = strchr(at, ',');
+        struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
+
+        add(peppers, vg_view_trim(one));
+        at = comma ? comma + 1 : NULL;
+    }
+}
+
 int vg_peppers_new(struct vg_peppers **out, const char *text, const char *secret_key,
-                   struct vg_err *err)
+                   const char *old_keys, struct vg_err *err)
 {
     struct vg_peppers *peppers = vg_xalloc(sizeof(*peppers));
 
@@ -60,6 +72,7 @@ int vg_peppers_new(struct vg_peppers **out, const char *text, const char *secret
         return -1;
     }
     add(peppers, vg_view_of(secret_key));
+    add_old(peppers, old_keys && *old_keys ? old_keys : NULL);
     *out = peppers;
     return 0;
 }

@@ -3,7 +3,8 @@
  * Immutable after new, any thread.
  *
  * Several peppers may be good at a time, so that one can be replaced: the first makes new keys, a
- * row says by name which one made it. The last, always good, is derived from secret-key. */
+ * row says by name which one made it. The last, always good, are derived from secret-key and the
+ * old ones. */
 #ifndef VG_SERVICE_PEPPER_H
 #define VG_SERVICE_PEPPER_H
 
@@ -19,9 +20,9 @@
 struct vg_peppers;
 
 /* `text`: comma separated, may be NULL or "". Fails with VG_ERR_INVALID_REQUEST: one under 16
- * characters, too many. */
+ * characters, too many. `old_keys`: of secret-key, comma separated, at most 7, or NULL. */
 VG_MUSTCHECK int vg_peppers_new(struct vg_peppers **out, const char *text, const char *secret_key,
-                                struct vg_err *err);
+                                const char *old_keys, struct vg_err *err);
 /* NULL is fine. */
 struct vg_peppers *vg_peppers_free(struct vg_peppers *peppers);
 

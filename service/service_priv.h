@@ -87,7 +87,9 @@ struct vg_service {
     const struct vg_event_addresses *event_addresses;
     int64_t retry_window_ms; /* how long an SDK's repeat finds its first attempt */
     size_t max_watchers;
-    uint8_t secret_key[32];
+    const struct vg_keyring *keyring; /* seals callback secrets */
+    uint8_t secret_key[32]; /* for fingerprints: the oldest, so that replicas agree in a rotation */
+    int32_t secret_overlap_s;             /* of webhook secrets that are kept at a rotation */
     atomic_int_fast64_t in_flight;        /* requests not ended yet */
     atomic_int_fast64_t events_in_flight; /* webhooks of providers at their workers */
 };
@@ -163,6 +165,8 @@ vg_rpc_handler_f vg_handle_webhook_test;
 vg_rpc_handler_f vg_handle_webhook_types;
 vg_rpc_handler_f vg_handle_delivery_list;
 vg_rpc_handler_f vg_handle_redeliver;
+vg_rpc_handler_f vg_handle_redeliver_range;
+vg_rpc_handler_f vg_handle_reseal;
 
 struct vg_rpc_service vg_video_service(struct vg_service *service);
 struct vg_rpc_service vg_admin_service(struct vg_service *service);

@@ -101,7 +101,7 @@ static void put_deliveries(const struct trace *t, struct vg_arena *arena,
     out->deliveries = vg_arena_alloc(arena, (n + 1) * sizeof(Videogate__V1__Delivery *));
     for (size_t i = 0; i < n; i++) {
         out->deliveries[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__Delivery));
-        vg_translate_delivery(&t->deliveries.deliveries[i], out->deliveries[i]);
+        vg_translate_delivery(&t->deliveries.deliveries[i], arena, out->deliveries[i]);
     }
     out->n_deliveries = n;
 }

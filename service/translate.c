@@ -295,7 +295,29 @@ void vg_translate_key(const struct vg_key *key, struct vg_arena *arena, Videogat
     out->limits = vg_limits_translate(&key->limits, arena);
 }
 
-void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out)
+static void translate_log(const struct vg_delivery *delivery, struct vg_arena *arena,
+                          Videogate__V1__Delivery *out)
+{
+    Videogate__V1__DeliveryAttempt *all =
+        vg_arena_alloc(arena, (delivery->log_count + 1) * sizeof(*all));
+
+    out->attempt_log = vg_arena_alloc(arena, (delivery->log_count + 1) * sizeof(all));
+    for (size_t i = 0; i < delivery->log_count; i++) {
+        const struct vg_delivery_attempt *row = &delivery->log[i];
+
+        videogate__v1__delivery_attempt__init(&all[i]);
+        all[i].ended_at = row->ended_at;
+        all[i].status = row->http_status;
+        all[i].reason = vg_pb_text(row->reason);
+        all[i].duration_ms = row->duration_ms;
+        all[i].answer = vg_pb_text(row->answer);
+        out->attempt_log[i] = &all[i];
+    }
+    out->n_attempt_log = delivery->log_count;
+}
+
+void vg_translate_delivery(const struct vg_delivery *delivery, struct vg_arena *arena,
+                           Videogate__V1__Delivery *out)
 {
     videogate__v1__delivery__init(out);
     out->id = vg_pb_text(delivery->id);
@@ -312,4 +334,5 @@ void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__De
             VIDEOGATE__V1__DELIVERY__OPT_NEXT_ATTEMPT_AT_NEXT_ATTEMPT_AT;
         out->next_attempt_at = delivery->next_attempt_at;
     }
+    translate_log(delivery, arena, out);
 }

@@ -18,7 +18,8 @@ void vg_translate_video(const struct vg_video *video, const struct vg_links *lin
 void vg_translate_model(const struct vg_model *model, struct vg_arena *arena,
                         Videogate__V1__Model *out);
 void vg_translate_key(const struct vg_key *key, struct vg_arena *arena, Videogate__V1__ApiKey *out);
-void vg_translate_delivery(const struct vg_delivery *delivery, Videogate__V1__Delivery *out);
+void vg_translate_delivery(const struct vg_delivery *delivery, struct vg_arena *arena,
+                           Videogate__V1__Delivery *out);
 
 /* For protobuf-c, which has no const: packing only reads. NULL gives "". */
 char *vg_pb_text(const char *s);

@@ -7,6 +7,7 @@
 
 #include "common/crypto.h"
 #include "common/str.h"
+#include "common/webhook_secret.h"
 #include "service/translate.h"
 #include "service/validate_priv.h"
 
@@ -77,6 +78,9 @@ int vg_validate_callback(const struct vg_validate_env *env, const char *url, con
     if (len < 1 || len > VG_MAX_CALLBACK_SECRET)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "callback_secret",
                             "callback_secret: must have 1 to %d bytes", VG_MAX_CALLBACK_SECRET);
+    if (!vg_webhook_secret_ok(secret))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "callback_secret",
+                            "callback_secret: whsk_ must be followed by base64 of an ed25519 key");
     if (strlen(url) > VG_MAX_CALLBACK_URL)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "callback_url",
                             "callback_url: must have at most %d characters", VG_MAX_CALLBACK_URL);

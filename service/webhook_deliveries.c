@@ -2,8 +2,10 @@
 /* AdminService: what was delivered, and sending it again. */
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "db/redelivery_store.h"
 #include "service/names.h"
 #include "service/webhook_priv.h"
 
@@ -29,7 +31,7 @@ static void list_done(struct vg_task *task)
         vg_arena_alloc(arena, (l->op.count + 1) * sizeof(Videogate__V1__Delivery *));
     for (size_t i = 0; i < l->op.count; i++) {
         response.deliveries[i] = vg_arena_alloc(arena, sizeof(Videogate__V1__Delivery));
-        vg_translate_delivery(&l->op.deliveries[i], response.deliveries[i]);
+        vg_translate_delivery(&l->op.deliveries[i], arena, response.deliveries[i]);
     }
     response.has_more = l->op.has_more;
     vg_request_reply(&l->request, &response.base);
@@ -77,7 +79,7 @@ void vg_handle_delivery_list(void *ctx, struct vg_rpc_call *call)
 
 struct redeliver {
     struct vg_request request;
-    struct vg_delivery_redeliver op;
+    struct vg_redelivery op;
 };
 
 static void redeliver_done(struct vg_task *task)
@@ -93,7 +95,7 @@ static void redeliver_done(struct vg_task *task)
     }
     vg_log(VG_LOG_INFO, "redelivery asked", VG_S("delivery", r->op.id));
     vg_jobs_poke(r->request.service->jobs);
-    vg_translate_delivery(&r->op.delivery, &delivery);
+    vg_translate_delivery(&r->op.delivery, vg_request_arena(&r->request), &delivery);
     response.delivery = &delivery;
     vg_request_reply(&r->request, &response.base);
 }
@@ -110,11 +112,85 @@ static void redeliver_run(struct vg_request *request)
     r->op.id = in->id;
     r->op.project_id = request->who.project_id;
     vg_request_op(request, &r->op.op, redeliver_done);
-    vg_delivery_redeliver(request->service->db, &r->op);
+    vg_redelivery(request->service->db, &r->op);
 }
 
 void vg_handle_redeliver(void *ctx, struct vg_rpc_call *call)
 {
     vg_request_begin_scoped(ctx, call, sizeof(struct redeliver), VG_SCOPE_WEBHOOKS_WRITE,
                             redeliver_run);
+}
+
+/* --- RedeliverWebhooks --- */
+
+enum { RANGE_LIMIT = 1000 };
+
+struct range {
+    struct vg_request request;
+    struct vg_redelivery_range op;
+};
+
+static void range_done(struct vg_task *task)
+{
+    struct range *r = VG_CONTAINER(task, struct range, op.op.done);
+    Videogate__V1__RedeliverWebhooksResponse response =
+        VIDEOGATE__V1__REDELIVER_WEBHOOKS_RESPONSE__INIT;
+
+    if (!r->op.op.ok) {
+        vg_request_fail(&r->request, &r->op.op.err);
+        return;
+    }
+    vg_log(VG_LOG_INFO, "redeliveries asked", VG_I("count", r->op.count),
+           VG_S("endpoint", r->op.endpoint_id));
+    vg_jobs_poke(r->request.service->jobs);
+    response.count = r->op.count;
+    response.last_id = vg_pb_text(r->op.last_id);
+    response.has_more = r->op.count == r->op.limit;
+    vg_request_reply(&r->request, &response.base);
+}
+
+static int range_read(struct range *r, const Videogate__V1__RedeliverWebhooksRequest *in,
+                      struct vg_err *err)
+{
+    int64_t now_s = vg_wall_ms() / 1000, until = in->until ? in->until : now_s + 1;
+
+    if (in->since < 0 || until <= in->since || until > now_s + 1)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "since",
+                            "since: must be Unix seconds before until, which is not to come");
+    if (in->limit < 0 || in->limit > RANGE_LIMIT)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "limit", "limit: 0 to 1000 is allowed.");
+    if (in->after[0] && !vg_name_id_ok(in->after))
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "after", "after: is not a delivery's id.");
+    r->op.project = in->project[0] ? in->project : "default";
+    if (vg_name_project(r->op.project, err) < 0)
+        return -1;
+    r->op.project_id = r->request.who.project_id;
+    r->op.endpoint_id = in->endpoint_id[0] ? in->endpoint_id : NULL;
+    r->op.since = in->since;
+    r->op.until = until;
+    r->op.delivered_too = in->delivered_too;
+    r->op.after = in->after[0] ? in->after : NULL;
+    r->op.limit = in->limit > 0 ? in->limit : RANGE_LIMIT;
+    return 0;
+}
+
+static void range_run(struct vg_request *request)
+{
+    struct range *r = VG_CONTAINER(request, struct range, request);
+    const Videogate__V1__RedeliverWebhooksRequest *in = vg_request_message(request);
+    struct vg_err err;
+
+    if (in->endpoint_id[0] && !vg_webhook_id_taken(request, in->endpoint_id))
+        return;
+    if (range_read(r, in, &err) < 0) {
+        vg_request_fail(request, &err);
+        return;
+    }
+    vg_request_op(request, &r->op.op, range_done);
+    vg_redelivery_range(request->service->db, &r->op);
+}
+
+void vg_handle_redeliver_range(void *ctx, struct vg_rpc_call *call)
+{
+    vg_request_begin_scoped(ctx, call, sizeof(struct range), VG_SCOPE_WEBHOOKS_WRITE, range_run);
 }

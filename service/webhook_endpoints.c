@@ -3,21 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/crypto.h"
+#include "common/keyring.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/webhook_secret.h"
 #include "service/jobs/webhook_event.h"
 #include "service/names.h"
 #include "service/webhook_priv.h"
 
-#define SECRET_BYTES 24 /* 32 characters of base64 without padding; Standard Webhooks: 24 to 64 */
-#define SECRET_PREFIX "whsec_"
-#define SECRET_SIZE (sizeof(SECRET_PREFIX) + sizeof(uint8_t[SECRET_BYTES]) / 3 * 4)
 #define HINT_SIZE 16
 #define MAX_TYPES 16
 #define TYPES_SIZE 256
-#define KEEP_OLD_S (24 * 3600)
 
 /* --- what the handlers share --- */
 
@@ -68,7 +65,14 @@ static Videogate__V1__WebhookEndpoint *translate(const struct vg_request *reques
     if (row->disabled_at) {
         out->opt_disabled_at_case = VIDEOGATE__V1__WEBHOOK_ENDPOINT__OPT_DISABLED_AT_DISABLED_AT;
         out->disabled_at = row->disabled_at;
+        out->disabled_reason = vg_pb_text(row->disabled_reason);
     }
+    if (row->failing_since) {
+        out->opt_failing_since_case =
+            VIDEOGATE__V1__WEBHOOK_ENDPOINT__OPT_FAILING_SINCE_FAILING_SINCE;
+        out->failing_since = row->failing_since;
+    }
+    out->public_key = vg_pb_text(row->public_key);
     return out;
 }
 
@@ -79,34 +83,50 @@ struct fresh {
     char *text; /* owned */
     char id[VG_ID_SIZE];
     char hint[HINT_SIZE];
+    char public_key[VG_WEBHOOK_KEY_SIZE]; /* "" with a symmetric one */
 };
 
 /* Fills `out`, which borrows from `fresh` and the call's arena. */
-static int make_secret(struct vg_request *request, const char *endpoint, struct fresh *fresh,
-                       struct vg_webhook_secret *out)
+static int make_secret(struct vg_request *request, const char *endpoint, enum vg_webhook_kind kind,
+                       struct fresh *fresh, struct vg_webhook_secret *out)
 {
-    uint8_t random[SECRET_BYTES];
     struct vg_buf sealed;
 
-    vg_random(random, sizeof(random));
-    fresh->text = vg_xalloc(SECRET_SIZE);
-    (void)vg_strcpy(fresh->text, SECRET_SIZE, SECRET_PREFIX);
-    vg_base64_encode(fresh->text + strlen(SECRET_PREFIX), random, sizeof(random));
-    explicit_bzero(random, sizeof(random));
+    fresh->text = vg_xalloc(VG_WEBHOOK_KEY_SIZE);
+    vg_webhook_secret_new(fresh->text, kind);
     vg_id_new(fresh->id, "whs");
-    (void)snprintf(fresh->hint, sizeof(fresh->hint), SECRET_PREFIX "...%s",
-                   fresh->text + SECRET_SIZE - 1 - 4);
-    vg_buf_init(&sealed, SECRET_SIZE + 64);
-    int rc = vg_seal(&sealed, request->service->secret_key, vg_view_of(endpoint),
-                     vg_view_of(fresh->text));
+    bool pair = vg_webhook_secret_public(fresh->public_key, fresh->text);
+    const char *shown = pair ? fresh->public_key : fresh->text;
+    (void)snprintf(fresh->hint, sizeof(fresh->hint), "%.*s...%s", pair ? 5 : 6, shown,
+                   shown + strlen(shown) - 4);
+    vg_buf_init(&sealed, VG_WEBHOOK_KEY_SIZE + 64);
+    int rc = vg_keyring_seal(request->service->keyring, &sealed, vg_view_of(endpoint),
+                             vg_view_of(fresh->text));
     if (rc == 0) {
         out->sealed = vg_arena_memdup(vg_request_arena(request), sealed.data, sealed.len);
         out->sealed_size = sealed.len;
         out->id = fresh->id;
         out->hint = fresh->hint;
+        out->public_key = pair ? fresh->public_key : NULL;
     }
     vg_buf_fini(&sealed);
     return rc;
+}
+
+/* What the owner has to keep; of a pair nothing, the public half stands in the endpoint. */
+static char *shown_secret(const struct fresh *fresh)
+{
+    return vg_pb_text(fresh->public_key[0] ? NULL : fresh->text);
+}
+
+/* False: the request has ended. */
+static bool read_kind(struct vg_request *request, const char *name, enum vg_webhook_kind *out)
+{
+    if (vg_webhook_kind_find(name, out))
+        return true;
+    vg_request_refuse(request, VG_ERR_INVALID_REQUEST, "signature",
+                      "signature: must be v1 (HMAC-SHA256) or v1a (ed25519)");
+    return false;
 }
 
 static void fail_sealing(struct vg_request *request, struct fresh *fresh)
@@ -186,7 +206,7 @@ static void create_done(struct vg_task *task)
         vg_log(VG_LOG_INFO, "webhook endpoint created", VG_S("endpoint", c->id),
                VG_S("project", c->op.endpoint.project));
         response.endpoint = translate(&c->request, &c->op.endpoint);
-        response.signing_secret = secret;
+        response.signing_secret = shown_secret(&c->fresh);
         vg_request_reply(&c->request, &response.base);
     } else {
         vg_request_fail(&c->request, &c->op.op.err);
@@ -211,15 +231,19 @@ static int create_read(struct create *c, struct vg_err *err)
 static void create_run(struct vg_request *request)
 {
     struct create *c = VG_CONTAINER(request, struct create, request);
+    const Videogate__V1__CreateWebhookEndpointRequest *in = vg_request_message(request);
+    enum vg_webhook_kind kind;
     struct vg_err err;
 
     if (create_read(c, &err) < 0) {
         vg_request_fail(request, &err);
         return;
     }
+    if (!read_kind(request, in->signature[0] ? in->signature : "v1", &kind))
+        return;
     vg_id_new(c->id, "whe");
     c->op.id = c->id;
-    if (make_secret(request, c->id, &c->fresh, &c->op.secret) != 0) {
+    if (make_secret(request, c->id, kind, &c->fresh, &c->op.secret) != 0) {
         fail_sealing(request, &c->fresh);
         return;
     }
@@ -435,6 +459,7 @@ void vg_handle_webhook_delete(void *ctx, struct vg_rpc_call *call)
 
 struct rotate {
     struct vg_request request;
+    struct vg_webhook_get present;
     struct vg_webhook_rotate op;
     struct fresh fresh;
 };
@@ -450,7 +475,7 @@ static void rotate_done(struct vg_task *task)
         vg_log(VG_LOG_INFO, "webhook secret rotated", VG_S("endpoint", r->op.id),
                VG_I("keep_s", r->op.keep_s));
         response.endpoint = translate(&r->request, &r->op.endpoint);
-        response.signing_secret = secret;
+        response.signing_secret = shown_secret(&r->fresh);
         vg_request_reply(&r->request, &response.base);
     } else {
         vg_request_fail(&r->request, &r->op.op.err);
@@ -458,22 +483,45 @@ static void rotate_done(struct vg_task *task)
     vg_free_secret(secret);
 }
 
+static void rotate_to(struct rotate *r, enum vg_webhook_kind kind)
+{
+    if (make_secret(&r->request, r->op.id, kind, &r->fresh, &r->op.secret) != 0) {
+        fail_sealing(&r->request, &r->fresh);
+        return;
+    }
+    vg_request_op(&r->request, &r->op.op, rotate_done);
+    vg_webhook_rotate(r->request.service->db, &r->op);
+}
+
+static void present_read(struct vg_task *task)
+{
+    struct rotate *r = VG_CONTAINER(task, struct rotate, present.op.done);
+
+    if (r->present.op.ok)
+        rotate_to(r, r->present.endpoint.public_key ? VG_WEBHOOK_V1A : VG_WEBHOOK_V1);
+    else
+        vg_request_fail(&r->request, &r->present.op.err);
+}
+
 static void rotate_run(struct vg_request *request)
 {
     struct rotate *r = VG_CONTAINER(request, struct rotate, request);
     const Videogate__V1__RotateWebhookSecretRequest *in = vg_request_message(request);
+    enum vg_webhook_kind kind;
 
     if (!vg_webhook_id_taken(request, in->id))
         return;
     r->op.id = in->id;
     r->op.project_id = request->who.project_id;
-    r->op.keep_s = in->keep_old_secret_active_for_24_hours ? KEEP_OLD_S : 0;
-    if (make_secret(request, in->id, &r->fresh, &r->op.secret) != 0) {
-        fail_sealing(request, &r->fresh);
-        return;
+    r->op.keep_s = in->keep_old_secret_active_for_24_hours ? request->service->secret_overlap_s : 0;
+    if (!in->signature[0]) { /* as it is */
+        r->present.id = r->op.id;
+        r->present.project_id = r->op.project_id;
+        vg_request_op(request, &r->present.op, present_read);
+        vg_webhook_get(request->service->db, &r->present);
+    } else if (read_kind(request, in->signature, &kind)) {
+        rotate_to(r, kind);
     }
-    vg_request_op(request, &r->op.op, rotate_done);
-    vg_webhook_rotate(request->service->db, &r->op);
 }
 
 void vg_handle_webhook_rotate(void *ctx, struct vg_rpc_call *call)

@@ -36,5 +36,6 @@ void vg_handle_webhook_types(struct vg_exchange *exchange);
 void vg_handle_endpoint_deliveries(struct vg_exchange *exchange);
 void vg_handle_video_deliveries(struct vg_exchange *exchange);
 void vg_handle_redeliver(struct vg_exchange *exchange);
+void vg_handle_redeliver_range(struct vg_exchange *exchange);
 
 #endif

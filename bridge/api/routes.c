@@ -33,6 +33,7 @@
     X("POST", "/v1/videos/edits", VG_BODY_JSON_OR_FORM, vg_handle_edit)                            \
     X("POST", "/v1/videos/extensions", VG_BODY_JSON_OR_FORM, vg_handle_extend)                     \
     X("GET", "/v1/videos/logs/{id}/content", VG_BODY_DROP, vg_handle_content)                      \
+    X("POST", "/v1/webhook_deliveries/redeliver", VG_BODY_JSON, vg_handle_redeliver_range)         \
     X("POST", "/v1/webhook_deliveries/{id}/redeliver", VG_BODY_DROP, vg_handle_redeliver)          \
     X("GET", "/v1/webhook_endpoints", VG_BODY_DROP, vg_handle_webhook_list)                        \
     X("POST", "/v1/webhook_endpoints", VG_BODY_JSON, vg_handle_webhook_create)                     \

@@ -24,7 +24,7 @@ static void answer_endpoint(struct vg_exchange *ex, const Videogate__V1__Webhook
     }
     vg_answer_open(&a, ex, MAX_ANSWER);
     vg_answer_members(&a, &endpoint->base);
-    if (secret)
+    if (secret && *secret)
         vg_answer_text(&a, "signing_secret", secret);
     vg_answer_send(&a);
 }
@@ -289,4 +289,28 @@ void vg_handle_redeliver(struct vg_exchange *ex)
     request.id = ex->param;
     vg_exchange_call(ex, "/videogate.v1.AdminService/RedeliverWebhook", &request.base,
                      &videogate__v1__redeliver_webhook_response__descriptor, reply_redeliver);
+}
+
+static void reply_redeliver_range(struct vg_exchange *ex, const ProtobufCMessage *response)
+{
+    const Videogate__V1__RedeliverWebhooksResponse *r = (const void *)response;
+    struct vg_answer a;
+    vg_answer_open(&a, ex, MAX_ANSWER);
+    vg_answer_text(&a, "object", "webhook_redelivery");
+    vg_json_put_key(&a.w, "count");
+    vg_json_put_int(&a.w, r->count);
+    if (r->last_id[0])
+        vg_answer_text(&a, "last_id", r->last_id);
+    vg_answer_bool(&a, "has_more", r->has_more);
+    vg_answer_send(&a);
+}
+
+void vg_handle_redeliver_range(struct vg_exchange *ex)
+{
+    Videogate__V1__RedeliverWebhooksRequest request =
+        VIDEOGATE__V1__REDELIVER_WEBHOOKS_REQUEST__INIT;
+    if (read_body(ex, &request.base) == 0)
+        vg_exchange_call(ex, "/videogate.v1.AdminService/RedeliverWebhooks", &request.base,
+                         &videogate__v1__redeliver_webhooks_response__descriptor,
+                         reply_redeliver_range);
 }

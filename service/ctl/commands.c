@@ -6,8 +6,9 @@
 const struct vg_ctl_command *vg_ctl_command(size_t at)
 {
     static const struct vg_ctl_command *(*const files[])(size_t) = {
-        vg_ctl_video_command, vg_ctl_create_command,  vg_ctl_download_command, vg_ctl_trace_command,
-        vg_ctl_admin_command, vg_ctl_account_command, vg_ctl_webhook_command,
+        vg_ctl_video_command,   vg_ctl_create_command, vg_ctl_download_command,
+        vg_ctl_trace_command,   vg_ctl_admin_command,  vg_ctl_account_command,
+        vg_ctl_webhook_command, vg_ctl_secret_command,
     };
     for (size_t i = 0; i < VG_COUNT(files); i++) {
         size_t count = 0;

@@ -13,6 +13,7 @@ const struct vg_ctl_command *vg_ctl_account_command(size_t at);
 const struct vg_ctl_command *vg_ctl_admin_command(size_t at);
 const struct vg_ctl_command *vg_ctl_create_command(size_t at);
 const struct vg_ctl_command *vg_ctl_download_command(size_t at);
+const struct vg_ctl_command *vg_ctl_secret_command(size_t at);
 const struct vg_ctl_command *vg_ctl_trace_command(size_t at);
 const struct vg_ctl_command *vg_ctl_video_command(size_t at);
 const struct vg_ctl_command *vg_ctl_webhook_command(size_t at);

@@ -13,8 +13,12 @@ struct options {
     const char *project;
     const char *after;
     const char *event;
+    const char *signature;
+    const char *endpoint;
     struct vg_ctl_list events;
+    struct vg_ctl_int since, until;
     bool keep_old;
+    bool delivered_too;
 };
 
 #define TEXT_OPTION(name_, value_, help_)                                                          \
@@ -32,6 +36,7 @@ static const struct vg_ctl_option create_options[] = {
     EVENTS_OPTION("Event type. Default: video.completed and video.failed."),
     TEXT_OPTION(name, "NAME", "Free label."),
     TEXT_OPTION(project, "PROJECT", "With the admin key: its project. Default: default."),
+    TEXT_OPTION(signature, "KIND", "v1 (HMAC-SHA256, the default) or v1a (ed25519)."),
     {.name = "url",
      .type = VG_CTL_TEXT,
      .offset = offsetof(struct options, url),
@@ -53,6 +58,28 @@ static const struct vg_ctl_option rotate_options[] = {
      .type = VG_CTL_FLAG,
      .offset = offsetof(struct options, keep_old),
      .help = "The old secrets sign along for 24 hours."},
+    TEXT_OPTION(signature, "KIND", "v1 or v1a. Default: as it is."),
+};
+static const struct vg_ctl_option redeliver_options[] = {
+    {.name = "delivered-too",
+     .type = VG_CTL_FLAG,
+     .offset = offsetof(struct options, delivered_too),
+     .help = "Also what was delivered; else what failed or is gone."},
+    TEXT_OPTION(endpoint, "ID", "Only to this endpoint. Default: all of the project."),
+    TEXT_OPTION(project, "PROJECT", "With the admin key: its project. Default: default."),
+    {.name = "since",
+     .type = VG_CTL_INT,
+     .offset = offsetof(struct options, since),
+     .value = "TIME",
+     .max = INT32_MAX,
+     .help = "Unix seconds: of events from then on.",
+     .required = true},
+    {.name = "until",
+     .type = VG_CTL_INT,
+     .offset = offsetof(struct options, until),
+     .value = "TIME",
+     .max = INT32_MAX,
+     .help = "Unix seconds: of events before. Default: now."},
 };
 static const struct vg_ctl_option test_options[] = {
     TEXT_OPTION(event, "TYPE", "Event type. Default: video.completed."),
@@ -77,7 +104,7 @@ static void print_endpoint(const struct vg_ctl *ctl, ProtobufCMessage *message,
         vg_ctl_print(ctl, message);
     } else if (endpoint) {
         vg_ctl_print(ctl, &endpoint->base);
-        if (secret)
+        if (secret && *secret)
             vg_ctl_print_pair("signing_secret", secret);
     }
     vg_ctl_message_free(message);
@@ -95,6 +122,8 @@ static int run_create(struct vg_ctl *ctl)
     request.n_event_types = given ? options->events.count : VG_COUNT(usual);
     if (options->name)
         request.name = (char *)options->name;
+    if (options->signature)
+        request.signature = (char *)options->signature;
     if (options->project)
         request.project = (char *)options->project;
     ProtobufCMessage *message;
@@ -172,6 +201,8 @@ static int run_rotate(struct vg_ctl *ctl)
         VIDEOGATE__V1__ROTATE_WEBHOOK_SECRET_REQUEST__INIT;
     request.id = (char *)ctl->args[0];
     request.keep_old_secret_active_for_24_hours = options->keep_old;
+    if (options->signature)
+        request.signature = (char *)options->signature;
     ProtobufCMessage *message;
     if (call(ctl, "/videogate.v1.AdminService/RotateWebhookSecret", &request.base,
              &videogate__v1__rotate_webhook_secret_response__descriptor, &message) != 0)
@@ -220,6 +251,39 @@ static int run_deliveries(struct vg_ctl *ctl)
     return 0;
 }
 
+/* All pages; one line in the end. */
+static int run_redeliver(struct vg_ctl *ctl)
+{
+    const struct options *options = ctl->options;
+    Videogate__V1__RedeliverWebhooksRequest request =
+        VIDEOGATE__V1__REDELIVER_WEBHOOKS_REQUEST__INIT;
+    Videogate__V1__RedeliverWebhooksResponse total =
+        VIDEOGATE__V1__REDELIVER_WEBHOOKS_RESPONSE__INIT;
+    ProtobufCMessage *message = NULL;
+    bool more = true;
+    request.project = (char *)(options->project ? options->project : "");
+    request.endpoint_id = (char *)(options->endpoint ? options->endpoint : "");
+    request.since = options->since.value;
+    request.until = options->until.value;
+    request.delivered_too = options->delivered_too;
+    while (more) {
+        ProtobufCMessage *before = message; /* its last_id is in the request */
+        int rc = call(ctl, "/videogate.v1.AdminService/RedeliverWebhooks", &request.base,
+                      &videogate__v1__redeliver_webhooks_response__descriptor, &message);
+        vg_ctl_message_free(before);
+        if (rc != 0)
+            return -1;
+        const Videogate__V1__RedeliverWebhooksResponse *page = (void *)message;
+        total.count += page->count;
+        request.after = page->last_id;
+        more = page->has_more;
+    }
+    total.last_id = request.after;
+    vg_ctl_print(ctl, &total.base);
+    vg_ctl_message_free(message);
+    return 0;
+}
+
 #define OPTIONS(table)                                                                             \
     .options = (table), .option_count = VG_COUNT(table), .options_size = sizeof(struct options)
 
@@ -252,6 +316,13 @@ static const struct vg_ctl_command commands[] = {
         .summary = "List webhook endpoints, newest first, at most 100.",
         OPTIONS(list_options),
         .run = run_list,
+    },
+    {
+        .words = "webhooks redeliver",
+        .arguments = "",
+        .summary = "Send again what failed in a time.",
+        OPTIONS(redeliver_options),
+        .run = run_redeliver,
     },
     {
         .words = "webhooks rotate",

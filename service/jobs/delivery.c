@@ -23,12 +23,14 @@ enum {
     RECORD_DEADLINE_MS = 10 * 1000,
     RECORD_RETRY_MS = 300,
     MAX_SLEEP_MS = 1000,
+    MAX_CLAIM = 256,
     RETRY_MIN_MS = 100,
     RETRY_MAX_MS = 5000,
     SENDER_AWAY_MS = 250, /* look again */
     AWAY_WAIT_MS = 2000,  /* a delivery whose sender went away in mid-call */
     MAX_BODY = 1024 * 1024,
     MAX_REASON = 200,
+    MAX_ANSWER = 512,
     MAX_FRAME = 4 * 1024 * 1024
 };
 
@@ -90,6 +92,15 @@ static void log_result(const struct delivery *d)
            VG_I("duration_ms", r->duration_ms), VG_I("due_ms", r->due_ms));
 }
 
+/* The owner sees it at the endpoint: disabled_at, disabled_reason. */
+static void tell_disabled(const struct delivery *d)
+{
+    bool gone = strcmp(d->result.disabled, "gone") == 0;
+    vg_log(VG_LOG_WARN, "webhook endpoint disabled", VG_S("endpoint", d->row.endpoint_id),
+           VG_S("reason", d->result.disabled), VG_S("next", "an update takes it back"));
+    vg_metric_add(d->all->jobs->metrics, VG_JM_ENDPOINTS_DISABLED, gone ? 0 : 1, 1);
+}
+
 static void record_done(struct vg_task *task)
 {
     struct delivery *d = VG_CONTAINER(task, struct delivery, result.op.done);
@@ -99,6 +110,9 @@ static void record_done(struct vg_task *task)
     if (d->result.op.ok) {
         if (d->result.applied) {
             log_result(d);
+        }
+        if (d->result.disabled) {
+            tell_disabled(d);
         }
         free_delivery(d);
         return;
@@ -132,6 +146,7 @@ static void record(struct delivery *d)
         .deadline_ns = vg_deadline_in_ms(RECORD_DEADLINE_MS),
         .arena = d->arena,
     };
+    d->result.policy = &d->all->jobs->options.receivers;
     d->result.id = d->row.id;
     d->result.lease_seq = d->row.lease_seq;
     vg_delivery_result(d->all->jobs->db, &d->result);
@@ -142,17 +157,14 @@ static void count_end(const struct delivery *d, enum vg_delivery_end end)
     vg_metric_add(d->all->jobs->metrics, VG_JM_DELIVERIES, end, 1);
 }
 
-/* An attempt was made: what the schedule says. */
-static void attempted(struct delivery *d, Videogate__V1__DeliverOutcome outcome, int32_t status,
-                      const char *reason, int64_t retry_after_ms, int64_t duration_ms)
+/* What the schedule says; the rest of the result is there. */
+static void plan_next(struct delivery *d, Videogate__V1__DeliverOutcome outcome,
+                      int64_t retry_after_ms)
 {
     const struct vg_delivery_next next = vg_delivery_next(
         &d->all->jobs->schedule, d->row.attempts + 1, outcome, retry_after_ms, vg_random_unit());
     d->result.state = next.state;
     d->result.due_ms = next.wait_ms;
-    d->result.http_status = status;
-    d->result.reason = reason;
-    d->result.duration_ms = duration_ms;
     static const enum vg_delivery_end ends[VG_DELIVERY_STATE_MAX] = {
         [VG_DELIVERY_PENDING] = VG_DE_RETRY,
         [VG_DELIVERY_DELIVERED] = VG_DE_DELIVERED,
@@ -162,6 +174,28 @@ static void attempted(struct delivery *d, Videogate__V1__DeliverOutcome outcome,
     bool refused = outcome == VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_REFUSED;
     count_end(d, refused ? VG_DE_REFUSED : ends[next.state]);
     record(d);
+}
+
+/* An attempt was made. */
+static void answered(struct delivery *d, const Videogate__V1__DeliverResponse *r)
+{
+    const struct vg_delivery_sign said =
+        vg_delivery_sign(r->outcome, r->http_status, r->retry_after_ms);
+    d->result.sign = said.sign;
+    d->result.hold_ms = said.hold_ms;
+    d->result.http_status = r->http_status;
+    d->result.reason = vg_clean_text(d->arena, r->reason, MAX_REASON);
+    d->result.duration_ms = r->duration_ms;
+    d->result.answer = r->answer[0] ? vg_clean_text(d->arena, r->answer, MAX_ANSWER) : NULL;
+    plan_next(d, r->outcome, r->retry_after_ms);
+}
+
+/* It counts as an attempt, but the fault is ours: the schedule gives the time to mend it. */
+static void failed_here(struct delivery *d, const char *reason)
+{
+    d->result.reason = reason;
+    d->result.duration_ms = (vg_now_ns() - d->claimed_ns) / VG_NS_PER_MS;
+    plan_next(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0);
 }
 
 /* The receiver saw nothing: only the row goes back. */
@@ -184,15 +218,11 @@ static void deliver_done(struct vg_task *task)
     ProtobufCMessage *message = d->call.response;
     d->call.response = NULL;
     if (d->call.ok) {
-        const Videogate__V1__DeliverResponse *r =
-            (const Videogate__V1__DeliverResponse *)(const void *)message;
-        attempted(d, r->outcome, r->http_status, vg_clean_text(d->arena, r->reason, MAX_REASON),
-                  r->retry_after_ms, r->duration_ms);
+        answered(d, (const Videogate__V1__DeliverResponse *)(const void *)message);
     } else if (d->call.grpc_code == VG_GRPC_UNAVAILABLE || jobs->draining) {
         not_attempted(d, jobs->draining ? 0 : AWAY_WAIT_MS);
     } else {
-        attempted(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0, "sender_failed", 0,
-                  (vg_now_ns() - d->claimed_ns) / VG_NS_PER_MS);
+        failed_here(d, "sender_failed");
     }
     if (message) {
         protobuf_c_message_free_unpacked(message, NULL);
@@ -223,7 +253,7 @@ static void send(struct delivery *d)
         .id = d->row.id,
         .url = d->row.url,
         .body = {d->row.body, d->row.body_size},
-        .secret_key = jobs->options.secret_key,
+        .keyring = jobs->options.keyring,
         .aad = to_endpoint ? d->row.endpoint_id : d->row.video_id,
         .sealed = to_endpoint ? d->row.endpoint_sealed : &own,
         .sealed_count = to_endpoint ? d->row.endpoint_sealed_count : 1,
@@ -234,9 +264,7 @@ static void send(struct delivery *d)
     vg_crash_point("call", "Deliver", "before");
     if (vg_webhook_call_start(d->all->channel, &call, deliver_done, &d->call)) {
         d->calling = false;
-        /* the key may be put right: the schedule gives the time */
-        attempted(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0, "secret_unreadable",
-                  0, 0);
+        failed_here(d, "secret_unreadable"); /* the key may be put right */
     }
 }
 
@@ -272,8 +300,7 @@ static void store_body(struct delivery *d)
     vg_buf_init(&buf, MAX_BODY);
     if (build_body(d, &buf)) {
         vg_buf_fini(&buf);
-        attempted(d, VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY, 0, "body_too_large", 0,
-                  0);
+        failed_here(d, "body_too_large");
         return;
     }
     d->row.body = vg_arena_memdup(d->arena, buf.data, buf.len);
@@ -391,14 +418,15 @@ static void claim_now(struct vg_deliveries *all)
     all->again = false;
     all->next_ns = vg_deadline_in_ms(GAP_MS);
     vg_timer_stop(&all->timer);
+    int32_t room = VG_DELIVERIES_MAX - all->count;
     all->claim = (struct vg_delivery_claim){
         .op = {.executor = all->jobs->executor,
                .done = {.run = claim_done},
                .deadline_ns = vg_deadline_in_ms(CLAIM_DEADLINE_MS),
                .arena = vg_arena_new()},
-        .limit = VG_DELIVERIES_MAX - all->count,
+        .limit = room < MAX_CLAIM ? room : MAX_CLAIM,
         .lease_ms = LEASE_MS,
-        .per_host = VG_DELIVERIES_PER_HOST,
+        .per_host = all->jobs->options.receiver_concurrency,
     };
     vg_delivery_claim(all->jobs->db, &all->claim);
 }

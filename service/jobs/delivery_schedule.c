@@ -6,7 +6,12 @@
 #include "common/mem.h"
 #include "common/str.h"
 
-enum { DAY_MS = 24 * 60 * 60 * 1000, MAX_WAIT_DAYS = 7 };
+enum {
+    DAY_MS = 24 * 60 * 60 * 1000,
+    MAX_WAIT_DAYS = 7,
+    LEAST_HOLD_MS = 1000,
+    MOST_HOLD_MS = 60 * 60 * 1000
+};
 
 static const struct {
     const char *unit;
@@ -82,4 +87,25 @@ struct vg_delivery_next vg_delivery_next(const struct vg_delivery_schedule *sche
         next.wait_ms = later_wait(schedule, attempts < 0 ? 0 : attempts, retry_after_ms, jitter);
     }
     return next;
+}
+
+struct vg_delivery_sign vg_delivery_sign(Videogate__V1__DeliverOutcome outcome, int32_t http_status,
+                                         int64_t retry_after_ms)
+{
+    struct vg_delivery_sign said = {VG_RECEIVER_ANSWERED, 0};
+    if (outcome == VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_DELIVERED) {
+        said.sign = VG_RECEIVER_GOOD;
+    } else if (http_status == 429 || (http_status >= 502 && http_status <= 504)) {
+        said.sign = VG_RECEIVER_BUSY;
+        if (retry_after_ms > 0) {
+            said.hold_ms = retry_after_ms < LEAST_HOLD_MS ? LEAST_HOLD_MS : retry_after_ms;
+        }
+        if (said.hold_ms > MOST_HOLD_MS) {
+            said.hold_ms = MOST_HOLD_MS;
+        }
+    } else if (outcome == VIDEOGATE__V1__DELIVER_OUTCOME__DELIVER_OUTCOME_RETRY &&
+               (http_status == 0 || http_status == 408 || http_status >= 500)) {
+        said.sign = VG_RECEIVER_BAD;
+    }
+    return said;
 }

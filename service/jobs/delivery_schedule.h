@@ -34,4 +34,13 @@ struct vg_delivery_next vg_delivery_next(const struct vg_delivery_schedule *sche
                                          int32_t attempts, Videogate__V1__DeliverOutcome outcome,
                                          int64_t retry_after_ms, double jitter);
 
+/* What an attempt says of its receiver, and how long one that asks for less is left alone: its
+ * Retry-After within a second and an hour; 0: it did not say. */
+struct vg_delivery_sign {
+    enum vg_receiver_sign sign;
+    int64_t hold_ms;
+};
+struct vg_delivery_sign vg_delivery_sign(Videogate__V1__DeliverOutcome outcome, int32_t http_status,
+                                         int64_t retry_after_ms);
+
 #endif

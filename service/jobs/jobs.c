@@ -17,6 +17,7 @@ enum {
     DEFAULT_LEASE_MS = 30 * 1000,
     MIN_LEASE_MS = 1000,
     DEFAULT_PROJECT_CONCURRENCY = 64,
+    DEFAULT_RECEIVER_CONCURRENCY = 8,
     DEFAULT_BLOB_THREADS = 4,
     HURRY_MS = 2000 /* what the second stage of a drain gets of the time */
 };
@@ -134,6 +135,9 @@ static void set_options(struct vg_jobs *jobs, const struct vg_jobs_options *o)
     if (o->project_concurrency <= 0) {
         jobs->options.project_concurrency = DEFAULT_PROJECT_CONCURRENCY;
     }
+    if (o->receiver_concurrency <= 0) {
+        jobs->options.receiver_concurrency = DEFAULT_RECEIVER_CONCURRENCY;
+    }
     jobs->policy = vg_fsm_policy_default();
     jobs->policy.retry_unknown_submit = o->retry_unknown_submit;
     if (o->retry_base_ms > 0) {
@@ -192,7 +196,6 @@ static void free_parts(struct vg_jobs *jobs)
     jobs->loop = vg_loop_free(jobs->loop);
     free(jobs->provider_names);
     free(jobs->owner);
-    explicit_bzero(jobs->options.secret_key, sizeof(jobs->options.secret_key));
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->lock);
     free(jobs);

@@ -22,6 +22,7 @@
 #include "common/rpc/client.h"
 #include "common/task.h"
 #include "db/db.h"
+#include "db/delivery_store.h"
 #include "db/video_store.h"
 #include "service/blob.h"
 #include "service/health.h"
@@ -29,6 +30,7 @@
 #include "videogate/v1/video.pb-c.h"
 
 struct vg_event_addresses;
+struct vg_keyring;
 struct vg_jobs;
 
 /* A video changed in a way callers can see. Called on the jobs thread; must not block. */
@@ -48,12 +50,15 @@ struct vg_jobs_options {
     const struct vg_event_addresses *event_addresses; /* borrowed until free; NULL: none */
     struct vg_rpc_tls tls; /* towards both; strings borrowed until new returns */
     bool use_tls;
-    uint8_t secret_key[32];       /* opens callback secrets sealed with aad = video id */
-    const char *webhook_schedule; /* NULL: "0s,5s,5m,30m,2h,5h,10h,14h,20h,24h" */
-    int32_t project_concurrency;  /* generations of one project at providers; 0: 64 */
-    int64_t lease_ms;             /* 0: 30,000; at least 1,000 */
-    bool retry_unknown_submit;    /* submit again when nobody can say; may pay twice */
-    struct vg_health *health;     /* written here; borrowed until free; may be NULL */
+    const struct vg_keyring *keyring; /* borrowed until free; opens callback secrets, which are
+                                         sealed with the video's or endpoint's id */
+    const char *webhook_schedule;     /* NULL: "0s,5s,5m,30m,2h,5h,10h,14h,20h,24h" */
+    int32_t receiver_concurrency;     /* attempts at one receiver over all processes; 0: 8 */
+    struct vg_receiver_policy receivers;
+    int32_t project_concurrency; /* generations of one project at providers; 0: 64 */
+    int64_t lease_ms;            /* 0: 30,000; at least 1,000 */
+    bool retry_unknown_submit;   /* submit again when nobody can say; may pay twice */
+    struct vg_health *health;    /* written here; borrowed until free; may be NULL */
     struct vg_breaker_policy breaker;
     int64_t retention_s;            /* files are kept so long; 0: for ever */
     int64_t retry_base_ms;          /* first wait after a failure; 0: 2,000; tests shorten it */

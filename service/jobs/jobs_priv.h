@@ -19,10 +19,9 @@
 enum {
     VG_JOBS_MAX = 1024,      /* generations in memory */
     VG_JOBS_CLAIM = 256,     /* rows per claim */
-    VG_DELIVERIES_MAX = 128, /* deliveries in memory */
-    VG_DELIVERIES_PER_HOST = 8,
-    VG_REASON_SIZE = 512, /* private text kept with an attempt */
-    VG_PUBLIC_SIZE = 512, /* text shown to the caller */
+    VG_DELIVERIES_MAX = 512, /* deliveries in memory */
+    VG_REASON_SIZE = 512,    /* private text kept with an attempt */
+    VG_PUBLIC_SIZE = 512,    /* text shown to the caller */
     VG_UPSTREAM_ID_MAX = 1024,
     VG_POLL_STATE_MAX = 64 * 1024
 };
@@ -37,6 +36,7 @@ enum vg_jobs_metric {
     VG_JM_LEASE_LOST,
     VG_JM_CLAIMS,
     VG_JM_DELIVERIES,
+    VG_JM_ENDPOINTS_DISABLED,
     VG_JM_FETCHED_BYTES,
     VG_JM_STEP_SECONDS,
     VG_JM_RESULTS,

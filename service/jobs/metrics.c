@@ -17,6 +17,8 @@ static const char *const delivery_ends[] = {"delivered", "retry",       "gone", 
                                             "exhausted", "sender_away", NULL};
 _Static_assert(VG_COUNT(delivery_ends) == VG_DE_MAX + 1, "a name for each end");
 
+static const char *const disabled_reasons[] = {"gone", "failing", NULL};
+
 static const char *const steps[] = {"end", "submit", "lookup", "poll", "fetch", "cancel", NULL};
 _Static_assert(VG_COUNT(steps) == VG_STEP_MAX + 1, "a name for each step");
 
@@ -46,6 +48,10 @@ static const struct vg_metric_desc table[VG_JM_MAX] = {
                       "Claims asked of the database.", "result", claim_results},
     [VG_JM_DELIVERIES] = {"videogate_deliveries_total", VG_METRIC_COUNTER,
                           "Callback attempts by how they ended.", "outcome", delivery_ends},
+    [VG_JM_ENDPOINTS_DISABLED] = {"videogate_webhook_endpoints_disabled_total", VG_METRIC_COUNTER,
+                                  "Webhook endpoints that get nothing more until their owner "
+                                  "takes them back.",
+                                  "reason", disabled_reasons},
     [VG_JM_FETCHED_BYTES] = {"videogate_fetched_bytes_total", VG_METRIC_COUNTER,
                              "Bytes of results stored.", NULL, NULL},
     [VG_JM_STEP_SECONDS] = {"videogate_generation_step_seconds", VG_METRIC_HISTOGRAM,

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/mem.h"
 #include "db/webhook_store.h"
 #include "videogate/v1/webhook.pb-c.h"
@@ -24,7 +23,7 @@ static int open_one(struct secrets *s, const struct vg_webhook_call *call, struc
 
     vg_buf_init(&one, MAX_SECRET);
     size_t at = s->text.len;
-    int rc = vg_unseal(&one, call->secret_key, vg_view_of(call->aad), sealed);
+    int rc = vg_keyring_open(call->keyring, &one, vg_view_of(call->aad), sealed);
     if (rc == 0 && one.len > 0)
         rc = vg_buf_add(&s->text, one.data, one.len) || vg_buf_addc(&s->text, '\0') ? -1 : 0;
     if (one.data)

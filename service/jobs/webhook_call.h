@@ -4,12 +4,13 @@
 #define VG_SERVICE_JOBS_WEBHOOK_CALL_H
 
 #include "common/buf.h"
+#include "common/keyring.h"
 #include "common/rpc/client.h"
 
 struct vg_webhook_call {
     const char *id, *url;
     struct vg_view body;
-    const uint8_t *secret_key;    /* 32 bytes */
+    const struct vg_keyring *keyring;
     const char *aad;              /* what the secrets were sealed with */
     const struct vg_view *sealed; /* newest first; at least one, at most 11 */
     size_t sealed_count;

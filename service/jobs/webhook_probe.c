@@ -60,7 +60,7 @@ static void start_probe(struct vg_task *task)
         .id = probe->id,
         .url = probe->url,
         .body = probe->body,
-        .secret_key = jobs->options.secret_key,
+        .keyring = jobs->options.keyring,
         .aad = probe->aad,
         .sealed = probe->sealed,
         .sealed_count = probe->sealed_count,

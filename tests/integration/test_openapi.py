@@ -182,6 +182,9 @@ def test_webhook_endpoints(contract, stack):
     made = contract.call("POST", base, body=body, expect=200).json["id"]
     contract.call("POST", base, body={**body, "url": "no address"}, expect=400)
     contract.call("POST", base, body={**body, "event_types": []}, expect=400)
+    pair = contract.call("POST", base, body={**body, "signature": "v1a", "event_types": ["video.expired"]}, expect=200).json
+    assert pair["public_key"].startswith("whpk_") and "signing_secret" not in pair
+    contract.call("POST", base, body={**body, "signature": "rsa"}, expect=400)
     contract.call("GET", base, query="?limit=1", expect=200)
     contract.call("GET", base, query="?limit=1000", expect=400)
     one = base + "/{id}"
@@ -207,6 +210,10 @@ def deliveries(contract, stack, endpoint):
     again = "/v1/webhook_deliveries/{id}/redeliver"
     contract.call("POST", again, one["id"], expect=200)
     contract.call("POST", again, "evt_none", expect=404)
+    many = "/v1/webhook_deliveries/redeliver"
+    contract.call("POST", many, body={"since": one["created_at"], "endpoint_id": endpoint, "delivered_too": True}, expect=200)
+    contract.call("POST", many, body={"since": 2, "until": 1}, expect=400)
+    contract.call("POST", many, body={"since": 0, "endpoint_id": "whe_none"}, expect=404)
     contract.call("GET", "/v1/videos/{id}/deliveries", NOBODY, expect=404)
     contract.call("GET", "/v1/webhook_endpoints/{id}/deliveries", endpoint, query="?limit=x", expect=400)
 

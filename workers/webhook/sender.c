@@ -9,22 +9,23 @@
 
 #include "common/clock.h"
 #include "common/crash_point.h"
-#include "common/crypto.h"
 #include "common/http/client.h"
 #include "common/loop.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/webhook_secret.h"
 
 #define MAX_ID 128
 #define MAX_SECRET 1024
 #define MAX_OLD_SECRETS ((size_t)10)
-#define SIGNATURE_SIZE 48
+#define MAX_SIGNATURES ((size_t)12 << 10) /* 11 texts of 10 secrets each */
 #define MAX_BODY ((size_t)1 << 20)
 #define MAX_ANSWER ((size_t)64 << 10)
 #define LEAST_TIMEOUT_MS 1000
 #define MOST_TIMEOUT_MS 60000
 #define USUAL_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS 10000
+#define SECOND_TRY_MS 1000
 
 static const char user_agent[] = "User-Agent: Videogate/" VG_VERSION;
 
@@ -114,6 +115,39 @@ static void judge_status(struct vg_delivery *delivery, int status)
     (void)snprintf(delivery->reason, sizeof(delivery->reason), "status_%d", status);
 }
 
+/* Its bytes come from outside: what is no visible text becomes a space or a question mark. */
+static void keep_answer(struct vg_delivery *delivery, struct vg_view body)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < body.len && len < VG_SENDER_ANSWER;) {
+        const unsigned char c = (unsigned char)body.data[i];
+        size_t wide = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+        bool whole = wide <= body.len - i && vg_utf8_valid(body.data + i, wide);
+        if (wide > VG_SENDER_ANSWER - len && whole)
+            break;
+        if (c < 0x20 || c == 0x7f || !whole) {
+            delivery->answer[len++] = c < 0x80 ? ' ' : '?';
+            i++;
+        } else {
+            memcpy(delivery->answer + len, body.data + i, wide);
+            len += wide;
+            i += wide;
+        }
+    }
+    delivery->answer[len] = '\0';
+}
+
+/* Nobody heard the first: at once once more. */
+static bool worth_a_second(const struct vg_delivery *delivery, const struct vg_http_result *result)
+{
+    const char *reason = result->reason ? result->reason : "";
+    return !delivery->again && !delivery->sender->stopping && !result->sent &&
+           result->status == 0 && result->duration_ms < SECOND_TRY_MS &&
+           (strcmp(reason, "connect") == 0 || strcmp(reason, "reset") == 0);
+}
+
+static void try_now(struct vg_delivery *delivery);
+
 /* What the receiver said counts by its status alone: a body that is too long or breaks off changes
  * nothing. */
 static void on_done(void *ctx, const struct vg_http_result *result)
@@ -122,9 +156,16 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     const char *reason = result->reason ? result->reason : "";
     bool only_body = strcmp(reason, "too_large") == 0 || strcmp(reason, "truncated") == 0;
     vg_crash_point("attempt", "callback", "after");
+    delivery->duration_ms = delivery->spent_ms + result->duration_ms;
+    if (worth_a_second(delivery, result)) {
+        delivery->again = true;
+        delivery->spent_ms = delivery->duration_ms;
+        try_now(delivery);
+        return;
+    }
     delivery->ok = true;
-    delivery->duration_ms = result->duration_ms;
     delivery->retry_after_ms = result->retry_after_ms;
+    keep_answer(delivery, result->body);
     if (result->status > 0 && (!*reason || only_body)) {
         judge_status(delivery, result->status);
     } else {
@@ -188,18 +229,14 @@ static int check_delivery(const struct vg_delivery *delivery, struct vg_err *err
 }
 
 /* One signature for each secret that is good, newest first, separated by spaces. */
-static void write_signatures(char *out, size_t size, const struct vg_delivery *delivery,
+static void write_signatures(struct vg_buf *out, const struct vg_delivery *delivery,
                              int64_t timestamp)
 {
-    char one[SIGNATURE_SIZE];
-    size_t len = 0;
+    VG_ASSERT(vg_buf_adds(out, "webhook-signature:") == 0);
     for (size_t i = 0; i <= delivery->old_count; i++) {
         const char *secret = i == 0 ? delivery->secret : delivery->old_secrets[i - 1];
-        vg_webhook_sign(one, secret, delivery->id, timestamp, delivery->body);
-        int more =
-            snprintf(out + len, size - len, "%s %s", i == 0 ? "webhook-signature:" : "", one);
-        VG_ASSERT(more > 0 && (size_t)more < size - len);
-        len += (size_t)more;
+        VG_ASSERT(vg_webhook_secret_sign(out, secret, delivery->id, timestamp, delivery->body) ==
+                  0);
     }
 }
 
@@ -207,13 +244,14 @@ static void send_request(struct vg_delivery *delivery, const char *url)
 {
     char id[MAX_ID + 16];
     char timestamp[48];
-    char signatures[32 + (MAX_OLD_SECRETS + 1) * SIGNATURE_SIZE];
+    struct vg_buf signatures;
     int64_t now = vg_wall_ms() / 1000;
-    write_signatures(signatures, sizeof(signatures), delivery, now);
+    vg_buf_init(&signatures, MAX_SIGNATURES);
+    write_signatures(&signatures, delivery, now);
     (void)snprintf(id, sizeof(id), "webhook-id: %s", delivery->id);
     (void)snprintf(timestamp, sizeof(timestamp), "webhook-timestamp: %" PRId64, now);
     const char *const headers[] = {
-        id, timestamp, signatures, "Content-Type: application/json", user_agent, NULL};
+        id, timestamp, signatures.data, "Content-Type: application/json", user_agent, NULL};
     const struct vg_http_request request = {
         .method = "POST",
         .url = url,
@@ -228,11 +266,11 @@ static void send_request(struct vg_delivery *delivery, const char *url)
     };
     vg_crash_point("attempt", "callback", "before");
     (void)vg_http_start(delivery->sender->client, &request); /* never cancelled one by one */
+    vg_buf_fini(&signatures);
 }
 
-static void on_loop(struct vg_task *task)
+static void try_now(struct vg_delivery *delivery)
 {
-    struct vg_delivery *delivery = VG_CONTAINER(task, struct vg_delivery, task);
     struct vg_sender *self = delivery->sender;
     struct vg_buf url;
     struct vg_err err;
@@ -253,6 +291,11 @@ static void on_loop(struct vg_task *task)
     vg_buf_fini(&url);
 }
 
+static void on_loop(struct vg_task *task)
+{
+    try_now(VG_CONTAINER(task, struct vg_delivery, task));
+}
+
 void vg_sender_deliver(struct vg_sender *sender, struct vg_delivery *delivery)
 {
     delivery->sender = sender;
@@ -260,7 +303,9 @@ void vg_sender_deliver(struct vg_sender *sender, struct vg_delivery *delivery)
     delivery->outcome = VG_DELIVERY_RETRY;
     delivery->http_status = 0;
     delivery->retry_after_ms = delivery->duration_ms = 0;
-    delivery->reason[0] = '\0';
+    delivery->reason[0] = delivery->answer[0] = '\0';
+    delivery->again = false;
+    delivery->spent_ms = 0;
     delivery->task.run = on_loop;
     if (check_delivery(delivery, &delivery->err)) {
         delivery->done(delivery);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One signed delivery attempt per call (Standard Webhooks 1.0.0), on a loop of its own. Deliver may
  * be called from any thread; `done` comes on the loop's. No redirect is followed; the answer's body
- * is read to 64 KiB and thrown away. */
+ * is read to 64 KiB, and its first characters are kept. */
 #ifndef VG_WORKERS_WEBHOOK_SENDER_H
 #define VG_WORKERS_WEBHOOK_SENDER_H
 
@@ -12,6 +12,8 @@
 #include "common/http/guard.h"
 #include "common/metrics.h"
 #include "common/task.h"
+
+#define VG_SENDER_ANSWER 512
 
 struct vg_sender;
 
@@ -34,8 +36,9 @@ enum vg_delivery_outcome {
     VG_DELIVERY_OUTCOME_MAX
 };
 
-/* One attempt; embedded in its owner and the sender's until `done`. The strings and the body live
- * as long. */
+/* One attempt, made twice when the connection failed within a second and nothing was sent: a
+ * receiver that restarts is there again. Embedded in its owner and the sender's until `done`. The
+ * strings and the body live as long. */
 struct vg_delivery {
     const char *id, *url, *secret;
     const char *const *old_secrets; /* that sign along, newest first */
@@ -52,8 +55,13 @@ struct vg_delivery {
     int64_t retry_after_ms;
     char reason[24];
     int64_t duration_ms;
+    char answer[VG_SENDER_ANSWER +
+                1]; /* first bytes of the body: UTF-8 without control characters */
 
-    struct vg_sender *sender; /* the sender's */
+    /* the sender's */
+    struct vg_sender *sender;
+    bool again; /* this is the second time */
+    int64_t spent_ms;
     struct vg_task task;
 };
 void vg_sender_deliver(struct vg_sender *sender, struct vg_delivery *delivery);

@@ -54,6 +54,7 @@ static void delivered(struct vg_delivery *delivery)
     response.retry_after_ms = delivery->retry_after_ms;
     response.reason = delivery->reason;
     response.duration_ms = delivery->duration_ms;
+    response.answer = delivery->answer;
     vg_log(delivery->outcome == VG_DELIVERY_DELIVERED ? VG_LOG_DEBUG : VG_LOG_INFO,
            "webhook attempt", VG_S("id", delivery->id), VG_S("host", op->host),
            VG_I("status", delivery->http_status), VG_S("reason", delivery->reason),

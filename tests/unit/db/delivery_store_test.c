@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "db/redelivery_store.h"
 #include "tests/unit/db/fixture.h"
 
 /* A video that has just ended, with a callback. */
@@ -167,19 +168,19 @@ static void delivery_store__redelivers_from_any_state(void **state)
 
     (void)ended(f, "https://example.com/hook");
     struct vg_delivery d = take(f, 10, 1)->deliveries[0];
-    struct vg_delivery_redeliver again = {.id = d.id}, none = {.id = "evt_none"};
+    struct vg_redelivery again = {.id = d.id}, none = {.id = "evt_none"};
 
     assert_true(result(f, &d, VG_DELIVERY_GONE, 0)->applied);
-    RUN_OK(f, vg_delivery_redeliver, &again);
+    RUN_OK(f, vg_redelivery, &again);
     assert_int_equal(again.delivery.state, VG_DELIVERY_PENDING);
     assert_int_equal(again.delivery.attempts, 0);
     struct vg_delivery_claim *c = take(f, 10, 1);
 
     assert_int_equal(c->count, 1);
-    RUN_OK(f, vg_delivery_redeliver, &again); /* while an attempt is under way */
+    RUN_OK(f, vg_redelivery, &again); /* while an attempt is under way */
     assert_false(result(f, &c->deliveries[0], VG_DELIVERY_FAILED, 0)->applied);
     assert_int_equal(take(f, 10, 1)->count, 1);
-    RUN(f, vg_delivery_redeliver, &none);
+    RUN(f, vg_redelivery, &none);
     assert_int_equal(none.op.err.kind, VG_ERR_NOT_FOUND);
 }
 

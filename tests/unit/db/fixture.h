@@ -188,7 +188,7 @@ static UNUSED int fixture_clean(void **state)
     (void)sql(*state,
               "TRUNCATE projects, api_keys, key_uses, accounts, usage_days, videos, idempotency, "
               "generations, attempts, skips, outputs, inputs, purges, deliveries, "
-              "delivery_attempts, webhook_endpoints, webhook_secrets");
+              "delivery_attempts, webhook_endpoints, webhook_secrets, receivers");
     return 0;
 }
 

@@ -17,7 +17,7 @@ static struct vg_event_addresses *open_with(const char *base_url, const char *ke
 {
     struct vg_event_addresses *addresses = NULL;
     struct vg_err err;
-    assert_int_equal(vg_event_addresses_new(&addresses, base_url, key, &err), 0);
+    assert_int_equal(vg_event_addresses_new(&addresses, base_url, key, NULL, &err), 0);
     return addresses;
 }
 
@@ -79,7 +79,7 @@ static void address__the_base_is_an_http_address(void **state)
     (void)state;
     struct vg_event_addresses *addresses = NULL;
     struct vg_err err;
-    assert_int_equal(vg_event_addresses_new(&addresses, "video.example", KEY, &err), -1);
+    assert_int_equal(vg_event_addresses_new(&addresses, "video.example", KEY, NULL, &err), -1);
     assert_int_equal(err.kind, VG_ERR_INVALID_REQUEST);
     assert_null(addresses);
 }

@@ -19,7 +19,7 @@ static struct vg_peppers *make(const char *text, const char *secret_key)
     struct vg_peppers *peppers = NULL;
     struct vg_err err;
 
-    assert_int_equal(vg_peppers_new(&peppers, text, secret_key, &err), 0);
+    assert_int_equal(vg_peppers_new(&peppers, text, secret_key, NULL, &err), 0);
     return peppers;
 }
 
@@ -105,7 +105,7 @@ static void pepper__refuses_bad_lists(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct vg_peppers *peppers = NULL;
         struct vg_err err;
-        assert_int_equal(vg_peppers_new(&peppers, bad[i], SECRET, &err), -1);
+        assert_int_equal(vg_peppers_new(&peppers, bad[i], SECRET, NULL, &err), -1);
         assert_int_equal(err.kind, VG_ERR_INVALID_REQUEST);
     }
 }

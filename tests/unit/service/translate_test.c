@@ -203,11 +203,11 @@ static void translate__keys_and_deliveries_keep_presence(void **state)
     assert_int_equal(key.expires_at, 12);
     assert_int_equal(key.revoked_at, 9);
     assert_int_not_equal(key.opt_revoked_at_case, 0);
-    vg_translate_delivery(&d, &delivery);
+    vg_translate_delivery(&d, arena, &delivery);
     assert_string_equal(delivery.state, "pending");
     assert_int_equal(delivery.next_attempt_at, 77);
     assert_string_equal(delivery.last_reason, "status_503");
-    vg_translate_delivery(&done, &delivery);
+    vg_translate_delivery(&done, arena, &delivery);
     assert_string_equal(delivery.state, "delivered");
     assert_int_equal(delivery.opt_next_attempt_at_case, 0);
     assert_string_equal(delivery.last_reason, "");
