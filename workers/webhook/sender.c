@@ -148,13 +148,12 @@ static bool worth_a_second(const struct vg_delivery *delivery, const struct vg_h
 
 static void try_now(struct vg_delivery *delivery);
 
-/* What the receiver said counts by its status alone: a body that is too long or breaks off changes
- * nothing. */
+/* What the receiver said counts by its status alone: nothing that becomes of the rest (too long,
+ * cut, dripping beyond the time) changes it, so it is not sent again for that. */
 static void on_done(void *ctx, const struct vg_http_result *result)
 {
     struct vg_delivery *delivery = ctx;
     const char *reason = result->reason ? result->reason : "";
-    bool only_body = strcmp(reason, "too_large") == 0 || strcmp(reason, "truncated") == 0;
     vg_crash_point("attempt", "callback", "after");
     delivery->duration_ms = delivery->spent_ms + result->duration_ms;
     if (worth_a_second(delivery, result)) {
@@ -166,7 +165,7 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     delivery->ok = true;
     delivery->retry_after_ms = result->retry_after_ms;
     keep_answer(delivery, result->body);
-    if (result->status > 0 && (!*reason || only_body)) {
+    if (result->status > 0 && strcmp(reason, "cancelled") != 0) {
         judge_status(delivery, result->status);
     } else {
         bool refused = strcmp(reason, "refused") == 0 || strcmp(reason, "url") == 0;

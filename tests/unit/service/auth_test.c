@@ -59,7 +59,8 @@ static struct vg_auth *make(struct fake *fake, int64_t ttl_ms, size_t entries, s
     memset(fake, 0, sizeof(*fake));
     struct vg_err err;
     fake->executor.post = run_now;
-    assert_int_equal(vg_peppers_new(&fake->peppers, NULL, "a secret key of the tests", &err), 0);
+    assert_int_equal(vg_peppers_new(&fake->peppers, NULL, "a secret key of the tests", NULL, &err),
+                     0);
     const struct vg_auth_options options = {.lookup = start_lookup,
                                             .lookup_ctx = fake,
                                             .executor = &fake->executor,
