@@ -40,7 +40,7 @@ int vg_keyring_init(struct vg_keyring *ring, const char *first, const char *othe
         const char *comma = strchr(at, ',');
         struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
 
-        if (add_key(ring, vg_view_trim(one), "old-secret-keys", err) < 0) {
+        if (add_key(ring, vg_view_trim(one), "old-secret-key", err) < 0) {
             vg_keyring_wipe(ring);
             return -1;
         }

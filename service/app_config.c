@@ -148,7 +148,7 @@ static const struct vg_config_key keys[] = {
      .secret = true,
      .help = "comma separated, at least 16 characters each: API keys are stored as HMACs under the "
              "first, all are good, and so is, always, the one derived from secret-key"},
-    {.name = "old-secret-keys",
+    {.name = "old-secret-key",
      .type = VG_CONFIG_TEXT,
      .offset = AT(old_secret_keys),
      .secret = true,

@@ -109,7 +109,7 @@ static void keyring__refuses(void **state)
     assert_int_equal(vg_keyring_init(&ring, "short", NULL, &err), -1);
     assert_non_null(strstr(vg_err_text(&err), "secret-key"));
     assert_int_equal(vg_keyring_init(&ring, NEW, OLD ",,", &err), -1);
-    assert_non_null(strstr(vg_err_text(&err), "old-secret-keys"));
+    assert_non_null(strstr(vg_err_text(&err), "old-secret-key"));
     assert_int_equal(ring.count, 0);
     assert_int_equal(vg_keyring_init(&ring, NEW,
                                      OLD "," OLD "," OLD "," OLD "," OLD "," OLD "," OLD "," OLD,
