@@ -167,7 +167,7 @@ void vg_call_lookup_ended(struct vg_call *call, Videogate__V1__LookupOutcome out
 
 struct vg_call_stream {
     const char *method; /* NULL: GET */
-    const char *url;    /* as in vg_call_http; redirects are followed by hand, at most 5, the key
+    const char *url;    /* as in vg_call_http; redirects are followed by hand, at most 3, the key
                            stays with the base's origin */
     struct vg_view body;
     const char *mime_type; /* NULL: the answer's own, video/mp4 where that says nothing */

@@ -15,7 +15,7 @@
 #include "workers/upstream/upstream_priv.h"
 
 enum {
-    MAX_HOPS = 5,
+    MAX_HOPS = 3,
     FETCH_MS = 25 * 60 * 1000,
     MAX_URL = 8192,
     MAX_CHUNK = 512 * 1024,
