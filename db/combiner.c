@@ -28,7 +28,18 @@ enum {
 static const char *const kind_names[] = {VG_DB_KINDS(KIND_NAME) NULL};
 #undef KIND_NAME
 
-enum { M_OPERATIONS, M_BATCHES, M_FAILED, M_SECONDS, M_RERUN, M_CONNECTS, M_QUEUED, M_READY };
+enum {
+    M_OPERATIONS,
+    M_BATCHES,
+    M_FAILED,
+    M_SECONDS,
+    M_RERUN,
+    M_CONNECTS,
+    M_QUEUED,
+    M_READY,
+    M_LOST,
+    M_REFUSED
+};
 static const struct vg_metric_desc metric_table[] = {
     [M_OPERATIONS] = {"videogate_db_operations_total", VG_METRIC_COUNTER,
                       "Operations ended, by kind.", "kind", kind_names},
@@ -47,6 +58,11 @@ static const struct vg_metric_desc metric_table[] = {
                   NULL, NULL},
     [M_READY] = {"videogate_db_ready", VG_METRIC_GAUGE, "1 while the database answers.", NULL,
                  NULL},
+    [M_LOST] = {"videogate_db_lost_total", VG_METRIC_COUNTER,
+                "Database connections lost in use, or left because their server takes no writes.",
+                NULL, NULL},
+    [M_REFUSED] = {"videogate_db_connect_failures_total", VG_METRIC_COUNTER,
+                   "Attempts to connect in vain, over all hosts.", NULL, NULL},
 };
 
 struct queue {
@@ -58,13 +74,15 @@ struct executor {
     struct vg_db *db;
     pthread_t thread;
     struct vg_pg *pg; /* NULL: not connected */
+    struct vg_pg_target target;
     int retry_ms;
     /* The batch in hand, for give_up. */
     int64_t patience_ns;
 };
 
 struct vg_db {
-    char *url; /* owned, secret */
+    char *url;        /* owned, secret */
+    char *listen_url; /* the same */
     int max_queued;
     struct vg_metric_set *metrics;
     struct vg_listen *listen;
@@ -348,7 +366,8 @@ static bool connected(struct executor *self)
 
     if (self->pg)
         return true;
-    if (vg_pg_open(&self->pg, self->db->url, "videogate", give_up, self, &err) < 0) {
+    if (vg_pg_open(&self->pg, &self->target, "videogate", give_up, self, &err) < 0) {
+        vg_metric_add(self->db->metrics, M_REFUSED, 0, 1);
         vg_db_report(self->db, false, vg_err_text(&err));
         return false;
     }
@@ -358,11 +377,16 @@ static bool connected(struct executor *self)
     return true;
 }
 
-/* Waits before the next attempt to connect; a stop ends the wait. */
+/* Waits before the next attempt to connect, half to all of the time that has come to: replicas
+ * must not all come at once. A stop ends the wait. */
 static void rest(struct executor *self)
 {
     struct vg_db *db = self->db;
-    int64_t until = vg_now_ns() + self->retry_ms * VG_NS_PER_MS;
+    uint16_t jitter = 0;
+
+    vg_random(&jitter, sizeof(jitter));
+    int64_t until =
+        vg_now_ns() + self->retry_ms * VG_NS_PER_MS / 2 * (UINT16_MAX + jitter) / UINT16_MAX;
     struct timespec ts = {.tv_sec = until / VG_NS_PER_S, .tv_nsec = until % VG_NS_PER_S};
 
     (void)pthread_mutex_lock(&db->lock);
@@ -428,6 +452,7 @@ static int run_once(struct executor *self, struct vg_db_op **ops, size_t count,
     (void)pthread_mutex_unlock(&db->lock);
 
     run->scratch = vg_arena_new();
+    vg_pg_vouch(self->pg, run->again);
     vg_crash_point("commit", kind_names[kind->id], "before");
     int status = kind->run(run, ops, count);
 
@@ -455,6 +480,7 @@ static bool recover(struct executor *self, const struct vg_db_run *run, int *aga
         vg_metric_add(self->db->metrics, M_RERUN, 0, 1);
     }
     if (run->fault == VG_PG_FAULT_LOST) {
+        vg_metric_add(self->db->metrics, M_LOST, 0, 1);
         vg_db_report(self->db, false, vg_err_text(&run->err));
         return true;
     }
@@ -551,6 +577,7 @@ int vg_db_start(struct vg_db **out, const struct vg_db_options *options, struct 
     if (wanted > MAX_EXECUTORS)
         wanted = MAX_EXECUTORS;
     db->url = vg_xstrdup(options->url);
+    db->listen_url = options->listen_url ? vg_xstrdup(options->listen_url) : NULL;
     db->max_queued = options->max_queued > 0 ? options->max_queued : DEFAULT_QUEUED;
     /* Half the range of random numbers is left above for counting. */
     vg_random(&db->token_base, sizeof(db->token_base));
@@ -561,6 +588,7 @@ int vg_db_start(struct vg_db **out, const struct vg_db_options *options, struct 
     init_sync(db);
     db->executors = vg_xcalloc((size_t)wanted, sizeof(*db->executors));
     inner.url = db->url;
+    inner.listen_url = db->listen_url;
 
     int status = vg_listen_start(&db->listen, db, &inner, err);
 
@@ -568,6 +596,7 @@ int vg_db_start(struct vg_db **out, const struct vg_db_options *options, struct 
         struct executor *executor = &db->executors[db->executor_count];
 
         executor->db = db;
+        executor->target = (struct vg_pg_target){.url = db->url, .pooled = options->pooled};
         executor->retry_ms = RETRY_MIN_MS;
         if (pthread_create(&executor->thread, NULL, executor_main, executor) != 0)
             status = vg_err_set(err, VG_ERR_INTERNAL, "A database thread cannot start.");
@@ -602,6 +631,7 @@ struct vg_db *vg_db_stop(struct vg_db *db, int64_t deadline_ns)
     (void)pthread_cond_destroy(&db->pause);
     free(db->executors);
     vg_free_secret(db->url);
+    vg_free_secret(db->listen_url);
     free(db);
     return NULL;
 }

@@ -26,9 +26,14 @@ struct vg_db;
 struct vg_db_kind; /* one row per operation kind; private to db/ */
 
 struct vg_db_options {
-    const char *url; /* libpq conninfo or URI */
-    int executors;   /* connections; 0: 3 */
-    int max_queued;  /* operations; beyond it submit fails them with VG_ERR_OVERLOADED; 0: 16384 */
+    const char
+        *url;    /* libpq conninfo or URI; of several hosts perhaps: the one that takes writes */
+    bool pooled; /* `url` leads to a pooler in transaction mode */
+    /* For LISTEN, which a pooler in transaction mode has not; NULL: `url`. Without one there is
+     * no LISTEN: other processes' work is found by polling. */
+    const char *listen_url;
+    int executors;  /* connections; 0: 3 */
+    int max_queued; /* operations; beyond it submit fails them with VG_ERR_OVERLOADED; 0: 16384 */
     struct vg_metrics *metrics;
     /* Wake-up: calls wake->run on `wake_executor` when an operation of this process made work due,
      * when another process notified that, and after the LISTEN connection came back. Coalesced:

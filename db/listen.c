@@ -16,7 +16,8 @@ enum {
     NOTIFY_GAP_MS = 5, /* between two NOTIFYs of this process */
     RETRY_MIN_MS = 50,
     RETRY_MAX_MS = 1000,
-    PROBE_MS = 10000 /* a connection that said nothing for so long is asked whether it lives */
+    PROBE_MS =
+        5000 /* a connection that said nothing for so long is asked whether it takes writes */
 };
 
 /* A lost NOTIFY costs one poll interval, so it does not wait for the disk. */
@@ -25,7 +26,6 @@ static const char listen_sql[] =
 static const char setup_sql[] =
     "SET application_name = 'videogate-notify'; SET synchronous_commit = off";
 static const char notify_sql[] = "NOTIFY videogate_due";
-static const char probe_sql[] = "SELECT 1";
 
 /* The posted task; lives until neither the listener nor the executor's queue holds it. */
 struct wake {
@@ -39,8 +39,8 @@ struct wake {
 
 struct vg_listen {
     struct vg_db *db;
-    const char *url;   /* borrowed from the combiner */
-    struct wake *wake; /* a reference; NULL: nobody to wake */
+    struct vg_pg_target target; /* borrows from the combiner */
+    struct wake *wake;          /* a reference; NULL: nobody to wake */
     struct vg_pg *pg;
     pthread_t thread;
     int event_fd;
@@ -118,8 +118,10 @@ static void lost(struct vg_listen *listen, const struct vg_err *err)
 
 static int reconnect(struct vg_listen *listen, struct vg_err *err)
 {
-    if (vg_pg_open(&listen->pg, listen->url, "videogate", give_up, listen, err) < 0 ||
-        vg_pg_exec(listen->pg, listen->wake ? listen_sql : setup_sql, err) < 0) {
+    const char *sql = listen->wake ? listen_sql : setup_sql;
+
+    if (vg_pg_open(&listen->pg, &listen->target, "videogate", give_up, listen, err) < 0 ||
+        (!listen->target.pooled && vg_pg_exec(listen->pg, sql, err) < 0)) {
         lost(listen, err);
         return -1;
     }
@@ -143,7 +145,7 @@ static int turn(struct vg_listen *listen, struct vg_err *err)
     bool readable = wait_events(listen, atomic_load(&listen->notify) ? 0 : PROBE_MS);
     bool quiet = !readable && !atomic_load(&listen->notify) && !atomic_load(&listen->stopping);
 
-    if (quiet && vg_pg_exec(listen->pg, probe_sql, err) < 0)
+    if (quiet && vg_pg_probe(listen->pg, err) < 0)
         return -1;
     if (vg_pg_notified(listen->pg, &any, err) < 0)
         return -1;
@@ -183,7 +185,8 @@ int vg_listen_start(struct vg_listen **out, struct vg_db *db, const struct vg_db
     struct vg_listen *listen = vg_xalloc(sizeof(*listen));
 
     listen->db = db;
-    listen->url = options->url;
+    listen->target.url = options->listen_url ? options->listen_url : options->url;
+    listen->target.pooled = options->pooled && !options->listen_url;
     listen->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (options->wake && options->wake_executor) {
         listen->wake = vg_xalloc(sizeof(*listen->wake));

@@ -13,7 +13,5 @@ struct vg_migration {
 
 /* Generated (db/embed_sql.cmake). */
 const struct vg_migration *vg_migrations(size_t *out_count);
-/* The version this program was built for. */
-int vg_schema_version(void);
 
 #endif

@@ -11,11 +11,11 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "db/migrate.h"
+#include "db/pg_hosts.h"
 #include "db/pg_value.h"
 
 enum {
-    TICK_MS = 100, /* how often a wait asks give_up */
-    CONNECT_TIMEOUT_MS = 5000,
+    TICK_MS = 100,             /* how often a wait asks give_up */
     ANSWER_TIMEOUT_MS = 15000, /* beyond the server's own statement_timeout: the server is stuck */
     MAX_STEPS = 160,
     MAX_PREPARED = 64,
@@ -34,6 +34,9 @@ struct vg_pg {
     vg_pg_give_up_f *give_up;
     void *give_up_ctx;
     bool lost;
+    bool pooled;
+    bool vouch;
+    bool unconfirmed; /* the server gave up waiting for its standby in this run */
     bool transaction;
     bool send_failed;
     size_t step_count;
@@ -55,49 +58,29 @@ static const char session_sql[] =
     "SET idle_in_transaction_session_timeout = '10s'; SET default_transaction_isolation = "
     "'read committed'; SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
-static const char version_sql[] = "SELECT coalesce(max(version), 0) FROM schema_migrations";
+/* The same for one transaction, where a pooler hands out sessions. */
+static const struct vg_pg_statement local_statement = {
+    "vg_local",
+    "SELECT set_config(name, value, true) FROM (VALUES ('timezone', 'UTC'),"
+    " ('client_min_messages', 'warning'), ('statement_timeout', '10s'), ('lock_timeout', '5s'),"
+    " ('idle_in_transaction_session_timeout', '10s'), ('jit', 'off'), ('enable_seqscan', 'off'),"
+    " ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')) AS s(name, value)"};
+/* The first migration of ours that the database lacks. */
+static const char missing_sql[] =
+    "SELECT coalesce(min(v), 0) FROM unnest('{%s}'::int4[]) AS v"
+    " WHERE NOT EXISTS (SELECT FROM schema_migrations m WHERE m.version = v)";
 
-static const struct vg_pg_statement begin_statement = {"vg_begin", "BEGIN"};
+static const char writable_sql[] = "SHOW transaction_read_only";
+
+static const struct vg_pg_statement begin_statement = {"vg_begin",
+                                                       "BEGIN ISOLATION LEVEL READ COMMITTED"};
 static const struct vg_pg_statement commit_statement = {"vg_commit", "COMMIT"};
 static const struct vg_pg_statement replan_statement = {"vg_replan", "DISCARD PLANS"};
 static const struct vg_pg_statement rollback_statement = {"vg_rollback", "ROLLBACK"};
-
-/* Longest matching prefix wins: longer ones stand first. */
-static const struct {
-    const char *prefix;
-    enum vg_pg_fault fault;
-    enum vg_err_kind kind;
-} sqlstates[] = {
-    {"0A000", VG_PG_FAULT_RESET, VG_ERR_UNAVAILABLE}, /* cached plan must not change result type */
-    {"22021", VG_PG_FAULT_ROW, VG_ERR_INVALID_REQUEST}, /* bytes that are not UTF-8 */
-    {"23505", VG_PG_FAULT_ROW, VG_ERR_CONFLICT},
-    {"25006", VG_PG_FAULT_LOST, VG_ERR_UNAVAILABLE},  /* a standby: reconnect to the primary */
-    {"26000", VG_PG_FAULT_RESET, VG_ERR_UNAVAILABLE}, /* the prepared statement is gone */
-    {"42P01", VG_PG_FAULT_RESET, VG_ERR_UNAVAILABLE}, /* no table: the schema is missing */
-    {"42P05", VG_PG_FAULT_RESET, VG_ERR_UNAVAILABLE},
-    {"53100", VG_PG_FAULT_AGAIN, VG_ERR_STORAGE_FULL},
-    {"55P03", VG_PG_FAULT_AGAIN, VG_ERR_UNAVAILABLE}, /* lock_timeout */
-    {"57014", VG_PG_FAULT_AGAIN, VG_ERR_UNAVAILABLE}, /* statement_timeout */
-    {"57P", VG_PG_FAULT_LOST, VG_ERR_UNAVAILABLE},    /* shutdown, terminated, starting up */
-    {"08", VG_PG_FAULT_LOST, VG_ERR_UNAVAILABLE},
-    {"25", VG_PG_FAULT_RESET, VG_ERR_UNAVAILABLE},
-    {"40", VG_PG_FAULT_AGAIN, VG_ERR_UNAVAILABLE},
-    {"53", VG_PG_FAULT_LOST, VG_ERR_UNAVAILABLE},
-    {"54", VG_PG_FAULT_ROW, VG_ERR_TOO_LARGE},
-    {"58", VG_PG_FAULT_LOST, VG_ERR_UNAVAILABLE},
-};
-
-enum vg_pg_fault vg_pg_fault_of(const char *sqlstate, enum vg_err_kind *out_kind)
-{
-    for (size_t i = 0; i < VG_COUNT(sqlstates); i++) {
-        if (strncmp(sqlstate, sqlstates[i].prefix, strlen(sqlstates[i].prefix)) == 0) {
-            *out_kind = sqlstates[i].kind;
-            return sqlstates[i].fault;
-        }
-    }
-    *out_kind = VG_ERR_INTERNAL;
-    return VG_PG_FAULT_ROW;
-}
+/* A record whose commit waits for the standby, and so for all that stands before it in the log. */
+static const struct vg_pg_statement vouch_statement = {
+    "vg_vouch", "SELECT pg_logical_emit_message(true, 'videogate', '')"
+                " WHERE current_setting('synchronous_standby_names') <> ''"};
 
 /* ---- waiting */
 
@@ -144,16 +127,20 @@ static int next_result(struct vg_pg *pg, int64_t deadline_ns, PGresult **out)
 
 /* ---- opening */
 
-/* Only edges log: what matters comes back as an error. */
-static void drop_notice(void *arg, const char *message)
+/* Only edges log: what matters comes back as an error. One warning is one: a COMMIT whose wait for
+ * the standby was canceled says that it succeeded. */
+static void take_notice(void *arg, const PGresult *notice)
 {
-    (void)arg;
-    (void)message;
+    struct vg_pg *pg = arg;
+    const char *where = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+
+    if (where && strcmp(where, "SyncRepWaitForLSN") == 0)
+        pg->unconfirmed = true;
 }
 
-static int connect_poll(struct vg_pg *pg)
+static int connect_poll(struct vg_pg *pg, int64_t timeout_ms)
 {
-    int64_t deadline = vg_deadline_in_ms(CONNECT_TIMEOUT_MS);
+    int64_t deadline = vg_deadline_in_ms(timeout_ms);
     PostgresPollingStatusType status = PGRES_POLLING_WRITING;
 
     while (status != PGRES_POLLING_OK) {
@@ -170,60 +157,121 @@ static int connect_poll(struct vg_pg *pg)
     return 0;
 }
 
-/* Reads one integer; 42P01 and anything else that fails reads as 0. */
-static int read_version(struct vg_pg *pg, int *out_version)
+/* One value of one row; without one (42P01, say) *out stays. */
+static int read_value(struct vg_pg *pg, const char *sql, void (*take)(const PGresult *, void *),
+                      void *out)
 {
     int64_t deadline = vg_deadline_in_ms(ANSWER_TIMEOUT_MS);
     PGresult *result = NULL;
 
-    *out_version = 0;
-    if (!PQsendQueryParams(pg->conn, version_sql, 0, NULL, NULL, NULL, NULL, 1))
+    if (!PQsendQueryParams(pg->conn, sql, 0, NULL, NULL, NULL, NULL, 1))
         return -1;
     while (next_result(pg, deadline, &result) == 0) {
         if (!result)
             return 0;
         if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-            *out_version = (int)vg_pg_i64((const struct vg_pg_rows *)result, 0, 0);
+            take(result, out);
         PQclear(result);
     }
     return -1;
 }
 
+static void take_int(const PGresult *result, void *out)
+{
+    *(int *)out = (int)vg_pg_i64((const struct vg_pg_rows *)result, 0, 0);
+}
+
+static void take_off(const PGresult *result, void *out)
+{
+    *(bool *)out = strcmp(PQgetvalue(result, 0, 0), "off") == 0;
+}
+
+/* 0: none is missing. */
+static int read_missing(struct vg_pg *pg, int *out)
+{
+    struct vg_arena *arena = vg_arena_new();
+    const char *list = "";
+    size_t count = 0;
+    const struct vg_migration *migrations = vg_migrations(&count);
+
+    for (size_t i = 0; i < count; i++)
+        list = vg_arena_printf(arena, "%s%s%d", list, i > 0 ? "," : "", migrations[i].version);
+    *out = count > 0 ? migrations[0].version : 0; /* no table: all of them */
+    int status = read_value(pg, vg_arena_printf(arena, missing_sql, list), take_int, out);
+
+    (void)vg_arena_free(arena);
+    return status;
+}
+
 static int prepare_session(struct vg_pg *pg, struct vg_err *err)
 {
-    int version = 0;
+    int missing = 0;
 
-    if (PQsetnonblocking(pg->conn, 1) != 0 || vg_pg_exec(pg, session_sql, err) < 0 ||
-        read_version(pg, &version) < 0)
+    if (PQsetnonblocking(pg->conn, 1) != 0 ||
+        (!pg->pooled && vg_pg_exec(pg, session_sql, err) < 0) || read_missing(pg, &missing) < 0)
         return set_unavailable(err, "The database connection failed.");
-    if (version < vg_schema_version()) {
+    if (missing > 0) {
         (void)vg_err_set(err, VG_ERR_UNAVAILABLE,
-                         "The database schema is version %d, this program needs %d: run "
+                         "The database lacks migration %d, which this program needs: run "
                          "'videogatectl migrate'.",
-                         version, vg_schema_version());
+                         missing);
         return -1;
     }
     return 0;
 }
 
-int vg_pg_open(struct vg_pg **out, const char *url, const char *application,
+static int connect_host(struct vg_pg *pg, const struct vg_pg_hosts *hosts, size_t index)
+{
+    struct vg_pg_host host;
+
+    vg_pg_hosts_get(hosts, index, &host);
+    pg->lost = false;
+    pg->conn = PQconnectStartParams(host.keys, host.values, 0);
+    if (!pg->conn || PQstatus(pg->conn) == CONNECTION_BAD)
+        return -1;
+    (void)PQsetNoticeReceiver(pg->conn, take_notice, pg);
+    return connect_poll(pg, vg_pg_hosts_timeout_ms(hosts));
+}
+
+/* Each server once, beginning with the one that was good last. */
+static int connect_any(struct vg_pg *pg, const struct vg_pg_hosts *hosts, size_t *host)
+{
+    size_t count = vg_pg_hosts_count(hosts);
+
+    for (size_t i = 0; i < count; i++, *host = (*host + 1) % count) {
+        *host %= count;
+        if (connect_host(pg, hosts, *host) == 0)
+            return 0;
+        PQfinish(pg->conn);
+        pg->conn = NULL;
+        if (pg->give_up(pg->give_up_ctx))
+            return -1;
+    }
+    return -1;
+}
+
+int vg_pg_open(struct vg_pg **out, struct vg_pg_target *target, const char *application,
                vg_pg_give_up_f *give_up, void *ctx, struct vg_err *err)
 {
-    /* The URL may overrule the first keys, never the last. */
-    const char *const keys[] = {"fallback_application_name", "keepalives_idle", "tcp_user_timeout",
-                                "dbname", NULL};
-    const char *const values[] = {application, "10", "15000", url, NULL};
+    struct vg_pg_hosts *hosts = NULL;
+
+    if (vg_pg_hosts_new(&hosts, target->url, application, err) < 0)
+        return -1;
     struct vg_pg *pg = vg_xalloc(sizeof(*pg));
+    bool several = vg_pg_hosts_count(hosts) > 1;
 
     pg->give_up = give_up;
     pg->give_up_ctx = ctx;
-    pg->conn = PQconnectStartParams(keys, values, 1);
-    (void)PQsetNoticeProcessor(pg->conn, drop_notice, NULL);
-    if (!pg->conn || PQstatus(pg->conn) == CONNECTION_BAD || connect_poll(pg) < 0) {
-        (void)vg_pg_close(pg);
-        return set_unavailable(err, "The database cannot be reached.");
-    }
-    if (prepare_session(pg, err) < 0) {
+    pg->pooled = target->pooled;
+    int status = connect_any(pg, hosts, &target->host);
+
+    (void)vg_pg_hosts_free(hosts);
+    if (status < 0)
+        (void)set_unavailable(err, several ? "No server of the database is there and takes writes."
+                                           : "The database cannot be reached.");
+    else
+        status = prepare_session(pg, err);
+    if (status < 0) {
         (void)vg_pg_close(pg);
         return -1;
     }
@@ -282,14 +330,28 @@ static void replan(struct vg_pg *pg)
     pg->replan_ns = now + REPLAN_MS * VG_NS_PER_MS;
 }
 
-void vg_pg_begin(struct vg_pg *pg, bool transaction)
+static void start(struct vg_pg *pg, bool transaction)
 {
     vg_pg_clear(pg);
     pg->transaction = transaction;
+    pg->unconfirmed = false;
     pg->send_failed = !PQenterPipelineMode(pg->conn);
-    replan(pg);
+}
+
+void vg_pg_begin(struct vg_pg *pg, bool transaction)
+{
+    start(pg, transaction);
+    if (!pg->pooled)
+        replan(pg);
     if (transaction)
         (void)vg_pg_add(pg, &begin_statement, NULL);
+    if (pg->pooled)
+        (void)vg_pg_add(pg, &local_statement, NULL);
+}
+
+void vg_pg_vouch(struct vg_pg *pg, bool on)
+{
+    pg->vouch = on;
 }
 
 size_t vg_pg_add(struct vg_pg *pg, const struct vg_pg_statement *statement,
@@ -298,6 +360,13 @@ size_t vg_pg_add(struct vg_pg *pg, const struct vg_pg_statement *statement,
     static const struct vg_pg_params none;
     const struct vg_pg_params *p = params ? params : &none;
 
+    if (pg->pooled) {
+        (void)push(pg, statement, false);
+        if (!pg->send_failed && !PQsendQueryParams(pg->conn, statement->sql, p->count, NULL,
+                                                   p->values, p->lengths, p->formats, 1))
+            pg->send_failed = true;
+        return pg->step_count - 1;
+    }
     if (!is_prepared(pg, statement)) {
         (void)push(pg, statement, true);
         if (!pg->send_failed && !PQsendPrepare(pg->conn, statement->name, statement->sql, 0, NULL))
@@ -375,6 +444,8 @@ int vg_pg_run(struct vg_pg *pg, enum vg_pg_fault *out_fault, struct vg_err *err)
 {
     const PGresult *failed = NULL;
 
+    if (pg->vouch)
+        (void)vg_pg_add(pg, &vouch_statement, NULL);
     if (pg->transaction)
         (void)vg_pg_add(pg, &commit_statement, NULL);
     if (exchange(pg, &failed) < 0) {
@@ -386,14 +457,18 @@ int vg_pg_run(struct vg_pg *pg, enum vg_pg_fault *out_fault, struct vg_err *err)
          * then, so this cannot happen; but a commit that was none must never count as one. */
         if (pg->transaction)
             VG_ASSERT(strcmp(PQcmdStatus(pg->steps[pg->step_count - 1].result), "COMMIT") == 0);
-        return 0;
+        if (!pg->unconfirmed)
+            return 0;
+        vg_pg_clear(pg);
+        *out_fault = VG_PG_FAULT_LOST;
+        return set_unavailable(err, "The database did not confirm a commit by its standby.");
     }
     *out_fault = judge(failed, err);
     bool open = PQtransactionStatus(pg->conn) != PQTRANS_IDLE;
 
     vg_pg_clear(pg);
     if (open && *out_fault != VG_PG_FAULT_LOST) {
-        vg_pg_begin(pg, false);
+        start(pg, false);
         (void)vg_pg_add(pg, &rollback_statement, NULL);
         if (exchange(pg, &failed) < 0 || failed)
             *out_fault = VG_PG_FAULT_RESET;
@@ -438,6 +513,15 @@ int vg_pg_exec(struct vg_pg *pg, const char *sql, struct vg_err *err)
         }
         PQclear(result);
     }
+}
+
+int vg_pg_probe(struct vg_pg *pg, struct vg_err *err)
+{
+    bool writable = false;
+
+    if (read_value(pg, writable_sql, take_off, &writable) < 0)
+        return set_unavailable(err, "The database connection was lost.");
+    return writable ? 0 : set_unavailable(err, "The database takes no writes.");
 }
 
 int vg_pg_fd(const struct vg_pg *pg)

@@ -47,6 +47,7 @@ static int replay_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t
     vg_pg_put_ops(&all, replay_fields, VG_COUNT(replay_fields), ops, count);
     vg_pg_params_init(&keys, run->scratch);
     vg_pg_put_ops(&keys, replay_fields, VG_COUNT(replay_fields) - 1, ops, count);
+    vg_pg_vouch(run->pg, true); /* the COMMIT that made it may have been cut off */
     vg_pg_begin(run->pg, false);
     size_t videos = vg_pg_add(run->pg, &replay_statement, &all);
     size_t outputs = vg_pg_add(run->pg, &replay_outputs_statement, &keys);

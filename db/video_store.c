@@ -189,6 +189,7 @@ static int resolve(struct vg_db_run *run, struct vg_db_op *const *ops, size_t co
     vg_pg_put_ops(&all, resolve_fields, VG_COUNT(resolve_fields), ops, count);
     vg_pg_params_init(&keys, run->scratch);
     vg_pg_put_ops(&keys, resolve_fields, VG_COUNT(resolve_fields) - 1, ops, count);
+    vg_pg_vouch(run->pg, true); /* the winner's COMMIT may have been cut off */
     vg_pg_begin(run->pg, false);
     size_t videos = vg_pg_add(run->pg, &resolve_statement, &all);
     size_t outputs = vg_pg_add(run->pg, &resolve_outputs_statement, &keys);

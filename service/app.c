@@ -241,6 +241,8 @@ static int start_database(struct vg_app *app, struct vg_err *err)
 {
     const struct vg_db_options options = {
         .url = app->config.database_url,
+        .listen_url = app->config.database_listen_url,
+        .pooled = app->config.database_pooled,
         .executors = (int)app->config.db_connections,
         .metrics = app->metrics,
         .wake_executor = vg_jobs_executor(app->jobs),

@@ -19,6 +19,8 @@ struct vg_app_config {
     char *listen, *monitor;
     char *tls_cert, *tls_key, *tls_client_ca;
     char *database_url;
+    char *database_listen_url; /* NULL: none of its own */
+    bool database_pooled;
     int64_t db_connections;
     char *blob_dir;
     int64_t blob_reserve;
