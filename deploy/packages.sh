@@ -10,10 +10,10 @@ VG_PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
   nodejs npm git chromium python3-pytest python3-grpcio python3-protobuf python3-cryptography python3-psycopg2 python3-h2
   protobuf-compiler-grpc protoc-gen-go protoc-gen-go-grpc golang-go golang-google-grpc-dev golang-google-protobuf-dev
   protobuf-compiler-grpc-java-plugin default-jdk-headless libgrpc-java libprotobuf-java libguava-java
-  libgeronimo-annotation-1.3-spec-java spin iproute2 nftables python3-dnslib python3-seccomp systemd)
+  libgeronimo-annotation-1.3-spec-java spin iproute2 nftables python3-dnslib python3-seccomp systemd pgbouncer)
 
 # Only for fault campaigns by hand (tests/run.sh faults).
-VG_PACKAGES_FAULTS=(faketime iptables iproute2)
+VG_PACKAGES_FAULTS=(faketime iptables iproute2 patroni etcd-server python3-etcd)
 
 # vg_install PACKAGE...: installs what is missing; as an ordinary user through sudo, for apt alone.
 vg_install() {

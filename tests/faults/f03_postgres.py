@@ -113,7 +113,7 @@ def no_standby(world, dice, rounds):
             wait_for(lambda key=key: world.sql("SELECT count(*) FROM idempotency WHERE key = %s", key)[0][0] == 1 or world.sql(WAITING),
                      "the row on the primary, or another wait", pause=0.02)
             second = _Asker(world, key)
-            time.sleep(1.5)
+            time.sleep(0.7 if world.hurried else 1.5)
             assert first.status != 200 and second.status != 200, f"after {end} a create was told as done that no standby has"
             told += 2
             _set_standby(world, "")
