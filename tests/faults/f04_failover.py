@@ -61,6 +61,7 @@ def _worlds(apart, synchronous):
     why = available()
     if why:
         raise Left(why)
+    apart.folder.chmod(0o711)  # PostgreSQL runs as its own user
     return Cluster(apart.folder / "patroni", synchronous)
 
 
