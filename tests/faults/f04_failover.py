@@ -52,7 +52,7 @@ def _round(world, cluster, dice, number, names):
     time.sleep(dice.random())
     world.fault(name)
     mend = FAULTS[name](cluster)
-    world.recover(name)
+    world.recover(name, since=time.monotonic() if name == "etcd down" else None)
     mend()
     cluster.wait_healthy()
 
