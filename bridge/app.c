@@ -40,7 +40,7 @@ static const struct vg_config_key keys[] = {
      "Origins whose pages may read answers in browsers (https://app.example,...), or *"},
     {"h2-continuations", VG_CONFIG_INT, AT(max_continuations), "8", 0, 1000, false, false,
      "CONTINUATION frames of one header block; beyond it GOAWAY"},
-    {"h2-error-rate", VG_CONFIG_INT, AT(error_rate), "20", 1, 100000, false, false,
+    {"h2-error-rate", VG_CONFIG_INT, AT(error_rate), "10", 1, 100000, false, false,
      "RST_STREAM a second that one connection may make us send, at once 10 times as many; beyond "
      "it GOAWAY"},
     {"h2-frame-rate", VG_CONFIG_INT, AT(frame_rate), "100", 1, 100000, false, false,
@@ -48,7 +48,7 @@ static const struct vg_config_key keys[] = {
      "PRIORITY and unknown ones; WINDOW_UPDATE beyond one for each KiB sent; frames with next to "
      "no content. Beyond it GOAWAY"},
     {"h2-reset-rate", VG_CONFIG_INT, AT(reset_rate), "33", 1, 100000, false, false,
-     "RST_STREAM a second from one connection, at once 30 times as many; beyond it GOAWAY"},
+     "RST_STREAM a second from one connection, at once 15 times as many; beyond it GOAWAY"},
     {"header-timeout", VG_CONFIG_DURATION, AT(header_ms), "10s", 100, 3600000, false, false,
      "Time for a request head, and for a TLS handshake"},
     {"idle-timeout", VG_CONFIG_DURATION, AT(idle_ms), "75s", 100, 86400000, false, false,
@@ -61,6 +61,9 @@ static const struct vg_config_key keys[] = {
      false,
      "Open connections of one client address (IPv6: of one /64); more are hung up. 0: any number, "
      "as behind a proxy"},
+    {"max-client-strikes", VG_CONFIG_INT, AT(max_client_strikes), "30", 0, 1000000, false, false,
+     "Connections of one client address that end by a limit in 10 s; then it is hung up on until "
+     "these are over. 0: off"},
     {"max-connections", VG_CONFIG_INT, AT(max_connections), "20000", 1, 1000000, false, false,
      "Open client connections; more are hung up"},
     {"max-head-memory", VG_CONFIG_SIZE, AT(max_head_memory), "512k", 1024, 1 << 30, false, false,
@@ -274,7 +277,7 @@ static int start_parts(struct vg_bridge *b, struct vg_err *err)
     size_t threads = c->threads ? (size_t)c->threads : cores > 0 ? (size_t)cores : 1;
     threads = threads < MAX_THREADS ? threads : MAX_THREADS;
     b->metrics = vg_metrics_new();
-    b->clients = vg_clients_new((int)c->max_client_connections);
+    b->clients = vg_clients_new((int)c->max_client_connections, (int)c->max_client_strikes);
     if (c->tls_listen && vg_tls_ctx_new(&b->tls, c->tls_cert, c->tls_key, err) != 0)
         return -1;
     if (vg_cors_new(&b->cors, c->cors_origins, err) != 0 || open_channel(b, err) != 0 ||

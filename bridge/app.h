@@ -27,6 +27,7 @@ struct vg_bridge_config {
     int64_t max_connections;
     int64_t max_streams;
     int64_t max_client_connections;
+    int64_t max_client_strikes;
     int64_t max_headers;
     int64_t max_header_bytes;
     int64_t max_head_memory;

@@ -10,7 +10,7 @@
 #include "bridge/http/request.h"
 #include "common/mem.h"
 
-#define PIECE ((size_t)4 * 1024)
+#define PIECE ((size_t)4000) /* fits a buffer of 4 KiB */
 
 struct sending {
     const struct vg_document *document; /* borrowed */

@@ -154,6 +154,7 @@ static void begin_request(struct vg_h1 *h1, const char *data, size_t len)
     struct vg_err err;
     open_stream(h1);
     if (vg_h1_parse_head(h1, data, len, &err) != 0) {
+        h1->base.hostile = err.kind == VG_ERR_HEADERS_TOO_LARGE;
         refuse(h1, &err);
         return;
     }
@@ -176,6 +177,7 @@ static size_t feed_head(struct vg_h1 *h1, const char *data, size_t len)
         return h1->scan.seen;
     case VG_H1_TOO_LONG:
         h1->base.env->bitten[VG_HTTP_LIMIT_HEADERS]++;
+        h1->base.hostile = true;
         (void)vg_err_set(&err, h1->scan.first_long ? VG_ERR_URI_TOO_LONG : VG_ERR_HEADERS_TOO_LARGE,
                          NULL);
         refuse(h1, &err);
@@ -240,6 +242,7 @@ static size_t feed_body(struct vg_h1 *h1, const char *data, size_t len)
     h1->overhead += n - (size_t)(stream->bytes_in - before);
     if (h1->overhead > MAX_CHUNK_OVERHEAD + OVERHEAD_PER_BYTE * stream->bytes_in) {
         h1->base.env->bitten[VG_HTTP_LIMIT_FRAMING]++;
+        h1->base.hostile = true;
         fail_body(h1, VG_ERR_INVALID_REQUEST, "The chunked body has too much framing.");
         return len;
     }
@@ -388,7 +391,7 @@ struct vg_session *vg_h1_session_new(struct vg_http_env *env, void (*wake)(void 
                                      void *owner)
 {
     struct vg_h1 *h1 = vg_xalloc(sizeof(*h1));
-    h1->base = (struct vg_session){&session_ops, env, wake, owner};
+    h1->base = (struct vg_session){&session_ops, env, wake, owner, false};
     h1->since_ns = env->now_ns;
     return &h1->base;
 }

@@ -12,8 +12,8 @@
 #include "common/clock.h"
 
 #define CONNECTION_WINDOW 1048576
-/* So many fields in one block are an attack, not a mistake (HPACK: one byte makes one field). */
-#define FIELDS_ABUSE 2000
+/* So many times as many fields as are allowed are an attack (HPACK: one byte makes one field). */
+#define FIELDS_ABUSE 5
 #define MAX_RESPONSE_HEADERS 24
 
 void vg_h2_wake(struct vg_h2 *h2)
@@ -219,7 +219,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     struct vg_h2_stream *s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     if (!s || frame->hd.type != NGHTTP2_HEADERS)
         return 0;
-    if (++s->fields > FIELDS_ABUSE) {
+    if (++s->fields > FIELDS_ABUSE * (size_t)h2->base.env->limits.max_headers) {
         vg_h2_bite(h2, VG_HTTP_LIMIT_HEADERS);
         return NGHTTP2_ERR_CALLBACK_FAILURE; /* feed ends the connection */
     }
@@ -257,12 +257,25 @@ static int check_head(struct vg_h2_stream *s, struct vg_err *err)
     return vg_stream_finish_head(&s->base, err);
 }
 
+/* Resets that the peer makes us send (CVE-2025-8671), heads that are too large: one too many ends
+ * the connection. */
+static void count_error(struct vg_h2 *h2)
+{
+    if (vg_h2_limits_error(&h2->limits, h2->base.env->now_ns))
+        return;
+    vg_h2_bite(h2, VG_HTTP_LIMIT_ERRORS);
+    h2->base.hostile = true;
+    vg_h2_terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 static void begin_request(struct vg_h2 *h2, struct vg_h2_stream *s, bool has_body)
 {
     struct vg_err err;
     if (check_head(s, &err) != 0) {
         s->base.body_done = !has_body;
         vg_stream_refuse(&s->base, &err);
+        if (s->refused)
+            count_error(h2);
         return;
     }
     s->base.request.has_body = has_body;
@@ -319,21 +332,13 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     return 0;
 }
 
-/* Resets that the peer makes us send (CVE-2025-8671): one too many ends the connection. */
-static void count_reset(struct vg_h2 *h2, int32_t id)
-{
-    vg_h2_limits_ended(&h2->limits, id, true);
-    if (vg_h2_limits_error(&h2->limits, h2->base.env->now_ns))
-        return;
-    vg_h2_bite(h2, VG_HTTP_LIMIT_ERRORS);
-    vg_h2_terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
-}
-
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct vg_h2 *h2 = user;
-    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
-        count_reset(h2, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) {
+        vg_h2_limits_ended(&h2->limits, frame->hd.stream_id, true);
+        count_error(h2);
+    }
     if (frame->hd.type == NGHTTP2_DATA)
         vg_h2_limits_sent(&h2->limits, frame->hd.length);
     bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
@@ -361,6 +366,7 @@ static size_t h2_feed(struct vg_session *session, const char *data, size_t len)
         vg_h2_limits_feed(&h2->limits, (const uint8_t *)data, len, session->env->now_ns);
     if (limit != VG_HTTP_LIMIT_MAX) {
         vg_h2_bite(h2, limit);
+        session->hostile = true;
         vg_h2_terminate(h2, h2->limits.code);
         h2->dead = true;
         return len;
@@ -371,6 +377,7 @@ static size_t h2_feed(struct vg_session *session, const char *data, size_t len)
                             ? NGHTTP2_ENHANCE_YOUR_CALM
                             : NGHTTP2_PROTOCOL_ERROR;
         vg_h2_terminate(h2, h2->fatal ? h2->fatal : code);
+        session->hostile = true;
         h2->dead = true;
     }
     vg_h2_wake(h2);
@@ -472,7 +479,7 @@ struct vg_session *vg_h2_session_new(struct vg_http_env *env, void (*wake_owner)
                                      void *owner)
 {
     struct vg_h2 *h2 = vg_xalloc(sizeof(*h2));
-    h2->base = (struct vg_session){&session_ops, env, wake_owner, owner};
+    h2->base = (struct vg_session){&session_ops, env, wake_owner, owner, false};
     h2->idle_since_ns = env->now_ns;
     vg_h2_limits_init(&h2->limits, &env->limits, env->now_ns);
     new_ng(h2);

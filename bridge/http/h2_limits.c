@@ -6,12 +6,14 @@
 #include "common/clock.h"
 
 #define BURST_S 10
-#define RESET_BURST_S 30
+#define RESET_BURST_S 15
 /* A DATA frame with fewer bytes that does not end its stream is no honest upload's. */
 #define SMALL_DATA 16
 /* Readers give their window back in steps; none known takes smaller ones. */
 #define BYTES_PER_UPDATE 1024
 #define MAX_UPDATES 100000
+/* A block of twice the bytes that its fields may have is an attack: decoding it costs, too. */
+#define BLOCK_FACTOR 2
 #define MAX_FRAME 16384 /* we never offer more */
 
 /* Takes one token; false: there was none. */
@@ -76,6 +78,8 @@ static enum vg_http_limit check(struct vg_h2_limits *l, size_t len)
     int32_t stream = frame_stream(l);
     if (type == NGHTTP2_CONTINUATION && len > MAX_FRAME)
         return broken(l, VG_HTTP_LIMIT_FRAME, NGHTTP2_FRAME_SIZE_ERROR);
+    if (type == NGHTTP2_CONTINUATION && l->block + len > BLOCK_FACTOR * l->limits->max_header_bytes)
+        return broken(l, VG_HTTP_LIMIT_HEADERS, NGHTTP2_ENHANCE_YOUR_CALM);
     if (type == NGHTTP2_PRIORITY && stream == 0)
         return broken(l, VG_HTTP_LIMIT_FRAME, NGHTTP2_PROTOCOL_ERROR);
     if (type == NGHTTP2_DATA && vg_h2_limits_reuse(l, stream) == VG_H2_REUSE_ENDED)
@@ -86,6 +90,8 @@ static enum vg_http_limit check(struct vg_h2_limits *l, size_t len)
 static enum vg_http_limit count(struct vg_h2_limits *l, size_t len, int64_t now_ns)
 {
     l->code = NGHTTP2_ENHANCE_YOUR_CALM;
+    bool continues = l->head[3] == NGHTTP2_CONTINUATION;
+    l->block = (continues ? l->block : 0) + len;
     switch (l->head[3]) {
     case NGHTTP2_HEADERS:
         l->continuations = 0;

@@ -25,6 +25,7 @@ struct vg_h2_limits {
     const struct vg_http_limits *limits; /* borrowed */
     struct vg_h2_bucket resets, errors, control, updates, small;
     int continuations; /* of the header block being received */
+    size_t block;      /* bytes of that block */
     size_t preface;    /* its bytes seen */
     size_t have;       /* bytes of `head` */
     size_t payload;    /* bytes of this frame still to come */

@@ -38,7 +38,7 @@ struct vg_http_limits {
     int max_streams;         /* concurrent streams of one h2 connection */
     int max_continuations;   /* CONTINUATION frames of one header block */
     int frame_rate;  /* h2 frames a second that are no request's: of each kind; burst: 10 s of it */
-    int reset_rate;  /* RST_STREAM a second from the peer; burst: 30 s of it */
+    int reset_rate;  /* RST_STREAM a second from the peer; burst: 15 s of it */
     int error_rate;  /* RST_STREAM a second that it makes us send; burst: 10 s of it */
     int64_t idle_ms; /* a connection without a request */
     int64_t header_ms; /* from the first byte of a head to its end */

@@ -39,6 +39,7 @@ struct vg_session {
     struct vg_http_env *env; /* borrowed */
     void (*wake)(void *owner);
     void *owner;
+    bool hostile; /* ended by a limit that no honest peer reaches */
 };
 
 struct vg_session *vg_h1_session_new(struct vg_http_env *env, void (*wake)(void *owner),

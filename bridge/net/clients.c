@@ -6,28 +6,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 
 #define BUCKETS 4096
+#define WINDOW_NS (10 * VG_NS_PER_S)
+/* Addresses kept for their strikes alone. */
+#define MAX_KEPT 65536
 #define V4_MAPPED 12 /* bytes of ::ffff: in front of an IPv4 address */
 
 struct vg_client {
     unsigned char address[8];
     int count;
+    int strikes;      /* since then */
+    int64_t since_ns; /* of the first strike */
     size_t bucket;
     struct vg_client *next;
 };
 
 struct vg_clients {
-    int max;
+    int max, strikes;
     pthread_mutex_t lock;
+    size_t kept;                        /* addresses in the table */
     struct vg_client *buckets[BUCKETS]; /* owned */
 };
 
-struct vg_clients *vg_clients_new(int max)
+struct vg_clients *vg_clients_new(int max, int strikes)
 {
     struct vg_clients *clients = vg_xalloc(sizeof(*clients));
     clients->max = max;
+    clients->strikes = strikes;
     VG_ASSERT(pthread_mutex_init(&clients->lock, NULL) == 0);
     return clients;
 }
@@ -36,8 +44,14 @@ struct vg_clients *vg_clients_free(struct vg_clients *clients)
 {
     if (!clients)
         return NULL;
-    for (size_t i = 0; i < BUCKETS; i++)
-        VG_ASSERT(!clients->buckets[i]);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (clients->buckets[i]) {
+            struct vg_client *one = clients->buckets[i];
+            VG_ASSERT(one->count == 0);
+            clients->buckets[i] = one->next;
+            free(one);
+        }
+    }
     pthread_mutex_destroy(&clients->lock);
     free(clients);
     return NULL;
@@ -69,32 +83,52 @@ static size_t bucket_of(const unsigned char address[8])
     return (size_t)(hash >> 32) % BUCKETS;
 }
 
-static struct vg_client *find_or_add(struct vg_clients *clients, const unsigned char address[8])
+static bool is_struck(const struct vg_client *client, int64_t now_ns)
+{
+    return client->strikes > 0 && now_ns - client->since_ns < WINDOW_NS;
+}
+
+/* On the way those go that nobody needs any more. */
+static struct vg_client *find_or_add(struct vg_clients *clients, const unsigned char address[8],
+                                     int64_t now_ns)
 {
     size_t bucket = bucket_of(address);
-    struct vg_client *one = clients->buckets[bucket];
-    while (one && memcmp(one->address, address, sizeof(one->address)) != 0)
-        one = one->next;
-    if (one)
-        return one;
-    one = vg_xalloc(sizeof(*one));
-    memcpy(one->address, address, sizeof(one->address));
-    one->bucket = bucket;
-    one->next = clients->buckets[bucket];
-    clients->buckets[bucket] = one;
-    return one;
+    struct vg_client **at = &clients->buckets[bucket], *found = NULL;
+    while (*at) {
+        struct vg_client *one = *at;
+        if (memcmp(one->address, address, sizeof(one->address)) == 0) {
+            found = one;
+        } else if (one->count == 0 && !is_struck(one, now_ns)) {
+            *at = one->next;
+            free(one);
+            clients->kept--;
+            continue;
+        }
+        at = &one->next;
+    }
+    if (found)
+        return found;
+    found = vg_xalloc(sizeof(*found));
+    memcpy(found->address, address, sizeof(found->address));
+    found->bucket = bucket;
+    found->next = clients->buckets[bucket];
+    clients->buckets[bucket] = found;
+    clients->kept++;
+    return found;
 }
 
 int vg_clients_enter(struct vg_clients *clients, const struct sockaddr_storage *from,
-                     struct vg_client **out)
+                     int64_t now_ns, struct vg_client **out)
 {
     unsigned char address[8];
     *out = NULL;
     if (!clients || clients->max == 0 || !read_address(from, address))
         return 0;
     pthread_mutex_lock(&clients->lock);
-    struct vg_client *client = find_or_add(clients, address);
-    bool full = client->count >= clients->max;
+    struct vg_client *client = find_or_add(clients, address, now_ns);
+    bool struck =
+        clients->strikes > 0 && is_struck(client, now_ns) && client->strikes >= clients->strikes;
+    bool full = struck || client->count >= clients->max;
     if (!full)
         client->count++;
     pthread_mutex_unlock(&clients->lock);
@@ -104,17 +138,32 @@ int vg_clients_enter(struct vg_clients *clients, const struct sockaddr_storage *
     return 0;
 }
 
-void vg_clients_leave(struct vg_clients *clients, struct vg_client *client)
+void vg_clients_strike(struct vg_clients *clients, struct vg_client *client, int64_t now_ns)
 {
     if (!client)
         return;
     pthread_mutex_lock(&clients->lock);
-    if (--client->count == 0) {
+    if (!is_struck(client, now_ns)) {
+        client->strikes = 0;
+        client->since_ns = now_ns;
+    }
+    client->strikes++;
+    pthread_mutex_unlock(&clients->lock);
+}
+
+void vg_clients_leave(struct vg_clients *clients, struct vg_client *client, int64_t now_ns)
+{
+    if (!client)
+        return;
+    pthread_mutex_lock(&clients->lock);
+    bool last = --client->count == 0;
+    if (last && (clients->kept > MAX_KEPT || !is_struck(client, now_ns))) {
         struct vg_client **at = &clients->buckets[client->bucket];
         while (*at != client)
             at = &(*at)->next;
         *at = client->next;
         free(client);
+        clients->kept--;
     }
     pthread_mutex_unlock(&clients->lock);
 }

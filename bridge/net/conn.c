@@ -25,7 +25,9 @@
 #define LINGER_MS 2000    /* without a byte */
 #define LINGER_TOTAL_MS 30000
 #define LINGER_BYTES (256 << 20)
+#define LINGER_HOSTILE (256 << 10) /* is thrown out; its answer may be lost */
 #define ROUNDS 16
+#define READ_SHARE ((size_t)256 * 1024) /* bytes read in one turn */
 
 enum conn_state {
     CONN_HANDSHAKE, /* TLS -> SNIFF, OPEN, DEAD */
@@ -55,7 +57,8 @@ struct vg_conn {
     int64_t since_ns;            /* start of this state */
     int64_t moved_ns; /* when enough of the output last moved; in LINGER, when input came */
     size_t moved;     /* bytes written since */
-    int64_t lingered; /* bytes dropped in LINGER */
+    int64_t linger;   /* bytes that LINGER still drops */
+    size_t taken;     /* bytes read in this turn */
 };
 
 static size_t in_pending(const struct vg_conn *conn)
@@ -161,6 +164,14 @@ void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls, struct vg_
     vg_net_count(net, VG_NET_CONNECTIONS, 1);
 }
 
+static void free_session(struct vg_conn *conn)
+{
+    if (conn->session->hostile)
+        vg_clients_strike(conn->net->shared->clients, conn->client, conn->net->env.now_ns);
+    conn->session->ops->free(conn->session);
+    conn->session = NULL;
+}
+
 void vg_conn_kill(struct vg_conn *conn)
 {
     struct vg_net *net = conn->net;
@@ -168,8 +179,7 @@ void vg_conn_kill(struct vg_conn *conn)
         return;
     set_state(conn, CONN_DEAD);
     if (conn->session)
-        conn->session->ops->free(conn->session);
-    conn->session = NULL;
+        free_session(conn);
     conn->watch = vg_watch_free(conn->watch);
     conn->tls = vg_tls_free(conn->tls);
     (void)close(conn->fd);
@@ -181,7 +191,7 @@ void vg_conn_kill(struct vg_conn *conn)
         conn->next->prev = conn->prev;
     conn->next = net->doomed;
     net->doomed = conn;
-    vg_clients_leave(net->shared->clients, conn->client);
+    vg_clients_leave(net->shared->clients, conn->client, net->env.now_ns);
     atomic_fetch_sub(&net->shared->connections, 1);
     vg_net_count(net, VG_NET_CONNECTIONS, -1);
 }
@@ -224,8 +234,10 @@ static ssize_t read_some(struct vg_conn *conn)
                           : io_result(read(conn->fd, to, VG_NET_SCRATCH));
     if (n == VG_IO_AGAIN || (n > 0 && n < VG_NET_SCRATCH && !conn->tls))
         conn->readable = false;
-    if (n > 0)
+    if (n > 0) {
+        conn->taken += (size_t)n;
         vg_net_count(conn->net, VG_NET_BYTES_IN, n);
+    }
     return n;
 }
 
@@ -378,8 +390,8 @@ static void begin_close(struct vg_conn *conn)
         vg_conn_kill(conn);
         return;
     }
-    conn->session->ops->free(conn->session);
-    conn->session = NULL;
+    conn->linger = conn->session->hostile ? LINGER_HOSTILE : LINGER_BYTES;
+    free_session(conn);
     vg_buf_fini(&conn->in);
     conn->in_off = 0;
     conn->moved_ns = conn->net->env.now_ns;
@@ -391,9 +403,10 @@ static bool step_linger(struct vg_conn *conn)
     if (!conn->readable)
         return false;
     ssize_t n = io_result(read(conn->fd, conn->net->scratch, VG_NET_SCRATCH));
+    conn->taken += n > 0 ? (size_t)n : 0;
     if (n == VG_IO_AGAIN)
         conn->readable = false;
-    else if (n <= 0 || (conn->lingered += n) > LINGER_BYTES)
+    else if (n <= 0 || (conn->linger -= n) < 0)
         vg_conn_kill(conn);
     else
         conn->moved_ns = conn->net->env.now_ns;
@@ -451,7 +464,9 @@ void vg_conn_run(struct vg_conn *conn)
         return;
     bool moved = true;
     conn->running = true;
-    for (int i = 0; i < ROUNDS && moved && conn->state != CONN_DEAD; i++) {
+    conn->taken = 0;
+    for (int i = 0; i < ROUNDS && moved && conn->taken < READ_SHARE && conn->state != CONN_DEAD;
+         i++) {
         conn->again = false;
         moved = step(conn);
         moved = moved || conn->again;

@@ -143,7 +143,7 @@ static void admit(struct vg_listener *l, int fd, const struct sockaddr_storage *
     struct vg_net *net = l->net;
     struct vg_client *client = NULL;
     bool full = atomic_fetch_add(&net->shared->connections, 1) >= net->shared->max_connections;
-    if (!full && vg_clients_enter(net->shared->clients, from, &client) == 0) {
+    if (!full && vg_clients_enter(net->shared->clients, from, vg_now_ns(), &client) == 0) {
         vg_net_count(net, VG_NET_ACCEPTED, 1);
         vg_conn_open(net, fd, l->tls, client);
         return;

@@ -19,9 +19,9 @@ static struct vg_metric_desc metrics_table[VG_NET_METRIC_MAX] = {
     [VG_NET_SHED] = {"videogate_bridge_connections_shed_total", VG_METRIC_COUNTER,
                      "Connections hung up at once: over the cap or out of descriptors.", NULL,
                      NULL},
-    [VG_NET_CLIENT_FULL] = {"videogate_bridge_client_connections_shed_total", VG_METRIC_COUNTER,
-                            "Connections hung up at once: their address has its share.", NULL,
-                            NULL},
+    [VG_NET_CLIENT_FULL] =
+        {"videogate_bridge_client_connections_shed_total", VG_METRIC_COUNTER,
+         "Connections hung up at once: their address has its share, or its strikes.", NULL, NULL},
     [VG_NET_HANDSHAKE_FAILED] = {"videogate_bridge_tls_handshakes_failed_total", VG_METRIC_COUNTER,
                                  "TLS handshakes that failed.", NULL, NULL},
     [VG_NET_BYTES_IN] = {"videogate_bridge_received_bytes_total", VG_METRIC_COUNTER,

@@ -49,6 +49,6 @@ def one_case(port):
 
 def test_http2(tmp_path):
     assert len(CASES) >= 146
-    with Bridge(tmp_path / "bridge.log", log_level="warn") as bridge:
+    with Bridge(tmp_path / "bridge.log", log_level="warn", max_client_strikes=0) as bridge:
         failures = run(CASES, one_case(bridge.port), "HTTP/2 (RFC 9113, RFC 7541)")
     assert not failures, "\n".join(failures)

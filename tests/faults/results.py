@@ -48,7 +48,7 @@ def _best():
 
 def _shown(figures):
     return ", ".join(f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{name.replace('_', ' ')} {value}"
-                     for name, value in figures.items())
+                     for name, value in figures.items() if name != "table")
 
 
 def _kept():
@@ -78,6 +78,17 @@ def _total(lines):
     return _shown(told)
 
 
+def _tables(runs):
+    """Figures that are a table of their own: {"table": [{column: value, ...}, ...]}."""
+    lines = []
+    for run in runs:
+        rows = (run["figures"] or {}).get("table")
+        if rows:
+            lines += [f"## {run['title']}", "", f"`{run['scenario']}`, {run['rounds']} rounds, {run['date']}, {run['commit']}", "",
+                      "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0]), *["| " + " | ".join(map(str, row.values())) + " |" for row in rows], ""]
+    return lines
+
+
 def render(modules):
     runs, rows = _best(), []
     for module, functions in modules:
@@ -90,5 +101,5 @@ def render(modules):
             "`tests/run.sh faults --only ROW --seed SEED --rounds ROUNDS` repeats one. Programs are built with address and undefined behaviour sanitizers,",
             "so times are three to five times those of a release.", "",
             f"Together: {_total([line for _, line in rows])}.", "",
-            "| row | scenario | bound | figures | run | when, commit |", "|---|---|---|---|---|---|", *[line for _, line in rows], ""]
+            "| row | scenario | bound | figures | run | when, commit |", "|---|---|---|---|---|---|", *[line for _, line in rows], "", *_tables(run for _, run in sorted(runs.items()))]
     (HERE / "RESULTS.md").write_text("\n".join(text))

@@ -11,8 +11,11 @@
 #include "bridge/http/h2_limits.h"
 #include "common/clock.h"
 
-static const struct vg_http_limits limits = {
-    .max_continuations = 8, .frame_rate = 100, .reset_rate = 33, .error_rate = 20};
+static const struct vg_http_limits limits = {.max_header_bytes = 32768,
+                                             .max_continuations = 8,
+                                             .frame_rate = 100,
+                                             .reset_rate = 33,
+                                             .error_rate = 20};
 
 static struct vg_h2_limits make(void)
 {
@@ -50,7 +53,7 @@ static void check_rate(uint8_t type, uint8_t len, int burst, int rate, enum vg_h
 static void h2_limits__bound_each_kind(void **state)
 {
     (void)state;
-    check_rate(NGHTTP2_RST_STREAM, 4, 990, 33, VG_HTTP_LIMIT_RESETS);
+    check_rate(NGHTTP2_RST_STREAM, 4, 495, 33, VG_HTTP_LIMIT_RESETS);
     check_rate(NGHTTP2_PING, 8, 1000, 100, VG_HTTP_LIMIT_CONTROL);
     check_rate(NGHTTP2_SETTINGS, 0, 1000, 100, VG_HTTP_LIMIT_CONTROL);
     check_rate(NGHTTP2_GOAWAY, 8, 1000, 100, VG_HTTP_LIMIT_CONTROL);

@@ -343,7 +343,7 @@ static void h2__survives_and_ends_rapid_resets(void **state)
         rounds++;
     }
     c.count = 0;
-    assert_true(rounds > 500 && rounds < 3000);
+    assert_true(rounds > 400 && rounds < 3000);
     assert_int_equal(c.goaways, 1);
     assert_true(c.f.open <= 1 && c.f.session->ops->finished(c.f.session));
     assert_int_equal(c.f.env.bitten[VG_HTTP_LIMIT_RESETS], 1);
