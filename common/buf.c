@@ -11,6 +11,7 @@
 #include "common/mem.h"
 
 #define BUF_FIRST_CAP 256
+#define BUF_SMALL (64u << 10) /* who has not even that is in no state to go on */
 
 struct vg_view vg_view_of(const char *s)
 {
@@ -120,7 +121,7 @@ static int buf_grow(struct vg_buf *buf, size_t len)
         cap *= 2;
     if (cap > buf->max + 1)
         cap = buf->max + 1;
-    char *data = realloc(buf->data, cap);
+    char *data = cap <= BUF_SMALL ? vg_xrealloc(buf->data, cap) : realloc(buf->data, cap);
     if (!data) {
         buf->overflow = true; /* sized by a peer: an error, not an abort */
         return -1;

@@ -40,7 +40,7 @@ struct vg_view vg_buf_view(const struct vg_buf *buf);
 /* Gives the bytes away (free() them) and leaves the buffer empty; never NULL. */
 char *vg_buf_take(struct vg_buf *buf, size_t *out_len);
 
-/* Appends return 0, or -1 on overflow. */
+/* Appends return 0, or -1 on overflow; no memory for more than 64 KiB is one, for less an abort. */
 int vg_buf_add(struct vg_buf *buf, const void *data, size_t len);
 int vg_buf_adds(struct vg_buf *buf, const char *s);
 int vg_buf_addc(struct vg_buf *buf, char c);

@@ -68,7 +68,8 @@ static const struct vg_config_key keys[] = {
      .offset = AT(blob_reserve),
      .fallback = "64m",
      .max = INT64_C(1) << 50,
-     .help = "free space to leave on the blob store's disk"},
+     .help = "free space to leave on the blob store's disk; while less than twice as much is free, "
+             "new videos are refused with 507"},
     {.name = "catalog",
      .type = VG_CONFIG_TEXT,
      .offset = AT(catalog),

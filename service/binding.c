@@ -86,6 +86,7 @@ static void compare(struct vg_task *task)
         b->found = UNREADABLE;
     else
         b->found = ours ? OURS : FOREIGN;
+    vg_blob_look(b->options.blobs);
     b->disk.run = compared;
     vg_post(vg_loop_executor(b->options.loop), &b->disk);
 }

@@ -113,18 +113,41 @@ struct vg_blob_store *vg_blob_store_close(struct vg_blob_store *store)
 
 /* --- writing --- */
 
-static int check_reserve(struct vg_blob_store *store, struct vg_err *err)
+/* Free bytes by the file system's word; -1 with errno. */
+static int64_t free_bytes(struct vg_blob_store *store)
 {
     struct statvfs vfs;
 
-    if (store->options.reserve_bytes <= 0)
-        return 0;
     if (fstatvfs(store->tmp, &vfs) < 0)
-        return vg_blob_disk_error(err, "statvfs", errno);
+        return -1;
     uint64_t block = vfs.f_frsize ? vfs.f_frsize : vfs.f_bsize;
-    if ((uint64_t)vfs.f_bavail < (uint64_t)store->options.reserve_bytes / block + 1)
-        return vg_err_set(err, VG_ERR_STORAGE_FULL, NULL);
-    return 0;
+    uint64_t bytes = (uint64_t)vfs.f_bavail * block;
+    return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+}
+
+static int check_reserve(struct vg_blob_store *store, struct vg_err *err)
+{
+    int64_t reserve = store->options.reserve_bytes;
+
+    if (reserve <= 0)
+        return 0;
+    int64_t left = free_bytes(store);
+    if (left < 0)
+        return vg_blob_disk_error(err, "statvfs", errno);
+    atomic_store(&store->scarce, left / 2 < reserve);
+    return left < reserve ? vg_err_set(err, VG_ERR_STORAGE_FULL, NULL) : 0;
+}
+
+void vg_blob_look(struct vg_blob_store *store)
+{
+    struct vg_err ignored; /* a disk that does not answer says so at the next write */
+
+    (void)check_reserve(store, &ignored);
+}
+
+bool vg_blob_scarce(const struct vg_blob_store *store)
+{
+    return atomic_load(&store->scarce);
 }
 
 int vg_blob_create(struct vg_blob_store *store, const char *key, struct vg_blob_writer **out,

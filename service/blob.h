@@ -37,6 +37,10 @@ struct vg_blob_options {
 VG_MUSTCHECK int vg_blob_store_open(struct vg_blob_store **out,
                                     const struct vg_blob_options *options, struct vg_err *err);
 struct vg_blob_store *vg_blob_store_close(struct vg_blob_store *store);
+/* Whether less than twice the reserve was free at the last look: results of what is under way still
+ * find room, so nothing new should be begun. Every vg_blob_create looks. Does not block. */
+bool vg_blob_scarce(const struct vg_blob_store *store);
+void vg_blob_look(struct vg_blob_store *store);
 /* Removes temporary files of dead writers; returns how many. Done by open as well. */
 size_t vg_blob_sweep(struct vg_blob_store *store);
 /* Whether the folder's file `identity` says `identity` (1 to 64 characters); a folder without that

@@ -4,6 +4,8 @@
 #ifndef VG_SERVICE_BLOB_PRIV_H
 #define VG_SERVICE_BLOB_PRIV_H
 
+#include <stdatomic.h>
+
 #include "service/blob.h"
 
 #define VG_BLOB_NAME_MAX 90
@@ -12,6 +14,7 @@ struct vg_blob_store {
     int root;
     int tmp;
     struct vg_blob_options options; /* `dir` is not used after open */
+    atomic_bool scarce;             /* as of the last look */
 };
 
 /* A key taken apart. */

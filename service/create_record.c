@@ -230,8 +230,9 @@ void vg_create_insert(struct vg_create *c, const Videogate__Store__V1__JobSpec *
     c->op.inputs = c->inputs;
     c->op.input_count = c->key_count;
     c->op.callback_url = c->job.callback_url;
-    if (c->job.callback_url && seal_secret(c, c->job.callback_secret) < 0) {
-        (void)vg_err_set(&c->err, VG_ERR_INTERNAL, NULL);
+    bool scarce = vg_blob_scarce(c->request.service->blobs);
+    if (scarce || (c->job.callback_url && seal_secret(c, c->job.callback_secret) < 0)) {
+        (void)vg_err_set(&c->err, scarce ? VG_ERR_STORAGE_FULL : VG_ERR_INTERNAL, NULL);
         /* on the pool: files are written there, and without files there are none */
         vg_create_remove_files(c);
         vg_create_refuse(c, &c->err);

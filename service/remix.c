@@ -2,6 +2,7 @@
 /* RemixVideo: read the source -> copy its files -> record. */
 #include <string.h>
 
+#include "common/pb_alloc.h"
 #include "service/create_priv.h"
 
 #define DEFAULT_DEADLINE_S 3600
@@ -107,7 +108,8 @@ static void remix_source(struct vg_task *task)
         vg_create_refuse(c, &c->err);
         return;
     }
-    c->spec = videogate__store__v1__job_spec__unpack(NULL, source->spec_size, source->spec);
+    c->spec =
+        videogate__store__v1__job_spec__unpack(vg_pb_allocator(), source->spec_size, source->spec);
     if (!c->spec || c->spec->n_routes == 0 || c->spec->n_references > VG_MAX_REFERENCES) {
         (void)vg_err_set(&c->err, VG_ERR_INTERNAL,
                          "The stored parameters of this video cannot be read.");

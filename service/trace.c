@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AdminService.GetVideoTrace: a video's way through providers, with the private reasons. */
+#include "common/pb_alloc.h"
 #include "db/trace_store.h"
 
 #include "service/service_priv.h"
@@ -118,7 +119,7 @@ static void deliveries_done(struct vg_task *task)
         return;
     }
     Videogate__Store__V1__JobSpec *spec =
-        videogate__store__v1__job_spec__unpack(NULL, video->spec_size, video->spec);
+        videogate__store__v1__job_spec__unpack(vg_pb_allocator(), video->spec_size, video->spec);
     t->spec = spec;
     response.id = vg_pb_text(video->id);
     response.model = vg_pb_text(video->model);

@@ -449,9 +449,17 @@ static void on_sweep(struct vg_timer *timer)
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 
+static void *curl_take(size_t size)
+{
+    return vg_xrealloc(NULL, size);
+}
+
+/* Without memory libcurl would tell of bad addresses and of receivers that are away. What peers can
+ * size goes through buffers of ours. */
 static void curl_start(void)
 {
-    VG_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    VG_ASSERT(curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_take, free, vg_xrealloc, vg_xstrdup,
+                                   vg_xcalloc) == CURLE_OK);
 }
 
 int vg_http_client_new(struct vg_http_client **out, struct vg_loop *loop,

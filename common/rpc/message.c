@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/pb_alloc.h"
 #include "common/str.h"
 
 /* Where the value(s) of a field stand; `count` is 0 when the field is not set. */
@@ -144,7 +145,7 @@ ProtobufCMessage *vg_rpc_message_unpack(const ProtobufCMessageDescriptor *type, 
 
     if (len > 0 && !vg_rpc_message_bounded(type, data, len))
         return NULL;
-    message = protobuf_c_message_unpack(type, NULL, len, data);
+    message = protobuf_c_message_unpack(type, vg_pb_allocator(), len, data);
     if (message != NULL && strict && !vg_rpc_message_utf8(message)) {
         protobuf_c_message_free_unpacked(message, NULL);
         message = NULL;

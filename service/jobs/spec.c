@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/pb_alloc.h"
+
 enum { MAX_ROUTES = 64, MAX_ATTEMPTS = 20 };
 
 static int32_t clamp_attempts(int32_t n)
@@ -37,7 +39,8 @@ static bool usable(const Videogate__Store__V1__JobSpec *m)
 int vg_spec_open(struct vg_spec *out, const void *data, size_t size, struct vg_arena *arena,
                  struct vg_err *err)
 {
-    Videogate__Store__V1__JobSpec *m = videogate__store__v1__job_spec__unpack(NULL, size, data);
+    Videogate__Store__V1__JobSpec *m =
+        videogate__store__v1__job_spec__unpack(vg_pb_allocator(), size, data);
     if (!m || !usable(m)) {
         if (m) {
             videogate__store__v1__job_spec__free_unpacked(m, NULL);

@@ -108,7 +108,7 @@ def none_left(world, dice, rounds):
             for name in ("service", "worker", "webhook"):
                 with Limit(world.pid(name), 0):
                     world.fault("no descriptor for " + name)
-                    end = time.monotonic() + (0.7 if world.short else 2)
+                    end = time.monotonic() + (0.7 if world.hurried else 2)
                     while time.monotonic() < end:
                         for method, path in (("GET", f"/v1/videos/{done}"), ("GET", f"/v1/videos/{done}/content"), ("GET", "/v1/videos?limit=2")):
                             answer = ask(world, method, path)

@@ -23,7 +23,7 @@ MIB = 1 << 20
 # 71 h 57 min of the 72 a key is kept for are over when it is made.
 AGED = "ALTER TABLE idempotency ALTER created_at SET DEFAULT now() - interval '71 hours 57 minutes'"
 ENV = {"VIDEOGATE_LEASE": "30s", "VIDEOGATE_RETENTION": "2m", "VIDEOGATE_DELIVERY_RETENTION": "2m", "VIDEOGATE_TRACE_RETENTION": "2m",
-       "VIDEOGATE_VIDEO_RETENTION": "3m", "VIDEOGATE_JANITOR_INTERVAL": "5s", "VIDEOGATE_BREAKER_FAILURES": "0", "VIDEOGATE_LOG_LEVEL": "warn", "VIDEOGATE_ACCESS_LOG": "false"}
+       "VIDEOGATE_VIDEO_RETENTION": "3m", "VIDEOGATE_JANITOR_INTERVAL": "5s", "VIDEOGATE_BREAKER_FAILURES": "0", "VIDEOGATE_SANDBOX_RETENTION": "2m", "VIDEOGATE_LOG_LEVEL": "warn", "VIDEOGATE_ACCESS_LOG": "false"}
 TABLES = ("videos", "generations", "attempts", "skips", "idempotency", "outputs", "inputs", "purges", "deliveries", "delivery_attempts")
 
 

@@ -216,9 +216,15 @@ static void blob__a_reserve_is_kept_free(void **state)
     struct vg_blob_store *full = open_store(f, INT64_MAX);
     struct vg_blob_writer *w = NULL;
     struct vg_err err;
+    assert_false(vg_blob_scarce(full));
     assert_int_equal(vg_blob_create(full, f->key, &w, &err), -1);
     assert_int_equal(err.kind, VG_ERR_STORAGE_FULL);
     assert_int_equal(files_in_tmp(f), 0);
+    assert_true(vg_blob_scarce(full));
+    (void)vg_blob_store_close(full);
+    full = open_store(f, 1 << 20);
+    vg_blob_look(full);
+    assert_false(vg_blob_scarce(full));
     (void)vg_blob_store_close(full);
 }
 

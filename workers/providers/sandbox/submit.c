@@ -13,6 +13,7 @@
 #define FIRST_POLL_MS 500
 #define FLAKY_RETRY_MS 200
 #define BUSY_RETRY_MS 1000
+#define ROW 16 /* of the memory of refused generations */
 #define MAX_REFERENCES 16
 
 struct submission {
@@ -217,9 +218,16 @@ static bool first_of_generation(struct vg_sandbox *self, const char *token)
 {
     uint64_t hash = generation_hash(token);
     pthread_mutex_lock(&self->mutex);
-    uint64_t *place = &self->refused[(hash >> 1) % VG_SANDBOX_MEMORY];
-    bool first = *place != hash;
-    *place = hash;
+    /* The latest of each row stand first. A single place would be taken away in turns by two
+     * generations that share it, and both be refused for ever. */
+    uint64_t *row = &self->refused[(hash >> 1) % (VG_SANDBOX_MEMORY / ROW) * ROW];
+    bool first = true;
+    for (int i = 0; i < ROW && first; i++)
+        first = row[i] != hash;
+    if (first) {
+        memmove(row + 1, row, (ROW - 1) * sizeof(*row));
+        row[0] = hash;
+    }
     pthread_mutex_unlock(&self->mutex);
     return first;
 }

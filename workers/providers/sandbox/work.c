@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pb_alloc.h"
 #include "workers/providers/sandbox/files.h"
 #include "workers/providers/sandbox/render.h"
 #include "workers/providers/sandbox/sandbox_priv.h"
@@ -61,7 +62,8 @@ static int load_inputs(struct vg_sandbox *self, const struct vg_sandbox_job *job
     vg_buf_init(&bytes, MAX_INPUTS + ((size_t)1 << 20));
     int rc = vg_sandbox_read_file(&bytes, path, err);
     if (!rc) {
-        *out = videogate__v1__submit_request__unpack(NULL, bytes.len, (const uint8_t *)bytes.data);
+        *out = videogate__v1__submit_request__unpack(vg_pb_allocator(), bytes.len,
+                                                     (const uint8_t *)bytes.data);
         if (!*out)
             rc = vg_err_set(err, VG_ERR_INTERNAL, "The stored inputs cannot be read.");
     }
