@@ -13,7 +13,7 @@ from scenario import Left, scenario
 from vg import TERMINAL, readyz, wait_for
 from world import ROOT, Traffic
 
-ROW, TITLE, BOUND = "F19", "descriptors and ports run out", "clean refusal, less than half a core while it lasts, work goes on within 15 s, no restart"
+ROW, TITLE, BOUND = "F19", "descriptors and ports run out", "clean refusal, less than half a core while it lasts, work goes on within 15 s (and a breaker that opened meanwhile), no restart"
 
 
 def used(pid):
