@@ -53,6 +53,19 @@ static const struct vg_pg_statement attempts_statement = {"vg_retention_attempts
 static const struct vg_pg_statement skips_statement = {"vg_retention_skips",
                                                        OF_GENERATIONS("skips", "route")};
 
+/* Whoever gives other addresses that do not answer leaves a row for each. One that is being written
+ * is locked, and left. */
+static const struct vg_pg_statement receivers_statement = {
+    "vg_retention_receivers",
+    "WITH few AS MATERIALIZED (SELECT r.host_id FROM receivers r WHERE"
+    "   r.host_id > coalesce(nullif($3::text, '')::int8, (-9223372036854775807)::int8) ORDER BY "
+    "r.host_id LIMIT $2::int4),"
+    " old AS MATERIALIZED (SELECT r.host_id FROM few f JOIN receivers r ON r.host_id = f.host_id"
+    "  WHERE r.failed_at < " CUTOFF " AND NOT EXISTS (SELECT FROM deliveries d"
+    "   WHERE d.host_id = r.host_id AND d.state = 1) FOR UPDATE OF r SKIP LOCKED),"
+    " gone AS (DELETE FROM receivers r USING old o WHERE r.host_id = o.host_id"
+    "  RETURNING 1)" ANSWER("max(host_id)::text")};
+
 /* The files go through `purges`, and the rows with them (video_end_store.c). */
 static const struct vg_pg_statement videos_statement = {
     "vg_retention_videos",
@@ -74,6 +87,7 @@ static const struct vg_pg_statement *const statements[VG_RETENTION_MAX] = {
     [VG_RETENTION_DELIVERIES] = &deliveries_statement,
     [VG_RETENTION_ATTEMPTS] = &attempts_statement,
     [VG_RETENTION_SKIPS] = &skips_statement,
+    [VG_RETENTION_RECEIVERS] = &receivers_statement,
     [VG_RETENTION_VIDEOS] = &videos_statement,
 };
 

@@ -14,6 +14,7 @@ enum vg_retention {
     VG_RETENTION_DELIVERIES, /* that ended, with their attempts */
     VG_RETENTION_ATTEMPTS,   /* submissions of generations that ended */
     VG_RETENTION_SKIPS,      /* routes that such generations left without one */
+    VG_RETENTION_RECEIVERS,  /* that fail, when nothing waits for them any more */
     VG_RETENTION_VIDEOS,     /* ended videos: as if their callers had deleted them */
     VG_RETENTION_MAX
 };

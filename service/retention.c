@@ -15,9 +15,8 @@
 enum table { VG_RETENTION_TABLES(ENUM) TABLE_MAX };
 static const char *const names[TABLE_MAX] = {VG_RETENTION_TABLES(NAME)};
 static const enum vg_retention kinds[TABLE_MAX] = {
-    [DELIVERIES] = VG_RETENTION_DELIVERIES,
-    [ATTEMPTS] = VG_RETENTION_ATTEMPTS,
-    [SKIPS] = VG_RETENTION_SKIPS,
+    [DELIVERIES] = VG_RETENTION_DELIVERIES, [ATTEMPTS] = VG_RETENTION_ATTEMPTS,
+    [SKIPS] = VG_RETENTION_SKIPS,           [RECEIVERS] = VG_RETENTION_RECEIVERS,
     [VIDEOS] = VG_RETENTION_VIDEOS,
 };
 
@@ -137,6 +136,7 @@ struct vg_retainer *vg_retainer_new(struct vg_service *service,
     r->ages[DELIVERIES] = options->deliveries_s;
     r->ages[ATTEMPTS] = options->traces_s;
     r->ages[SKIPS] = options->traces_s;
+    r->ages[RECEIVERS] = options->deliveries_s;
     r->ages[VIDEOS] = options->videos_s;
     return r;
 }

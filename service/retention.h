@@ -23,6 +23,7 @@ struct vg_retainer;
     X(DELIVERIES, "deliveries")                                                                    \
     X(ATTEMPTS, "attempts")                                                                        \
     X(SKIPS, "skips")                                                                              \
+    X(RECEIVERS, "receivers")                                                                      \
     X(VIDEOS, "videos")
 
 /* Ages in seconds since the row was of use; 0: kept for ever. */

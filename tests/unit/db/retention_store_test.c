@@ -115,6 +115,20 @@ static void retention_store__old_videos_go_with_their_files(void **state)
     assert_int_equal(sql_int(f, "SELECT count(*) FROM usage_days"), 1);
 }
 
+static void retention_store__receivers_nobody_waits_for_go(void **state)
+{
+    struct fixture *f = *state;
+
+    fill(f); /* pending deliveries of host 1 */
+    (void)sql(f, "INSERT INTO receivers (host_id, failed_at, failures, holds) SELECT i, now() -"
+                 " interval '20 days', 1, 1 FROM generate_series(-150, 150) i;"
+                 "UPDATE receivers SET failed_at = now() WHERE host_id = 2");
+    assert_int_equal(pass(f, VG_RETENTION_RECEIVERS, 10 * DAY_S), 299);
+    assert_string_equal(sql(f, "SELECT string_agg(host_id::text, ' ' ORDER BY host_id)"
+                               " FROM receivers"),
+                        "1 2");
+}
+
 /* Rows that somebody works on wait for the next pass; nobody waits for them. */
 static void retention_store__skips_what_is_locked(void **state)
 {
@@ -159,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(retention_store__takes_what_is_old_by_batches, fixture_clean),
         cmocka_unit_test_setup(retention_store__old_videos_go_with_their_files, fixture_clean),
+        cmocka_unit_test_setup(retention_store__receivers_nobody_waits_for_go, fixture_clean),
         cmocka_unit_test_setup(retention_store__skips_what_is_locked, fixture_clean),
         cmocka_unit_test_setup(retention_store__a_slice_is_bounded, fixture_clean),
     };
