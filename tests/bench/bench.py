@@ -79,4 +79,5 @@ def main() -> None:
                     print(f"  {name:<18}  {rate:10.0f} /s   {rate / peer:5.2f} x pgbench {what}   mean {mean}   {codes}")
 
 
-main()
+if __name__ == "__main__":
+    main()
