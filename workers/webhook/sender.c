@@ -115,28 +115,6 @@ static void judge_status(struct vg_delivery *delivery, int status)
     (void)snprintf(delivery->reason, sizeof(delivery->reason), "status_%d", status);
 }
 
-/* Its bytes come from outside: what is no visible text becomes a space or a question mark. */
-static void keep_answer(struct vg_delivery *delivery, struct vg_view body)
-{
-    size_t len = 0;
-    for (size_t i = 0; i < body.len && len < VG_SENDER_ANSWER;) {
-        const unsigned char c = (unsigned char)body.data[i];
-        size_t wide = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-        bool whole = wide <= body.len - i && vg_utf8_valid(body.data + i, wide);
-        if (wide > VG_SENDER_ANSWER - len && whole)
-            break;
-        if (c < 0x20 || c == 0x7f || !whole) {
-            delivery->answer[len++] = c < 0x80 ? ' ' : '?';
-            i++;
-        } else {
-            memcpy(delivery->answer + len, body.data + i, wide);
-            len += wide;
-            i += wide;
-        }
-    }
-    delivery->answer[len] = '\0';
-}
-
 /* Nobody heard the first: at once once more. */
 static bool worth_a_second(const struct vg_delivery *delivery, const struct vg_http_result *result)
 {
@@ -164,7 +142,7 @@ static void on_done(void *ctx, const struct vg_http_result *result)
     }
     delivery->ok = true;
     delivery->retry_after_ms = result->retry_after_ms;
-    keep_answer(delivery, result->body);
+    vg_webhook_answer(delivery->answer, result->body);
     if (result->status > 0 && strcmp(reason, "cancelled") != 0) {
         judge_status(delivery, result->status);
     } else {

@@ -12,8 +12,7 @@
 #include "common/http/guard.h"
 #include "common/metrics.h"
 #include "common/task.h"
-
-#define VG_SENDER_ANSWER 512
+#include "workers/webhook/answer.h"
 
 struct vg_sender;
 
@@ -55,8 +54,7 @@ struct vg_delivery {
     int64_t retry_after_ms;
     char reason[24];
     int64_t duration_ms;
-    char answer[VG_SENDER_ANSWER +
-                1]; /* first bytes of the body: UTF-8 without control characters */
+    char answer[VG_WEBHOOK_ANSWER + 1]; /* as answer.h has it */
 
     /* the sender's */
     struct vg_sender *sender;

@@ -111,6 +111,39 @@ static void next__honours_retry_after_within_a_day(void **state)
     assert_int_equal(vg_delivery_next(&s, 1, OUTCOME(RETRY), -5, 0.5).wait_ms, 5 * second);
 }
 
+static void sign__tells_what_an_attempt_says(void **state)
+{
+    static const struct {
+        int outcome, status;
+        int64_t retry_after_ms;
+        enum vg_receiver_sign sign;
+        int64_t hold_ms;
+    } cases[] = {
+        {OUTCOME(DELIVERED), 204, 0, VG_RECEIVER_GOOD, 0},
+        {OUTCOME(DELIVERED), 200, 9000, VG_RECEIVER_GOOD, 0},
+        {OUTCOME(GONE), 410, 0, VG_RECEIVER_ANSWERED, 0},
+        {OUTCOME(REFUSED), 0, 0, VG_RECEIVER_ANSWERED, 0},
+        {OUTCOME(RETRY), 302, 0, VG_RECEIVER_ANSWERED, 0},
+        {OUTCOME(RETRY), 404, 5000, VG_RECEIVER_ANSWERED, 0},
+        {OUTCOME(RETRY), 0, 0, VG_RECEIVER_BAD, 0},
+        {OUTCOME(RETRY), 408, 0, VG_RECEIVER_BAD, 0},
+        {OUTCOME(RETRY), 500, 5000, VG_RECEIVER_BAD, 0},
+        {OUTCOME(RETRY), 429, 0, VG_RECEIVER_BUSY, 0},
+        {OUTCOME(RETRY), 429, 1, VG_RECEIVER_BUSY, 1000},
+        {OUTCOME(RETRY), 502, 7000, VG_RECEIVER_BUSY, 7000},
+        {OUTCOME(RETRY), 503, -5, VG_RECEIVER_BUSY, 0},
+        {OUTCOME(RETRY), 504, INT64_MAX, VG_RECEIVER_BUSY, 3600000},
+    };
+    (void)state;
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        struct vg_delivery_sign said =
+            vg_delivery_sign((Videogate__V1__DeliverOutcome)cases[i].outcome, cases[i].status,
+                             cases[i].retry_after_ms);
+        assert_int_equal(said.sign, cases[i].sign);
+        assert_int_equal(said.hold_ms, cases[i].hold_ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +153,7 @@ int main(void)
         cmocka_unit_test(next__follows_the_schedule_with_jitter),
         cmocka_unit_test(next__ends),
         cmocka_unit_test(next__honours_retry_after_within_a_day),
+        cmocka_unit_test(sign__tells_what_an_attempt_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

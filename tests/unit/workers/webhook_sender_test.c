@@ -365,6 +365,68 @@ static void sender__long_answers_are_cut_off(void **state)
     receiver_stop(&receiver);
 }
 
+static void sender__keeps_the_first_of_an_answer(void **state)
+{
+    struct receiver receiver;
+    struct attempt attempt;
+    (void)state;
+    receiver_start(
+        &receiver,
+        "HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n<p>\x1b[2J\tno \xc3\xa9 \xff</p>");
+    receiver.answer_repeats = 1;
+    struct vg_sender *sender = start_sender(&open_guard, 8);
+    begin(sender, &attempt, receiver.port, "/");
+    wait_for(&attempt);
+    assert_int_equal(attempt.delivery.outcome, VG_DELIVERY_RETRY);
+    assert_memory_equal(attempt.delivery.answer, "<p> [2J no \xc3\xa9 ?</p>xxx", 21);
+    assert_int_equal(strlen(attempt.delivery.answer), VG_WEBHOOK_ANSWER);
+    vg_sender_stop(sender);
+    receiver_stop(&receiver);
+}
+
+static void answer__ends_at_a_character(void **state)
+{
+    char body[VG_WEBHOOK_ANSWER + 8], out[VG_WEBHOOK_ANSWER + 1];
+    (void)state;
+    memset(body, 'x', sizeof(body));
+    memcpy(body + VG_WEBHOOK_ANSWER - 1, "\xc3\xa9", 2);
+    vg_webhook_answer(out, (struct vg_view){body, sizeof(body)});
+    assert_int_equal(strlen(out), VG_WEBHOOK_ANSWER - 1);
+    vg_webhook_answer(out, (struct vg_view){"\xf0\x9f\x8e\xac\x7f\xe2\x82", 7});
+    assert_string_equal(out, "\xf0\x9f\x8e\xac ??");
+    vg_webhook_answer(out, (struct vg_view){NULL, 0});
+    assert_string_equal(out, "");
+}
+
+/* A pair beside a secret: both kinds in one header. */
+static void sender__both_kinds_sign(void **state)
+{
+    static const char *const old[] = {"plain secret"};
+    struct receiver receiver;
+    struct attempt attempt;
+    char value[256];
+    (void)state;
+    receiver_start(&receiver, "HTTP/1.1 204 No Content\r\n\r\n");
+    struct vg_sender *sender = start_sender(&open_guard, 8);
+    memset(&attempt, 0, sizeof(attempt));
+    (void)snprintf(attempt.url, sizeof(attempt.url), "http://127.0.0.1:%d/", receiver.port);
+    attempt.delivery.id = "evt_1";
+    attempt.delivery.url = attempt.url;
+    attempt.delivery.secret = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+    attempt.delivery.old_secrets = old;
+    attempt.delivery.old_count = 1;
+    attempt.delivery.body = VG_VIEW(BODY);
+    attempt.delivery.done = on_done;
+    vg_sender_deliver(sender, &attempt.delivery);
+    wait_for(&attempt);
+    header(&receiver, "webhook-signature", value);
+    assert_memory_equal(value, "v1a,", 4);
+    assert_int_equal(strcspn(value, " "), 4 + 88);
+    assert_memory_equal(value + 4 + 88, " v1,", 4);
+    vg_sender_stop(sender);
+    receiver_stop(&receiver);
+}
+
 static void sender__silence_times_out(void **state)
 {
     struct receiver receiver;
@@ -535,6 +597,9 @@ int main(void)
         cmocka_unit_test(sender__sorts_the_answers),
         cmocka_unit_test(sender__follows_no_redirect),
         cmocka_unit_test(sender__long_answers_are_cut_off),
+        cmocka_unit_test(sender__keeps_the_first_of_an_answer),
+        cmocka_unit_test(answer__ends_at_a_character),
+        cmocka_unit_test(sender__both_kinds_sign),
         cmocka_unit_test(sender__silence_times_out),
         cmocka_unit_test(sender__nobody_there_is_retried),
         cmocka_unit_test(sender__private_addresses_are_refused),
