@@ -3,10 +3,13 @@
 
 #include <limits.h>
 #include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -160,6 +163,49 @@ int vg_rsa_key_load(struct vg_rsa_key **out, struct vg_view pem)
     return 0;
 }
 
+/* NULL: OpenSSL takes it for no key. */
+static EVP_PKEY *public_of(OSSL_PARAM_BLD *builder)
+{
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    EVP_PKEY *pkey = NULL;
+
+    VG_ASSERT(params && ctx);
+    if (EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
+        pkey = NULL;
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    return pkey;
+}
+
+int vg_rsa_public_load(struct vg_rsa_key **out, struct vg_view modulus, struct vg_view exponent)
+{
+    if (modulus.len > RSA_MAX_BITS / 8 || exponent.len == 0 || exponent.len > 8)
+        return -1;
+    BIGNUM *n = BN_bin2bn((const uint8_t *)modulus.data, (int)modulus.len, NULL);
+    BIGNUM *e = BN_bin2bn((const uint8_t *)exponent.data, (int)exponent.len, NULL);
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    EVP_PKEY *pkey = NULL;
+
+    VG_ASSERT(n && e && builder);
+    /* An even modulus or exponent, and 1, make signatures that anybody can. */
+    if (BN_num_bits(n) >= RSA_MIN_BITS && BN_is_odd(n) && BN_is_odd(e) && !BN_is_one(e)) {
+        VG_ASSERT(OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+                  OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1);
+        pkey = public_of(builder);
+    }
+    OSSL_PARAM_BLD_free(builder);
+    BN_free(n);
+    BN_free(e);
+    ERR_clear_error(); /* or the next user of this thread's queue takes them for its own */
+    if (!pkey)
+        return -1;
+    *out = vg_xalloc(sizeof **out);
+    (*out)->pkey = pkey;
+    return 0;
+}
+
 struct vg_rsa_key *vg_rsa_key_free(struct vg_rsa_key *key)
 {
     if (key) {
@@ -210,6 +256,18 @@ void vg_ed25519_sign(uint8_t out[VG_ED25519_SIGNATURE_SIZE],
               EVP_DigestSign(ctx, out, &size, (const uint8_t *)data.data, data.len) == 1);
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(pkey);
+}
+
+bool vg_rs256_verify(const struct vg_rsa_key *key, struct vg_view data, struct vg_view signature)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    VG_ASSERT(ctx);
+    bool good = EVP_DigestVerifyInit(ctx, NULL, sha256_md(), NULL, key->pkey) == 1 &&
+                EVP_DigestVerify(ctx, (const uint8_t *)signature.data, signature.len,
+                                 (const uint8_t *)data.data, data.len) == 1;
+    EVP_MD_CTX_free(ctx);
+    ERR_clear_error(); /* or the next user of this thread's queue takes them for its own */
+    return good;
 }
 
 bool vg_ed25519_verify(const uint8_t key[VG_ED25519_KEY_SIZE],

@@ -36,10 +36,15 @@ void vg_webhook_sign(char out[48], const char *secret, const char *id, int64_t t
 struct vg_rsa_key; /* private */
 /* PEM without a passphrase, PKCS#8 or PKCS#1, 2,048 to 8,192 bits. */
 VG_MUSTCHECK int vg_rsa_key_load(struct vg_rsa_key **out, struct vg_view pem);
+/* A public key of as many bits: modulus and exponent, big-endian. */
+VG_MUSTCHECK int vg_rsa_public_load(struct vg_rsa_key **out, struct vg_view modulus,
+                                    struct vg_view exponent);
 struct vg_rsa_key *vg_rsa_key_free(struct vg_rsa_key *key);
 /* Appends the signature; -1: no room. */
 VG_MUSTCHECK int vg_rs256_sign(const struct vg_rsa_key *key, struct vg_view data,
                                struct vg_buf *out);
+
+bool vg_rs256_verify(const struct vg_rsa_key *key, struct vg_view data, struct vg_view signature);
 
 #define VG_ED25519_KEY_SIZE 32
 #define VG_ED25519_SIGNATURE_SIZE 64

@@ -41,7 +41,9 @@ static void check(const Videogate__V1__ReadEventRequest *request, enum vg_event_
     Videogate__V1__ReadEventResponse response = VIDEOGATE__V1__READ_EVENT_RESPONSE__INIT;
     struct vg_arena *arena = vg_arena_new();
 
-    vg_event_read(&scheme, secret, NOW, request, arena, &response);
+    const struct vg_event_trust trust = {.secrets = secret, .now_s = NOW};
+    bool no_key = false;
+    vg_event_read(&scheme, &trust, request, arena, &response, &no_key);
     VG_ASSERT(strlen(response.upstream_id) <= MAX_ID && strlen(response.reply) <= MAX_REPLY);
     bool refused = response.verdict == VIDEOGATE__V1__EVENT_VERDICT__EVENT_VERDICT_REFUSED;
     bool verified = response.verdict == VIDEOGATE__V1__EVENT_VERDICT__EVENT_VERDICT_VERIFIED;

@@ -123,6 +123,10 @@ class Simulator(base.Simulator):
     foreign = False  # the queue names another host in its addresses
     signs = "ed25519"
 
+    @property
+    def settings(self):
+        return {"fal-jwks-url": f"{self.url}/.well-known/jwks.json"}
+
     def error(self, status, message="", code=None):
         return Reply(status, {"detail": message or CODES.get(code) or ERRORS.get(status, ERRORS[500])})
 

@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 
-from simulators import base, google_api, google_omni, media, rules
+from simulators import base, google_api, google_omni, hooks, media, rules
 from simulators.base import Reply, route
 
 MODELS = {"veo-3.1-generate-preview": ("720p", "1080p", "4k"), "veo-3.1-fast-generate-preview": ("720p", "1080p", "4k"),
@@ -138,6 +138,10 @@ class Simulator(google_omni.Omni, google_api.Words, base.Simulator):
     # --- webhooks ---
 
     signs = "jws"
+
+    @property
+    def settings(self):
+        return {"google-jwks-url": f"{self.url}/.well-known/jwks.json", "google-event-audience": hooks.AUDIENCE}
 
     @route("GET", "/.well-known/jwks.json", "token", auth=False)
     def public_keys(self, request):

@@ -37,9 +37,11 @@ class Keys:
         return self._pairs[kind]
 
     def jwk(self, kind):
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
         public = self.pair(kind).public_key()
         if kind == "ed25519":
-            return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": self.kid, "x": b64url(public.public_bytes_raw())}
+            return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": self.kid, "x": b64url(public.public_bytes(Encoding.Raw, PublicFormat.Raw))}
         numbers = public.public_numbers()
         return {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid,
                 **{name: b64url(n.to_bytes((n.bit_length() + 7) // 8, "big")) for name, n in (("n", numbers.n), ("e", numbers.e))}}

@@ -350,7 +350,8 @@ const struct vg_provider *vg_fal_provider(void)
     static const struct vg_config_key keys[] = {
         VG_ADAPTER_KEYS_ROW("fal", "Keys for fal.ai."),
         VG_ADAPTER_EVENT_ROW("fal",
-                             "Public keys of fal.ai's webhooks: x of each key in its JWKS.")};
+                             "Public keys of fal.ai's webhooks, x of each, instead of its JWKS."),
+        VG_ADAPTER_JWKS_ROW("fal", "https://rest.fal.ai/.well-known/jwks.json")};
     static const struct vg_provider provider = {
         VG_UPSTREAM_PROVIDER(adapter, keys, struct vg_adapter_config)};
 

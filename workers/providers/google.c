@@ -120,11 +120,12 @@ static const char *const code_paths[] = {VG_GOOGLE_CODE_PATHS};
 static const char *const message_paths[] = {VG_GOOGLE_MESSAGE_PATHS};
 static const struct vg_fault_row faults[] = {VG_GOOGLE_FAULTS};
 
-/* The address of a request is signed another way than that of an account (JWT, they say). */
+/* What comes to the address of a request is signed by a token, what comes to the account's by its
+ * secret. */
 static const struct vg_event_scheme events = {
     .sign = VG_EVENT_STANDARD,
     .per_job = true,
-    .other_signs = true,
+    .tokens = true,
     .id_paths = {"data.name", "data.id", "name"},
 };
 
@@ -151,7 +152,11 @@ static const struct vg_adapter google = {
 const struct vg_provider *vg_google_provider(void)
 {
     static const struct vg_config_key keys[] = {
+        VG_ADAPTER_AUDIENCE_ROW(
+            "google", "Whom tokens of its webhooks are for; empty: good at a job's address alone."),
         VG_ADAPTER_EVENT_ROW("google", "Signing secrets of the account's webhook."),
+        VG_ADAPTER_JWKS_ROW("google",
+                            "https://generativelanguage.googleapis.com/.well-known/jwks.json"),
         VG_ADAPTER_KEYS_ROW("google", "Keys of the Gemini API."),
     };
     static const struct vg_provider provider = {

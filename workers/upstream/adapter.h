@@ -16,6 +16,8 @@
 struct vg_adapter_config {
     char *keys;         /* NAME-keys */
     char *event_secret; /* NAME-event-secret */
+    char *jwks_url;     /* NAME-jwks-url; "" or NULL: none */
+    char *audience;     /* NAME-event-audience */
 };
 
 /* clang-format off */
@@ -25,6 +27,12 @@ struct vg_adapter_config {
 #define VG_ADAPTER_EVENT_ROW(name, what)                                                           \
     {name "-event-secret", VG_CONFIG_TEXT, offsetof(struct vg_adapter_config, event_secret), NULL, \
      0, 0, true, false, what}
+#define VG_ADAPTER_JWKS_ROW(name, address)                                                         \
+    {name "-jwks-url", VG_CONFIG_TEXT, offsetof(struct vg_adapter_config, jwks_url), address, 0,   \
+     0, false, false, "Where the public keys of its webhooks are; empty: they are not checked."}
+#define VG_ADAPTER_AUDIENCE_ROW(name, what)                                                        \
+    {name "-event-audience", VG_CONFIG_TEXT, offsetof(struct vg_adapter_config, audience), NULL,   \
+     0, 0, false, false, what}
 /* clang-format on */
 
 struct vg_adapter {

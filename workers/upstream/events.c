@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/str.h"
 #include "workers/upstream/call.h"
+#include "workers/upstream/jws.h"
 
 #define MAX_TEXT 1024 /* of a job's id or a challenge */
 #define MAX_SECRET 1024
@@ -19,11 +20,11 @@ enum verdict { RIGHT, WRONG, NONE };
 struct event {
     const struct vg_event_scheme *scheme;
     const Videogate__V1__ReadEventRequest *request;
-    const char *secrets;
-    int64_t now_s;
+    const struct vg_event_trust *trust;
     struct vg_arena *arena;
     struct vg_json *root; /* owned; the body */
     const char *id;       /* arena; NULL: not told */
+    bool no_key;
 };
 
 /* --- secrets --- */
@@ -40,21 +41,13 @@ static const char *next_secret(const char **at, struct vg_arena *arena)
     return secret;
 }
 
-/* A public key, in either alphabet of base64. */
 static int read_key(const char *text, uint8_t out[VG_ED25519_KEY_SIZE])
 {
-    char plain[VG_ED25519_KEY_SIZE * 2];
-    uint8_t raw[sizeof(plain)];
     size_t len = 0;
 
-    if (!vg_strcpy(plain, sizeof(plain), text))
-        return -1;
-    for (char *c = plain; *c; c++)
-        *c = (char)(*c == '-' ? '+' : *c == '_' ? '/' : *c);
-    if (vg_base64_decode(raw, &len, plain, strlen(plain)) != 0 || len != VG_ED25519_KEY_SIZE)
-        return -1;
-    memcpy(out, raw, len);
-    return 0;
+    return vg_jwk_decode(text, out, VG_ED25519_KEY_SIZE, &len) == 0 && len == VG_ED25519_KEY_SIZE
+               ? 0
+               : -1;
 }
 
 int vg_event_check(const struct vg_event_scheme *scheme, const char *secrets, struct vg_err *err)
@@ -92,7 +85,8 @@ static const char *header(const struct event *e, const char *name)
 static bool is_fresh(const struct event *e, const char *seconds, int64_t *out)
 {
     return vg_parse_i64(vg_view_of(seconds), 0, INT64_C(1) << 40, out) == 0 &&
-           *out >= e->now_s - VG_EVENT_TOLERANCE_S && *out <= e->now_s + VG_EVENT_TOLERANCE_S;
+           *out >= e->trust->now_s - VG_EVENT_TOLERANCE_S &&
+           *out <= e->trust->now_s + VG_EVENT_TOLERANCE_S;
 }
 
 static struct vg_view body_of(const struct event *e)
@@ -110,7 +104,6 @@ static enum verdict judge_standard(const struct event *e, const char *secret)
     const char *id = header(e, "webhook-id");
     const char *given = header(e, "webhook-signature");
     char expected[SIGNATURE_SIZE];
-    bool found = false;
     int64_t at = 0;
 
     bool fresh = *id && is_fresh(e, header(e, "webhook-timestamp"), &at);
@@ -118,12 +111,11 @@ static enum verdict judge_standard(const struct event *e, const char *secret)
     while (*given) {
         given += strspn(given, " ");
         size_t len = strcspn(given, " ");
-        found = found || strncmp(given, "v1,", 3) == 0;
         if (fresh && len == strlen(expected) && vg_equal_ct(given, expected, len))
             return RIGHT;
         given += len;
     }
-    return found || !e->scheme->other_signs ? WRONG : NONE;
+    return WRONG;
 }
 
 static int hex_digit(char c)
@@ -149,16 +141,16 @@ static int read_hex(const char *text, uint8_t *out, size_t size)
 }
 
 /* Over "request id, user id, time, hex SHA-256 of the body", a line each. */
-static enum verdict judge_ed25519(const struct event *e, const char *secret)
+static enum verdict judge_signed(const struct event *e, const uint8_t key[VG_ED25519_KEY_SIZE])
 {
-    uint8_t key[VG_ED25519_KEY_SIZE], signature[VG_ED25519_SIGNATURE_SIZE], sum[VG_SHA256_SIZE];
+    uint8_t signature[VG_ED25519_SIGNATURE_SIZE], sum[VG_SHA256_SIZE];
     const char *time = header(e, "x-fal-webhook-timestamp");
     const char *id = header(e, "x-fal-webhook-request-id");
     char hex[VG_SHA256_HEX_SIZE];
     struct vg_view body = body_of(e);
     int64_t at = 0;
 
-    if (read_key(secret, key) != 0 || !is_fresh(e, time, &at) || (e->id && strcmp(e->id, id) != 0))
+    if (!is_fresh(e, time, &at) || (e->id && strcmp(e->id, id) != 0))
         return WRONG;
     if (read_hex(header(e, "x-fal-webhook-signature"), signature, sizeof(signature)) != 0)
         return WRONG;
@@ -167,6 +159,13 @@ static enum verdict judge_ed25519(const struct event *e, const char *secret)
     const char *text = vg_arena_printf(e->arena, "%s\n%s\n%s\n%s", id,
                                        header(e, "x-fal-webhook-user-id"), time, hex);
     return vg_ed25519_verify(key, signature, vg_view_of(text)) ? RIGHT : WRONG;
+}
+
+static enum verdict judge_ed25519(const struct event *e, const char *secret)
+{
+    uint8_t key[VG_ED25519_KEY_SIZE];
+
+    return read_key(secret, key) == 0 ? judge_signed(e, key) : WRONG;
 }
 
 /* The body is not signed, only the job's id in it. */
@@ -188,7 +187,43 @@ static enum verdict judge_task_hmac(const struct event *e, const char *secret)
                : WRONG;
 }
 
-static enum verdict judge(const struct event *e)
+/* --- the ways that need the provider's public keys --- */
+
+/* The signature names no key: each is tried. */
+static enum verdict judge_by_keys(struct event *e)
+{
+    const struct vg_jwk_set *keys = e->trust->keys;
+
+    for (size_t i = 0; keys && i < keys->count; i++)
+        if (!keys->keys[i].is_rsa && judge_signed(e, keys->keys[i].ed25519) == RIGHT)
+            return RIGHT;
+    e->no_key = true;
+    return WRONG;
+}
+
+/* Google's: what is signed says whom it is for, and not what the body says. Unless we know our own
+ * name there, it only says that some event came from Google: the address must say which. */
+static enum verdict judge_token(struct event *e, const char *token)
+{
+    int64_t at = 0;
+
+    if (!is_fresh(e, header(e, "webhook-timestamp"), &at))
+        return WRONG;
+    switch (vg_jws_check(token, e->trust->keys, e->trust->audiences, e->trust->now_s)) {
+    case VG_JWS_FOR_US:
+        return RIGHT;
+    case VG_JWS_RIGHT:
+        return NONE;
+    case VG_JWS_NO_KEY:
+        e->no_key = true;
+        return WRONG;
+    case VG_JWS_WRONG:
+        return WRONG;
+    }
+    return WRONG;
+}
+
+static enum verdict judge(struct event *e)
 {
     static judge_f *const judges[VG_EVENT_SIGN_MAX] = {
         [VG_EVENT_STANDARD] = judge_standard,
@@ -196,12 +231,19 @@ static enum verdict judge(const struct event *e)
         [VG_EVENT_TASK_HMAC] = judge_task_hmac,
     };
     judge_f *one = judges[e->scheme->sign];
-    const char *at = e->secrets, *secret;
-    enum verdict verdict = NONE;
+    const char *at = e->trust->secrets, *secret;
+    const char *token = header(e, "webhook-signature");
+    bool has_jwks = e->trust->has_jwks;
+    enum verdict verdict = has_jwks ? WRONG : NONE;
+    bool known = false;
 
-    while (one && verdict != RIGHT && (secret = next_secret(&at, e->arena)))
+    if (e->scheme->tokens && vg_jws_is(token))
+        return has_jwks ? judge_token(e, token) : NONE;
+    while (one && verdict != RIGHT && (secret = next_secret(&at, e->arena))) {
         verdict = one(e, secret);
-    return verdict;
+        known = true;
+    }
+    return has_jwks && !known && e->scheme->sign == VG_EVENT_ED25519 ? judge_by_keys(e) : verdict;
 }
 
 /* --- the body --- */
@@ -249,17 +291,19 @@ static char *answer_challenge(const struct event *e)
     return reply;
 }
 
-void vg_event_read(const struct vg_event_scheme *scheme, const char *secrets, int64_t now_s,
+void vg_event_read(const struct vg_event_scheme *scheme, const struct vg_event_trust *trust,
                    const Videogate__V1__ReadEventRequest *request, struct vg_arena *arena,
-                   Videogate__V1__ReadEventResponse *response)
+                   Videogate__V1__ReadEventResponse *response, bool *out_no_key)
 {
     static const Videogate__V1__EventVerdict words[] = {
         [RIGHT] = VIDEOGATE__V1__EVENT_VERDICT__EVENT_VERDICT_VERIFIED,
         [WRONG] = VIDEOGATE__V1__EVENT_VERDICT__EVENT_VERDICT_REFUSED,
         [NONE] = VIDEOGATE__V1__EVENT_VERDICT__EVENT_VERDICT_UNSIGNED,
     };
-    struct event e = {scheme, request, secrets, now_s, arena, NULL, NULL};
+    struct event e = {
+        .scheme = scheme, .request = request, .trust = trust, .arena = arena, .id = NULL};
 
+    *out_no_key = false;
     response->verdict = words[WRONG];
     if (!scheme || vg_json_parse(&e.root, body_of(&e), NULL) != 0)
         return;
@@ -274,5 +318,6 @@ void vg_event_read(const struct vg_event_scheme *scheme, const char *secrets, in
         if (e.id && verdict != WRONG)
             response->upstream_id = vg_arena_strdup(arena, e.id);
     }
+    *out_no_key = e.no_key;
     vg_json_free(e.root);
 }

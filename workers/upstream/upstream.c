@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "workers/upstream/events.h"
+#include "workers/upstream/jwks.h"
 #include "workers/upstream/upstream_priv.h"
 
 enum { REFRESH_MS = 1000 };
@@ -87,9 +88,16 @@ static int add_keys(struct vg_upstream *self, struct vg_err *err)
 
 static int check_events(const struct vg_upstream *self, struct vg_err *err)
 {
-    return self->adapter->events
-               ? vg_event_check(self->adapter->events, self->adapter_config->event_secret, err)
-               : 0;
+    const struct vg_http_guard form = {
+        .allow_http = true, .allow_any_port = true, .allow_nets = "0.0.0.0/0,::/0"};
+    const char *url = self->adapter_config->jwks_url;
+
+    if (!self->adapter->events)
+        return 0;
+    if (url && *url && vg_http_guard_url(&form, url, "jwks-url", NULL, NULL) != 0)
+        return vg_err_param(err, VG_ERR_INVALID_REQUEST, "jwks-url",
+                            "jwks-url: an http or https address.");
+    return vg_event_check(self->adapter->events, self->adapter_config->event_secret, err);
 }
 
 static void refresh(struct vg_timer *timer)
@@ -110,6 +118,8 @@ static int open_all(struct vg_upstream *self, struct vg_err *err)
         vg_http_client_new(&self->client, self->loop, NULL, err) != 0 ||
         vg_http_client_new(&self->outside, self->loop, &self->guard, err) != 0)
         return -1;
+    if (self->adapter->events && self->adapter_config->jwks_url && *self->adapter_config->jwks_url)
+        self->jwks = vg_jwks_new(self->client, self->adapter_config->jwks_url);
     return self->adapter->open ? self->adapter->open(self, self->adapter_config, &self->own, err)
                                : 0;
 }
@@ -161,6 +171,7 @@ void vg_upstream_stop(void *ctx)
     if (self->own && self->adapter->close)
         self->adapter->close(self->own);
     vg_loop_free(self->loop); /* calls still queued end in here */
+    vg_jwks_free(self->jwks);
     free_settings(self);
     free(self);
 }
@@ -291,14 +302,3 @@ void vg_upstream_lookup(void *ctx, const Videogate__V1__LookupRequest *request, 
 FOLLOW(poll, POLL, PollRequest)
 FOLLOW(fetch, FETCH, FetchRequest)
 FOLLOW(cancel, CANCEL, CancelRequest)
-
-void vg_upstream_read_event(void *ctx, const Videogate__V1__ReadEventRequest *request,
-                            struct vg_op *op)
-{
-    const struct vg_upstream *self = ctx;
-    Videogate__V1__ReadEventResponse response = VIDEOGATE__V1__READ_EVENT_RESPONSE__INIT;
-
-    vg_event_read(self->adapter->events, self->adapter_config->event_secret, vg_wall_ms() / 1000,
-                  request, op->arena, &response);
-    vg_op_reply(op, &response.base);
-}

@@ -38,6 +38,7 @@ struct vg_upstream {
     int64_t keys_shown;            /* in the gauge */
     struct vg_metric_set *metrics; /* the registry's; NULL: none */
     void *own;                     /* the adapter's */
+    struct vg_jwks *jwks;          /* owned; NULL: it has none */
     bool stopping;
 };
 

@@ -82,7 +82,9 @@ static Videogate__V1__EventVerdict read_event(struct event *e, const struct vg_e
                                               const char *secrets)
 {
     videogate__v1__read_event_response__init(&e->response);
-    vg_event_read(scheme, secrets, NOW, &e->request, e->arena, &e->response);
+    const struct vg_event_trust trust = {.secrets = secrets, .now_s = NOW};
+    bool no_key = false;
+    vg_event_read(scheme, &trust, &e->request, e->arena, &e->response, &no_key);
     return e->response.verdict;
 }
 
@@ -168,13 +170,13 @@ static void standard__without_a_secret_nothing_is_verified(void **state)
     }
 }
 
-static void standard__other_signatures_count_as_none_where_the_row_says_so(void **state)
+static void tokens__without_public_keys_count_as_no_signature(void **state)
 {
     struct event *e = *state;
     struct vg_event_scheme mixed = standard;
-    mixed.other_signs = true;
+    mixed.tokens = true;
     set_body(e, BODY);
-    assert_int_equal(read_event(e, &mixed, SECRET), UNSIGNED);
+    assert_int_equal(read_event(e, &mixed, SECRET), REFUSED);
     set_header(e, "webhook-signature", "eyJhbGciOiJSUzI1NiJ9.e30.AAAA");
     assert_int_equal(read_event(e, &mixed, SECRET), UNSIGNED);
     assert_int_equal(read_event(e, &standard, SECRET), REFUSED);
@@ -246,6 +248,37 @@ static void ed25519__only_what_was_signed_passes(void **state)
     set_body(e, "{\"request_id\":\"req-2\"}");
     sign_fal(e, SEED, NOW, key);
     assert_int_equal(read_event(e, &fal, key), REFUSED);
+}
+
+static void ed25519__by_a_jwks(void **state)
+{
+    struct event *e = *state;
+    struct vg_event_trust trust = {.has_jwks = true, .now_s = NOW};
+    bool no_key = false;
+    char key[64];
+
+    set_body(e, FAL_BODY);
+    sign_fal(e, SEED, NOW, key);
+    videogate__v1__read_event_response__init(&e->response);
+    vg_event_read(&fal, &trust, &e->request, e->arena, &e->response, &no_key);
+    assert_int_equal(e->response.verdict, REFUSED); /* nothing to check it with */
+    assert_true(no_key);
+    struct vg_jwk_set *keys;
+    const char *text = vg_arena_printf(
+        e->arena, "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"%s\"}]}", key);
+    assert_int_equal(vg_jwk_set_parse(&keys, vg_view_of(text)), 0);
+    trust.keys = keys;
+    vg_event_read(&fal, &trust, &e->request, e->arena, &e->response, &no_key);
+    assert_int_equal(e->response.verdict, VERIFIED);
+    assert_false(no_key);
+    set_body(e, FAL_BODY " ");
+    vg_event_read(&fal, &trust, &e->request, e->arena, &e->response, &no_key);
+    assert_int_equal(e->response.verdict, REFUSED);
+    trust.secrets = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"; /* told keys, and no others */
+    set_body(e, FAL_BODY);
+    vg_event_read(&fal, &trust, &e->request, e->arena, &e->response, &no_key);
+    assert_int_equal(e->response.verdict, REFUSED);
+    vg_jwk_set_free(keys);
 }
 
 /* --- Kie --- */
@@ -362,8 +395,9 @@ int main(void)
         CASE(standard__old_and_future_ones_are_refused),
         CASE(standard__secrets_and_signatures_may_be_several),
         CASE(standard__without_a_secret_nothing_is_verified),
-        CASE(standard__other_signatures_count_as_none_where_the_row_says_so),
+        CASE(tokens__without_public_keys_count_as_no_signature),
         CASE(ed25519__only_what_was_signed_passes),
+        CASE(ed25519__by_a_jwks),
         CASE(task_hmac__covers_job_and_time),
         CASE(body__challenges_are_sent_back),
         CASE(body__ids_are_texts_or_whole_numbers),
