@@ -22,6 +22,7 @@ CREATE = rules.obj({
     "seconds": rules.one_of(*SECONDS, default="4"),
     "size": rules.one_of(*MODELS["sora-2-pro"], default="720x1280"),
     "input_reference": REFERENCE,
+    "characters": rules.array(rules.obj({"id": rules.text(1, 128, required=True)}), 1, 2),
 }, rules.Rule("size_of_model", lambda b: b["size"] in MODELS[b["model"]], "size", "this model does not have this size"))
 SAMPLING = {
     "fps": rules.integer(1, 120), "num_frames": rules.integer(1, 2048), "num_inference_steps": rules.integer(1, 200),
@@ -42,6 +43,7 @@ SOURCE = rules.obj({"id": rules.text(1, 128, required=True)}, required=True)
 REMIX = rules.obj({"prompt": PROMPT})
 EDIT = rules.obj({"prompt": PROMPT, "video": SOURCE})
 EXTEND = rules.obj({"prompt": PROMPT, "video": SOURCE, "seconds": rules.one_of(*SECONDS, required=True)})
+CHARACTER = rules.obj({"name": rules.text(1, 80, required=True)})
 LIST = rules.obj({"after": rules.text(1, 128), "limit": rules.text(pattern=r"[1-9]\d?|100", default="20"),
                   "order": rules.one_of("asc", "desc", default="desc")})
 
@@ -75,8 +77,9 @@ class Simulator(openai_azure.Sora1, base.Simulator):
                 "never")
     checks = ("create.reference_size", "create.reference_file", "create.file_id", "create.part", "content.ready", "content.variant",
               "content.expired", "list.after", "source.known", "source.completed", "source.file", "delete.ended",
+              "character.video", "character.length", "character.known",
               *openai_azure.CHECKS)
-    tables = (("create", CREATE), ("engine", ENGINE), ("remix", REMIX), ("edit", EDIT), ("extend", EXTEND), ("list", LIST),
+    tables = (("create", CREATE), ("engine", ENGINE), ("remix", REMIX), ("edit", EDIT), ("extend", EXTEND), ("character", CHARACTER), ("list", LIST),
               *openai_azure.TABLES)
     base_path = "/v1"
     providers_beside = ("azure",)
@@ -89,6 +92,7 @@ class Simulator(openai_azure.Sora1, base.Simulator):
             self.name, self.prefix, self.base_path = "azure", "/openai", "/openai/v1"
         if dialect == "openai":
             self.signs, self.hook_of_project = "standard", True
+        self.characters = {}  # id: (key, what is told)
         super().__init__(**more)
 
     # --- words ---
@@ -174,6 +178,8 @@ class Simulator(openai_azure.Sora1, base.Simulator):
         if picture and media.picture_size(picture) and self.dialect != "engine":
             self.must("create.reference_size", media.picture_size(picture) == (width, height), "create.input_reference",
                       "Inpaint image must match the requested width and height")
+        known = [self.characters.get(one["id"], (None,))[0] == request.key for one in body.get("characters") or ()]
+        self.must("character.known", all(known), "create.characters", "no such character")
         sampling = {name: body[name] for name in SAMPLING if body.get(name) is not None}
         return self._new(request, body, width, height, body["seconds"], model=body["model"] or "default", sampling=sampling)
 
@@ -280,6 +286,31 @@ class Simulator(openai_azure.Sora1, base.Simulator):
         body = table.check({**body, "video": {"id": "file"}}, name)
         film = media.probe(data)
         return body, film["width"], film["height"], round(film["seconds"]), "sora-2", None
+
+    # --- characters: OpenAI's alone, from a short film; our adapters ask for none ---
+
+    @route("POST", "/v1/videos/characters", "upload")
+    def create_character(self, request):
+        self._sora_alone()
+        body, film = self._form(request, ("video",))
+        body = CHARACTER.check(body, "character")
+        self.must("character.video", film is not None, "character.video", "the film is missing")
+        self.must("character.length", 2 <= round(media.probe(film)["seconds"]) <= 4, "character.video", "2 to 4 seconds are needed")
+        made = {"id": "char_" + secrets.token_hex(16), "name": body["name"], "created_at": int(self.clock.now())}
+        self.characters[made["id"]] = (request.key, made)
+        return self._dressed(Reply(200, made))
+
+    @route("GET", "/v1/videos/characters/{id}", "other")
+    def character(self, request, id):
+        self._sora_alone()
+        key, made = self.characters.get(id, (None, None))
+        if key != request.key:
+            self._refuse(404, f"Character '{id}' not found.")
+        return self._dressed(Reply(200, made))
+
+    def _sora_alone(self):
+        if self.dialect != "openai":
+            self._refuse(404, "Not Found")
 
     @route("POST", "/v1/videos/edits", "submit")
     def edit(self, request):
