@@ -43,7 +43,6 @@ struct vg_rsa_key *vg_rsa_key_free(struct vg_rsa_key *key);
 /* Appends the signature; -1: no room. */
 VG_MUSTCHECK int vg_rs256_sign(const struct vg_rsa_key *key, struct vg_view data,
                                struct vg_buf *out);
-
 bool vg_rs256_verify(const struct vg_rsa_key *key, struct vg_view data, struct vg_view signature);
 
 #define VG_ED25519_KEY_SIZE 32

@@ -376,7 +376,9 @@ static bool pick_source_origin(struct vg_call_run *run)
         return false;
     const Videogate__Store__V1__UpstreamState *state =
         vg_call_unpack_state(run, source->poll_state);
-    for (size_t i = 0; state && i < up->base_count; i++)
+    if (!state)
+        return false;
+    for (size_t i = 0; i < up->base_count; i++)
         if (strcmp(up->bases[i].url, state->base_url) == 0)
             run->base = &up->bases[i];
     if (!run->base)

@@ -157,11 +157,11 @@ int64_t vg_jwks_life_s(const char *cache_control)
     for (const char *at = cache_control ? cache_control : ""; *at;) {
         at += strspn(at, " \t,");
         size_t len = strcspn(at, " \t,");
-        if (strncasecmp(at, "no-", strlen("no-")) == 0)
-            life = 0;
-        else if (strncasecmp(at, age, strlen(age)) == 0 && life > 0 &&
-                 vg_parse_i64((struct vg_view){at + strlen(age), len - strlen(age)}, 0,
-                              INT64_C(1) << 40, &life) != 0)
+        bool forbidden = strncasecmp(at, "no-", strlen("no-")) == 0;
+        if (!forbidden && strncasecmp(at, age, strlen(age)) == 0 && life > 0)
+            forbidden = vg_parse_i64((struct vg_view){at + strlen(age), len - strlen(age)}, 0,
+                                     INT64_C(1) << 40, &life) != 0;
+        if (forbidden)
             life = 0;
         at += len;
     }

@@ -51,14 +51,14 @@ struct vg_jwks_waiter {
 /* Nothing is fetched yet. `client` is borrowed and outlives every refresh. */
 struct vg_jwks *vg_jwks_new(struct vg_http_client *client, const char *url);
 /* Nobody waits any more. NULL is fine. */
-struct vg_jwks *vg_jwks_free(struct vg_jwks *jwks);
+struct vg_jwks *vg_jwks_free(struct vg_jwks *self);
 /* The newest that were fetched; NULL: none were. Borrowed until the next fetch ends. */
-const struct vg_jwk_set *vg_jwks_keys(const struct vg_jwks *jwks);
+const struct vg_jwk_set *vg_jwks_keys(const struct vg_jwks *self);
 /* They are missing, or older than the provider lets them be. */
-bool vg_jwks_is_stale(const struct vg_jwks *jwks, int64_t now_ns);
+bool vg_jwks_is_stale(const struct vg_jwks *self, int64_t now_ns);
 /* Fetches them, or waits for the fetch under way; one that fails leaves the old keys. False:
  * the last one began too short a time ago, and `waiter` is not called. */
-bool vg_jwks_refresh(struct vg_jwks *jwks, int64_t now_ns, struct vg_jwks_waiter *waiter);
+bool vg_jwks_refresh(struct vg_jwks *self, int64_t now_ns, struct vg_jwks_waiter *waiter);
 
 /* Seconds that Cache-Control (NULL: none) lets a document be kept, within our own bounds. */
 int64_t vg_jwks_life_s(const char *cache_control);

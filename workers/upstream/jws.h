@@ -19,7 +19,7 @@ enum vg_jws_verdict {
 /* Whether a header's value looks like a token at all. */
 bool vg_jws_is(const char *text);
 /* `audiences` are divided by white space or commas; NULL or "": none are known. */
-enum vg_jws_verdict vg_jws_check(const char *token, const struct vg_jwk_set *keys,
+enum vg_jws_verdict vg_jws_check(const char *text, const struct vg_jwk_set *keys,
                                  const char *audiences, int64_t now_s);
 
 #endif

@@ -85,8 +85,8 @@ static void set__holds_what_can_verify(void **state)
         "{}",
         "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}",
         "{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}",
-        "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"11qYAYKxCrfVS_"
-        "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
+        "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrw\"}",
+        "{\"kty\":\"OKP\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
         "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHU\"}",
         "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":7}",
         "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}",
@@ -112,14 +112,9 @@ static void set__holds_what_can_verify(void **state)
 static void set__nothing_else_is_one(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",
-                                      "{",
-                                      "[]",
-                                      "7",
-                                      "{\"keys\":{}}",
-                                      "{\"keys\":[]}",
-                                      "{\"keys\":7}",
-                                      "{\"keys\":[[" ED "]]}"};
+    static const char nested[] = "{\"keys\":[[" ED "]]}";
+    static const char *const bad[] = {
+        "", "{", "[]", "7", "{\"keys\":{}}", "{\"keys\":[]}", "{\"keys\":7}", nested};
     for (size_t i = 0; i < VG_COUNT(bad); i++)
         assert_int_equal(parsed(bad[i]), 0);
 }
