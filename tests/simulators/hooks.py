@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Webhooks: what simulators post to their jobs' addresses when these end, signed as their vendors do."""
 import base64
+import functools
 import hashlib
 import hmac
+import itertools
 import json
 import secrets
 import ssl
@@ -12,10 +14,19 @@ import urllib.request
 
 ATTEMPTS, TIMEOUT = 3, 5
 AUDIENCE = "videogate"  # of Google's tokens
+_turns = itertools.count()
 
 
 def b64url(data):
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+@functools.lru_cache(2)
+def rsa_pair(number):
+    """One of two that are made when first asked for: they are dear."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(65537, 2048)
 
 
 class Keys:
@@ -30,10 +41,10 @@ class Keys:
         self.kid, self._pairs = secrets.token_hex(8), {}
 
     def pair(self, kind):
-        from cryptography.hazmat.primitives.asymmetric import ed25519, rsa  # what is not signed needs no such package
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # what is not signed needs no such package
 
         if kind not in self._pairs:
-            self._pairs[kind] = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else rsa.generate_private_key(65537, 2048)
+            self._pairs[kind] = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else rsa_pair(next(_turns) % 2)
         return self._pairs[kind]
 
     def jwk(self, kind):
