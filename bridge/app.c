@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/peer.h"
 #include "common/process.h"
 
 #define MAX_THREADS 64
@@ -100,6 +101,9 @@ static const struct vg_config_key keys[] = {
     {"tls-key", VG_CONFIG_TEXT, AT(tls_key), NULL, 0, 0, false, false, "PEM key for tls-listen"},
     {"tls-listen", VG_CONFIG_ADDRESS, AT(tls_listen), NULL, 0, 0, false, false,
      "Address for HTTPS (HTTP/2 and HTTP/1.1 by ALPN)"},
+    {"trusted-proxies", VG_CONFIG_TEXT, AT(trusted_proxies), "", 0, 0, false, false,
+     "Nets of the proxies in front (CIDR,...), whose X-Forwarded-For says what a caller's address "
+     "is"},
     {"write-timeout", VG_CONFIG_DURATION, AT(stall_ms), "60s", 100, 3600000, false, false,
      "A client that takes no byte of its answer for so long is dropped"},
 };
@@ -163,7 +167,8 @@ int vg_bridge_check(const struct vg_bridge_config *c, struct vg_err *err)
         return vg_err_param(err, VG_ERR_INVALID_REQUEST, "service-tls-ca",
                             "service-tls-ca: is needed for TLS to the service");
     struct vg_cors *cors;
-    if (vg_cors_new(&cors, c->cors_origins, err) != 0)
+    if (vg_peer_nets_check(c->trusted_proxies, "trusted-proxies", err) != 0 ||
+        vg_cors_new(&cors, c->cors_origins, err) != 0)
         return -1;
     cors = vg_cors_free(cors);
     if (c->tls_listen) {
@@ -226,6 +231,7 @@ static void setup_api(struct vg_bridge *b)
     b->api.max_watchers = c->max_watchers;
     b->api.events_metrics = vg_events_register(b->metrics);
     b->api.cors = b->cors;
+    b->api.trusted_proxies = c->trusted_proxies;
     b->api.access_log = c->access_log;
 }
 

@@ -16,6 +16,7 @@ struct vg_bridge_config {
     char *tls_cert;
     char *tls_key;
     char *cors_origins;
+    char *trusted_proxies;
     char *service;
     char *service_tls_ca;
     char *service_tls_cert;

@@ -20,6 +20,7 @@
 #include "service/key_use.h"
 #include "service/rate.h"
 #include "service/service_priv.h"
+#include "service/throttle.h"
 #include "service/watch.h"
 
 static const char *const create_outcomes[] = {"new", "replayed", "refused", "failed", NULL};
@@ -34,6 +35,9 @@ static const char *const event_outcomes[VG_EVENTS_MAX + 1] = {
     [VG_EVENTS_REFUSED] = "refused",
     [VG_EVENTS_FAILED] = "failed",
 };
+/* By enum vg_attempt_series, and by enum vg_throttle_by. */
+static const char *const failure_reasons[] = {"malformed", "unknown", "admin", NULL};
+static const char *const throttled_by[] = {"client", "key", NULL};
 #define TABLE_NAME(name, text) (text),
 static const char *const retention_tables[] = {VG_RETENTION_TABLES(TABLE_NAME) NULL};
 static const struct vg_metric_desc metric_table[] = {
@@ -50,6 +54,13 @@ static const struct vg_metric_desc metric_table[] = {
                                event_outcomes},
     [VG_SM_RETIRED] = {"videogate_rows_retired_total", VG_METRIC_COUNTER,
                        "Old rows the janitor removed.", "table", retention_tables},
+    [VG_SM_AUTH_FAILURES] = {"videogate_auth_failures_total", VG_METRIC_COUNTER,
+                             "Failed authentications: keys that are none by their form, unknown "
+                             "ones, wrong admin keys.",
+                             "reason", failure_reasons},
+    [VG_SM_AUTH_THROTTLED] = {"videogate_auth_throttled_total", VG_METRIC_COUNTER,
+                              "Attempts that were not looked at, by what had failed too often.",
+                              "by", throttled_by},
 };
 
 const char *const *vg_event_outcomes(void)
@@ -76,6 +87,7 @@ struct vg_app {
     struct vg_hub *hub;
     struct vg_flights *flights;
     struct vg_rate *rate;
+    struct vg_throttle *throttle;
     struct vg_binding *binding;
     struct vg_janitor *janitor;
     struct vg_catalog_live *catalog;
@@ -291,6 +303,8 @@ static void share_parts(struct vg_app *app)
     s->event_addresses = setup->event_addresses;
     s->flights = app->flights;
     s->rate = app->rate;
+    s->throttle = app->throttle;
+    s->trusted_peers = c->trusted_peers;
     s->retry_window_ms = c->retry_window_ms;
     s->max_watchers = (size_t)c->max_watchers;
     s->binding = app->binding;
@@ -342,6 +356,8 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
     app->catalog = vg_catalog_live_new(&catalog);
     app->flights = vg_flights_new();
     app->rate = vg_rate_new((int)app->config.rate_share);
+    app->throttle =
+        vg_throttle_new((int32_t)app->config.auth_failures, (int32_t)app->config.auth_failures_key);
     app->binding = vg_binding_new(&binding);
     share_parts(app);
     app->service.hub = app->hub = vg_hub_new(&app->service);
@@ -482,6 +498,7 @@ static void stop_parts(struct vg_app *app)
     app->hub = vg_hub_free(app->hub);
     app->flights = vg_flights_free(app->flights);
     app->rate = vg_rate_free(app->rate);
+    app->throttle = vg_throttle_free(app->throttle);
     app->auth = vg_auth_free(app->auth);
     app->key_use = vg_key_use_free(app->key_use);
     app->blobs = vg_blob_store_close(app->blobs);

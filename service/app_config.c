@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/peer.h"
 #include "common/str.h"
 #include "common/webhook_secret.h"
 #include "service/app_priv.h"
@@ -312,6 +313,24 @@ static const struct vg_config_key keys[] = {
      .min = 1000,
      .max = DAY_MS,
      .help = "how long an SDK's repeat of a create without a key finds the attempt before it"},
+    {.name = "auth-failures",
+     .type = VG_CONFIG_INT,
+     .offset = AT(auth_failures),
+     .fallback = "120",
+     .max = 1000000,
+     .help = "failed authentications of one address a minute; beyond it only keys that were good "
+             "before are let through from there; 0: no limit"},
+    {.name = "auth-failures-key",
+     .type = VG_CONFIG_INT,
+     .offset = AT(auth_failures_key),
+     .fallback = "30",
+     .max = 1000000,
+     .help = "the same of one key's id, from anywhere"},
+    {.name = "trusted-peers",
+     .type = VG_CONFIG_TEXT,
+     .offset = AT(trusted_peers),
+     .fallback = "127.0.0.0/8,::1",
+     .help = "nets of the bridges (CIDR,...), which say what a caller's address is"},
     {.name = "callback-allow-http",
      .type = VG_CONFIG_BOOL,
      .offset = AT(callback_allow_http),
@@ -565,6 +584,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
         .own = {c->listen, c->monitor, c->workers, c->webhook},
     };
     if (check_texts(c, err) < 0 ||
+        vg_peer_nets_check(c->trusted_peers, "trusted-peers", err) < 0 ||
         vg_keyring_init(&s.keyring, c->secret_key ? c->secret_key : "", c->old_secret_keys, err) <
             0 ||
         vg_http_guard_check(&s.callback_guard, err) < 0 ||

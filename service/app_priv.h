@@ -42,6 +42,8 @@ struct vg_app_config {
     int64_t janitor_interval_ms, orphan_age_ms;
     int64_t delivery_retention_ms, trace_retention_ms, video_retention_ms, retention_batch;
     int64_t idempotency_retention_ms, retry_window_ms, rate_share;
+    int64_t auth_failures, auth_failures_key;
+    char *trusted_peers;
     bool callback_allow_http, callback_allow_any_port;
     char *callback_allow_nets, *callback_egress;
     char *default_callback_url, *default_callback_secret;

@@ -98,13 +98,13 @@ static struct entry *set_of(struct vg_auth *auth, const uint8_t hash[VG_SHA256_S
     return &auth->entries[(n % auth->sets) * WAYS];
 }
 
-static struct entry *find_entry(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE],
-                                int64_t now)
+/* Also one whose time is over: it says whether the key was good when last asked for. */
+static struct entry *find_entry(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE])
 {
     struct entry *set = set_of(auth, hash);
 
     for (size_t i = 0; i < WAYS; i++)
-        if (set[i].expires_ns > now && vg_equal_ct(set[i].hash, hash, VG_SHA256_SIZE))
+        if (set[i].expires_ns > 0 && vg_equal_ct(set[i].hash, hash, VG_SHA256_SIZE))
             return &set[i];
     return NULL;
 }
@@ -243,37 +243,50 @@ static struct lookup *add_pending(struct vg_auth *auth, const uint8_t hash[VG_SH
     return l;
 }
 
-bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait *wait)
-{
-    uint8_t hash[VG_SHA256_SIZE];
-    struct lookup *start = NULL;
-    int64_t now = vg_now_ns();
-    char id[VG_ID_SIZE];
+/* --- a question --- */
 
-    if (vg_api_key_read(key, id) == VG_API_KEY_JUNK) {
-        vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_JUNK, 1);
-        answer(wait, false, NULL);
-        return true;
-    }
-    vg_sha256(hash, key.data, key.len);
+enum known { KNOWN_NOT, KNOWN_GOOD_ONCE, KNOWN_NOW };
+
+static enum known look_up(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE], int64_t now,
+                          struct vg_auth_wait *wait)
+{
+    enum known known = KNOWN_NOT;
+
     (void)pthread_mutex_lock(&auth->lock);
-    const struct entry *entry = find_entry(auth, hash, now);
-    if (entry) {
+    const struct entry *entry = find_entry(auth, hash);
+    if (entry && entry->expires_ns > now) {
         answer(wait, entry->found, &entry->who);
-        (void)pthread_mutex_unlock(&auth->lock);
-        vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_HIT, 1);
-        return true;
+        known = KNOWN_NOW;
+    } else if (entry && entry->found) {
+        known = KNOWN_GOOD_ONCE;
     }
+    (void)pthread_mutex_unlock(&auth->lock);
+    return known;
+}
+
+static bool refuse(struct vg_auth_wait *wait, enum vg_err_kind kind)
+{
+    wait->ok = false;
+    (void)vg_err_set(&wait->err, kind, NULL);
+    return true;
+}
+
+/* Waits for the lookup under way, or starts one. */
+static bool join(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZE], struct vg_view key,
+                 const char *id, struct vg_auth_wait *wait)
+{
+    struct lookup *start = NULL;
+
+    (void)pthread_mutex_lock(&auth->lock);
     struct lookup *lookup = find_pending(auth, hash);
     if (!lookup && auth->pending_count >= auth->options.max_pending) {
         (void)pthread_mutex_unlock(&auth->lock);
-        wait->ok = false;
-        (void)vg_err_set(&wait->err, VG_ERR_OVERLOADED, NULL);
+        (void)refuse(wait, VG_ERR_OVERLOADED);
         wait->err.retry_after_ms = 1000;
         return true;
     }
     if (!lookup)
-        lookup = start = add_pending(auth, hash, key, id, now);
+        lookup = start = add_pending(auth, hash, key, id, vg_now_ns());
     wait->next = lookup->waiters;
     lookup->waiters = wait;
     (void)pthread_mutex_unlock(&auth->lock);
@@ -281,6 +294,31 @@ bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait
     if (start) /* outside the lock; it cannot end before it is started */
         auth->options.lookup(auth->options.lookup_ctx, &start->db);
     return false;
+}
+
+bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait *wait)
+{
+    uint8_t hash[VG_SHA256_SIZE];
+    char id[VG_ID_SIZE];
+
+    if (vg_api_key_read(key, id) == VG_API_KEY_JUNK) {
+        vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_JUNK, 1);
+        if (wait->admit && key.len > 0 && !wait->admit(wait, ""))
+            return true;
+        return refuse(wait, VG_ERR_UNAUTHENTICATED);
+    }
+    vg_sha256(hash, key.data, key.len);
+    enum known known = look_up(auth, hash, vg_now_ns(), wait);
+    if (known != KNOWN_GOOD_ONCE && !(known == KNOWN_NOW && wait->ok) && wait->admit &&
+        !wait->admit(wait, id)) {
+        wait->ok = false;
+        return true;
+    }
+    if (known == KNOWN_NOW) {
+        vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_HIT, 1);
+        return true;
+    }
+    return join(auth, hash, key, id, wait);
 }
 
 void vg_auth_forget(struct vg_auth *auth, const char *key_id)

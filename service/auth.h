@@ -58,6 +58,9 @@ struct vg_identity {
 struct vg_auth_wait {
     struct vg_executor *executor; /* where `done.run` is called */
     struct vg_task done;
+    /* Asked before any work is done for a key that was not good lately; `key_id` may be "". False:
+     * it has set `err`, which is the answer. May be NULL. */
+    bool (*admit)(struct vg_auth_wait *wait, const char *key_id);
     /* results, valid when known or in done.run */
     bool ok;
     struct vg_err

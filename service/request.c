@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/api_key.h"
 #include "common/clock.h"
+#include "service/attempt.h"
 #include "service/binding.h"
 #include "service/rate.h"
 #include "service/service_priv.h"
@@ -169,8 +171,35 @@ static void judge_rate(struct vg_request *request)
     request->wait.err.retry_after_ms = rate.retry_ms;
 }
 
+static struct vg_view key_of(const struct vg_rpc_call *call)
+{
+    return vg_auth_key_of(vg_rpc_call_metadata(call, "authorization"),
+                          vg_rpc_call_metadata(call, "x-api-key"));
+}
+
+static bool admit(struct vg_auth_wait *wait, const char *key_id)
+{
+    struct vg_request *request = VG_CONTAINER(wait, struct vg_request, wait);
+
+    return vg_attempt_admit(request->service, request->call, key_id, &wait->err);
+}
+
+/* A wrong key, not a missing one. */
+static void count_failure(struct vg_request *request)
+{
+    struct vg_view key = key_of(request->call);
+    char id[VG_ID_SIZE];
+
+    if (request->wait.ok || request->wait.err.kind != VG_ERR_UNAUTHENTICATED || key.len == 0)
+        return;
+    bool junk = vg_api_key_read(key, id) == VG_API_KEY_JUNK;
+    vg_attempt_failed(request->service, request->call,
+                      junk ? VG_ATTEMPT_MALFORMED : VG_ATTEMPT_UNKNOWN, id);
+}
+
 static void known(struct vg_request *request)
 {
+    count_failure(request);
     judge_identity(request);
     judge_rate(request);
     proceed_when_bound(request);
@@ -193,12 +222,6 @@ static struct vg_request *make(void *service, struct vg_rpc_call *call, size_t s
     return request;
 }
 
-static struct vg_view key_of(const struct vg_rpc_call *call)
-{
-    return vg_auth_key_of(vg_rpc_call_metadata(call, "authorization"),
-                          vg_rpc_call_metadata(call, "x-api-key"));
-}
-
 void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, enum vg_scope scope,
                       vg_request_f *run)
 {
@@ -207,6 +230,7 @@ void vg_request_begin(void *service, struct vg_rpc_call *call, size_t size, enum
     request->scope = scope;
     request->wait.executor = vg_loop_executor(request->service->loop);
     request->wait.done.run = auth_done;
+    request->wait.admit = admit;
     if (vg_auth_check(request->service->auth, key_of(call), &request->wait))
         known(request);
 }
@@ -235,10 +259,17 @@ void vg_request_begin_admin(void *service, struct vg_rpc_call *call, size_t size
 {
     struct vg_request *request = make(service, call, size, run);
 
-    request->wait.ok = vg_auth_is_admin(request->service->auth, key_of(call));
-    if (!request->wait.ok)
-        (void)vg_err_set(&request->wait.err, VG_ERR_UNAUTHENTICATED,
-                         "This call takes the admin key as 'Authorization: Bearer KEY'.");
+    struct vg_view key = key_of(call);
+
+    /* Where too much has failed even the right one is not looked at: it may be a guess. */
+    if (vg_attempt_admit(request->service, call, "", &request->wait.err)) {
+        request->wait.ok = vg_auth_is_admin(request->service->auth, key);
+        if (!request->wait.ok)
+            (void)vg_err_set(&request->wait.err, VG_ERR_UNAUTHENTICATED,
+                             "This call takes the admin key as 'Authorization: Bearer KEY'.");
+        if (!request->wait.ok && key.len > 0)
+            vg_attempt_failed(request->service, call, VG_ATTEMPT_ADMIN, "");
+    }
     proceed(request);
 }
 

@@ -32,7 +32,9 @@ enum vg_service_metric {
     VG_SM_WATCHERS,
     VG_SM_PURGED,
     VG_SM_PROVIDER_EVENTS,
-    VG_SM_RETIRED
+    VG_SM_RETIRED,
+    VG_SM_AUTH_FAILURES,
+    VG_SM_AUTH_THROTTLED
 };
 enum vg_create_series {
     VG_CREATES_NEW,
@@ -61,6 +63,7 @@ struct vg_binding;
 struct vg_event_addresses;
 struct vg_flights;
 struct vg_rate;
+struct vg_throttle;
 struct vg_hub;
 
 /* Set up by app.c before the first call, constant while calls come. Everything borrowed from the
@@ -82,6 +85,8 @@ struct vg_service {
     struct vg_jobs *jobs;
     struct vg_flights *flights;
     struct vg_rate *rate;
+    struct vg_throttle *throttle;
+    const char *trusted_peers; /* nets whose word for a caller's address is taken */
     struct vg_metric_set *metrics;
     const struct vg_links *links;
     const struct vg_event_addresses *event_addresses;

@@ -31,6 +31,7 @@ struct vg_api {
     int64_t max_watchers; /* event streams at a time */
     struct vg_metric_set *events_metrics; /* of vg_events_register; may be NULL */
     const struct vg_cors *cors;           /* borrowed; NULL: off */
+    const char *trusted_proxies;          /* nets; borrowed, may be NULL */
     bool access_log;
     atomic_llong watchers;
     atomic_int scrapes; /* answers of /metrics under way */

@@ -123,6 +123,7 @@ static void open_stream(struct vg_h1 *h1)
     VG_ASSERT(!h1->stream);
     h1->stream = vg_xalloc(sizeof(*h1->stream));
     vg_stream_init(h1->stream, &stream_ops, h1->base.env, h1);
+    h1->stream->peer = h1->base.peer;
     h1->stream->request.version = VG_HTTP_1_1; /* until the head says otherwise */
     h1->keep_alive = h1->discard = h1->continue_due = h1->chunked_out = false;
     h1->overhead = 0;
@@ -391,7 +392,7 @@ struct vg_session *vg_h1_session_new(struct vg_http_env *env, void (*wake)(void 
                                      void *owner)
 {
     struct vg_h1 *h1 = vg_xalloc(sizeof(*h1));
-    h1->base = (struct vg_session){&session_ops, env, wake, owner, false};
+    h1->base = (struct vg_session){.ops = &session_ops, .env = env, .wake = wake, .owner = owner};
     h1->since_ns = env->now_ns;
     return &h1->base;
 }

@@ -127,6 +127,7 @@ static struct vg_h2_stream *open_stream(struct vg_h2 *h2, int32_t id)
 {
     struct vg_h2_stream *s = vg_xalloc(sizeof(*s));
     vg_stream_init(&s->base, &stream_ops, h2->base.env, h2);
+    s->base.peer = h2->base.peer;
     s->id = id;
     s->base.request.version = VG_HTTP_2;
     s->next = h2->streams;
@@ -479,7 +480,8 @@ struct vg_session *vg_h2_session_new(struct vg_http_env *env, void (*wake_owner)
                                      void *owner)
 {
     struct vg_h2 *h2 = vg_xalloc(sizeof(*h2));
-    h2->base = (struct vg_session){&session_ops, env, wake_owner, owner, false};
+    h2->base =
+        (struct vg_session){.ops = &session_ops, .env = env, .wake = wake_owner, .owner = owner};
     h2->idle_since_ns = env->now_ns;
     vg_h2_limits_init(&h2->limits, &env->limits, env->now_ns);
     new_ng(h2);

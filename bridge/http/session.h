@@ -13,6 +13,7 @@
 
 #include "bridge/http/stream.h"
 #include "common/buf.h"
+#include "common/peer.h"
 
 struct vg_session;
 
@@ -39,7 +40,8 @@ struct vg_session {
     struct vg_http_env *env; /* borrowed */
     void (*wake)(void *owner);
     void *owner;
-    bool hostile; /* ended by a limit that no honest peer reaches */
+    bool hostile;            /* ended by a limit that no honest peer reaches */
+    char peer[VG_PEER_SIZE]; /* set by the owner; "": unknown */
 };
 
 struct vg_session *vg_h1_session_new(struct vg_http_env *env, void (*wake)(void *owner),

@@ -124,6 +124,7 @@ struct vg_stream {
     const struct vg_stream_ops *ops;
     struct vg_http_env *env; /* borrowed */
     void *session;           /* borrowed; the session's own business */
+    const char *peer;        /* borrowed; the other end's address, NULL or "": unknown */
     struct vg_arena
         *arena; /* owned; memory of the request. The handler may take it in `closed` (set NULL) */
     struct vg_request request;

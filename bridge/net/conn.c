@@ -2,6 +2,7 @@
 /* A connection: a non-blocking socket, TLS or not, under an HTTP session that never sees a socket.
  */
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -268,11 +269,24 @@ static bool wants_read(const struct vg_conn *conn)
     return !conn->eof && in_pending(conn) < IN_HIGH && out_pending(conn) < OUT_HIGH;
 }
 
+static void write_peer(int fd, char out[VG_PEER_SIZE])
+{
+    char host[NI_MAXHOST];
+    struct sockaddr_storage at;
+    socklen_t len = sizeof(at);
+
+    out[0] = '\0';
+    if (getpeername(fd, (struct sockaddr *)&at, &len) == 0 &&
+        getnameinfo((struct sockaddr *)&at, len, host, sizeof(host), NULL, 0, NI_NUMERICHOST) == 0)
+        (void)vg_peer_parse(vg_view_of(host), out);
+}
+
 static void open_session(struct vg_conn *conn, bool h2)
 {
     struct vg_http_env *env = &conn->net->env;
     conn->session =
         h2 ? vg_h2_session_new(env, conn_wake, conn) : vg_h1_session_new(env, conn_wake, conn);
+    write_peer(conn->fd, conn->session->peer);
     set_state(conn, CONN_OPEN);
 }
 

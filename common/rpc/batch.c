@@ -184,9 +184,15 @@ static struct vg_view member_metadata(const struct vg_rpc_call *base, const char
 }
 
 /* Streams do not travel in batches: no send, no read. */
+static bool member_peer(const struct vg_rpc_call *base, char out[VG_PEER_SIZE])
+{
+    return vg_rpc_call_peer(VG_CONTAINER(base, struct member, base)->batch->outer, out);
+}
+
 static const struct vg_rpc_transport member_transport = {
     .end = member_end,
     .metadata = member_metadata,
+    .peer = member_peer,
 };
 
 static void batch_cancelled(struct vg_task *task)

@@ -116,6 +116,11 @@ struct vg_view vg_rpc_call_metadata(const struct vg_rpc_call *call, const char *
     return call->transport->metadata(call, key);
 }
 
+bool vg_rpc_call_peer(const struct vg_rpc_call *call, char out[VG_PEER_SIZE])
+{
+    return call->transport->peer(call, out);
+}
+
 void vg_rpc_call_set_trailing(struct vg_rpc_call *call, const char *key, const char *value)
 {
     if (call->trailing == NULL)

@@ -24,6 +24,7 @@ struct vg_rpc_transport {
      * at the end. */
     void (*read)(struct vg_rpc_call *call, struct vg_executor *executor, struct vg_task *task);
     struct vg_view (*metadata)(const struct vg_rpc_call *call, const char *key);
+    bool (*peer)(const struct vg_rpc_call *call, char out[VG_PEER_SIZE]);
 };
 
 struct vg_rpc_call {

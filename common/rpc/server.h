@@ -19,6 +19,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "common/peer.h"
 #include "common/task.h"
 
 struct vg_rpc_server;
@@ -84,6 +85,9 @@ const ProtobufCMessage *vg_rpc_call_request(const struct vg_rpc_call *call);
 struct vg_arena *vg_rpc_call_arena(struct vg_rpc_call *call);
 /* First value of a metadata key (lower case); empty view when absent. */
 struct vg_view vg_rpc_call_metadata(const struct vg_rpc_call *call, const char *key);
+/* The address at the other end of the connection; false, and "": it has none. Not free: the core
+ * writes it anew each time. */
+bool vg_rpc_call_peer(const struct vg_rpc_call *call, char out[VG_PEER_SIZE]);
 /* "/package.Service/Method". */
 const char *vg_rpc_call_method(const struct vg_rpc_call *call);
 /* Absolute monotonic nanoseconds; VG_NO_DEADLINE when the client set none. */

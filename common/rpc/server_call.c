@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <grpc/support/alloc.h>
+
 #include "common/clock.h"
 #include "common/crash_point.h"
 #include "common/rpc/counted.h"
@@ -262,11 +264,23 @@ static struct vg_view direct_metadata(const struct vg_rpc_call *base, const char
     return (struct vg_view){NULL, 0};
 }
 
+static bool direct_peer(const struct vg_rpc_call *base, char out[VG_PEER_SIZE])
+{
+    char *text = grpc_call_get_peer(direct_of(base)->core);
+    bool known = text && vg_peer_of_core(text, out);
+
+    if (!known)
+        out[0] = '\0';
+    gpr_free(text);
+    return known;
+}
+
 static const struct vg_rpc_transport direct_transport = {
     .end = direct_end,
     .send = direct_send,
     .read = direct_read,
     .metadata = direct_metadata,
+    .peer = direct_peer,
 };
 
 /* Hands an accepted call to its handler, or refuses it. */
