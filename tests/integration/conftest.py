@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # simulators
 import clients  # noqa: E402
+import planted  # noqa: E402
 from vg import BUILD, Stack  # noqa: E402
 
 
@@ -40,7 +41,20 @@ def pytest_runtest_makereport(item, call):
             clients.record(item.module.__name__, mark.args[0], method, result)
 
 
+def check_planted(session):
+    """No log of anything that ran says a key, a secret, a prompt or a token that the tests have planted; nothing has left a core."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    folders = [factory.getbasetemp()] if factory and factory._basetemp else []
+    for log, kind, text in planted.found(folders):
+        print(f"\n{log} has a {kind}: {text[:60]!r}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for core in planted.cores(folders):
+        print(f"\na core: {core}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_sessionfinish(session):
+    check_planted(session)
     chosen = session.config.option.keyword or any("::" in one for one in session.config.args)
     clients.save(BUILD, whole=not chosen)
 

@@ -13,6 +13,8 @@ import subprocess
 import time
 import urllib.parse
 
+import planted
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("VG_BUILD", ROOT / "build"))
 NODE = pathlib.Path(os.environ.get("VG_NODE", ROOT / "build/node"))
@@ -72,7 +74,8 @@ class Stack:
     def __init__(self, folder, env=None):
         self.folder = pathlib.Path(folder)
         self.base = free_base(70 if "VIDEOGATE_SIMULATORS" in (env or {}) else 10)
-        self.environ = {**os.environ, "VIDEOGATE_LOG_LEVEL": "debug", **(env or {})}
+        # Many tests show wrong keys, all from one address.
+        self.environ = {**os.environ, "VIDEOGATE_LOG_LEVEL": "debug", "VIDEOGATE_AUTH_FAILURES": "100000", **(env or {})}
         self.env = {}
 
     def __enter__(self):
@@ -98,6 +101,8 @@ class Stack:
         self.env = dict(
             line.split("=", 1) for line in shlex.split(self.run("env").stdout.replace("\n", " "))
         )
+        planted.note("key", self.key)
+        planted.note("secret of the stack", *secrets_of(self).values())
 
     def check_logs(self):
         """No sanitizer report, assertion, key or prompt in any log."""
@@ -138,12 +143,13 @@ class Stack:
 
     def http(self, method, path, body=None, headers=None, key=True, timeout=60):
         """One HTTP/1.1 request; a dict body is sent as JSON. `key` may be another key or False."""
-        out = dict(headers or {})
+        out, fields = dict(headers or {}), body
         if isinstance(body, dict):
             body = json.dumps(body).encode()
             out.setdefault("content-type", "application/json")
         if key:
             out.setdefault("authorization", f"Bearer {self.key if key is True else key}")
+        planted.note_request(path, fields, out)
         connection = http.client.HTTPConnection("127.0.0.1", self.base, timeout=timeout)
         try:
             connection.request(method, path, body=body, headers=out)
@@ -233,6 +239,11 @@ class Stack:
         return {series: float(value) for series, value in rows}
 
 
+def secrets_of(stack):
+    """The stack's secrets, as environment."""
+    return dict(line.split("=", 1) for line in (stack.folder / "secrets").read_text().split())
+
+
 class Beside:
     """Programs beside a stack, with a fresh database on its server and its secrets."""
 
@@ -240,8 +251,7 @@ class Beside:
         self.stack, self.folder = stack, pathlib.Path(folder)
         self.name = f"beside{random.randrange(1 << 40)}"
         self.database = stack.env["DATABASE_URL"].replace("/videogate?", f"/{self.name}?")
-        secrets = (stack.folder / "secrets").read_text().split()
-        self.env = {**os.environ, **dict(line.split("=", 1) for line in secrets), "VIDEOGATE_DATABASE_URL": self.database}
+        self.env = {**os.environ, **secrets_of(stack), "VIDEOGATE_DATABASE_URL": self.database}
         self.processes = []
 
     def __enter__(self):
@@ -270,7 +280,9 @@ class Beside:
         return done
 
     def new_key(self, *args):
-        return self.ctl("keys", "create", "--project", "beside", *args).stdout.split("secret ")[1].split()[0]
+        key = self.ctl("keys", "create", "--project", "beside", *args).stdout.split("secret ")[1].split()[0]
+        planted.note("key", key)
+        return key
 
 
 def readyz(port):
