@@ -22,9 +22,9 @@ void vg_peer_group(const char *peer, char out[VG_PEER_SIZE]);
 /* `nets`: comma-separated CIDRs, or addresses. */
 VG_MUSTCHECK int vg_peer_nets_check(const char *nets, const char *param, struct vg_err *err);
 bool vg_peer_in(const char *peer, const char *nets);
-/* One X-Forwarded-For value read from its end: while `peer` is in `nets` the element before it takes
- * its place. Returns whether the whole value has been walked, so that the field before it counts,
- * too. */
+/* One X-Forwarded-For value read from its end: while `peer` is in `nets` the element before it
+ * takes its place. Returns whether the whole value has been walked, so that the field before it
+ * counts, too. */
 bool vg_peer_forwarded(char peer[VG_PEER_SIZE], struct vg_view value, const char *nets);
 
 #endif

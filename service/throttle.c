@@ -53,7 +53,8 @@ static const char *name_of(const struct vg_throttle_who *who, enum vg_throttle_b
 }
 
 /* NULL: none, and `make` is false. */
-static struct entry *find(struct vg_throttle *t, enum vg_throttle_by by, const char *name, bool make)
+static struct entry *find(struct vg_throttle *t, enum vg_throttle_by by, const char *name,
+                          bool make)
 {
     uint64_t id = vg_fnv1a(vg_view_of(name), t->seed) | 1;
     struct entry *set = t->entries[by][(id >> 1) % SETS];

@@ -362,8 +362,8 @@ int vg_exchange_metadata(struct vg_exchange *ex, struct vg_rpc_metadata out[VG_E
     char client[VG_PEER_SIZE];
     vg_client_of(ex->stream, ex->at->api->trusted_proxies, client);
     if (client[0])
-        out[n++] = (struct vg_rpc_metadata){"x-videogate-client",
-                                            vg_arena_strdup(ex->arena, client)};
+        out[n++] =
+            (struct vg_rpc_metadata){"x-videogate-client", vg_arena_strdup(ex->arena, client)};
     struct vg_view attempt = vg_exchange_header(ex, "x-stainless-retry-count");
     if (vg_route_creates(ex->route) && vg_http_visible(attempt, 1, MAX_ATTEMPT_TEXT))
         out[n++] = (struct vg_rpc_metadata){"x-stainless-retry-count",

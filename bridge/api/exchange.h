@@ -61,8 +61,8 @@ void vg_body_drop(struct vg_body *body);
 
 #define VG_EXCHANGE_METADATA 4
 /* Metadata for a call: authorization (from either header form), x-request-id, the caller's address
- * and, where videos are created, the SDK's count of attempts. The strings live as long as the exchange. Fails with
- * VG_ERR_UNAUTHENTICATED when the credential cannot be one. */
+ * and, where videos are created, the SDK's count of attempts. The strings live as long as the
+ * exchange. Fails with VG_ERR_UNAUTHENTICATED when the credential cannot be one. */
 VG_MUSTCHECK int vg_exchange_metadata(struct vg_exchange *exchange,
                                       struct vg_rpc_metadata out[VG_EXCHANGE_METADATA],
                                       size_t *out_count, struct vg_err *err);

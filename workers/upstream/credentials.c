@@ -329,3 +329,51 @@ void vg_credential_report(struct vg_credential *credential, const struct vg_faul
     credential->rest_until_ns = now_ns + rest * VG_NS_PER_MS;
     credential->rest_class = fault->class;
 }
+
+/* --- texts of providers --- */
+
+enum { BLOT_MIN = 8 }; /* what is shorter is no secret, but a word */
+
+static void cut_out(char *at, size_t len)
+{
+    static const char mark[] = "[key]";
+
+    memcpy(at, mark, sizeof(mark) - 1); /* never longer than what it stands for */
+    memmove(at + sizeof(mark) - 1, at + len, strlen(at + len) + 1);
+}
+
+static void blot_word(char *text, struct vg_view word)
+{
+    if (word.len < BLOT_MIN)
+        return;
+    for (char *at = text; (at = memmem(at, strlen(at), word.data, word.len)) != NULL;)
+        cut_out(at, word.len);
+    size_t len = strlen(text);
+    for (size_t n = word.len - 1 < len ? word.len - 1 : len; n >= BLOT_MIN; n--)
+        if (memcmp(text + len - n, word.data, n) == 0) {
+            cut_out(text + len - n, n);
+            return;
+        }
+}
+
+static void blot_bearer(char *text)
+{
+    static const char scheme[] = "Bearer ";
+
+    for (char *at = text; (at = strcasestr(at, scheme)) != NULL;) {
+        at += sizeof(scheme) - 1;
+        size_t len = strcspn(at, " \t\r\n\"',;:<>(){}[]");
+        if (len >= BLOT_MIN)
+            cut_out(at, len);
+    }
+}
+
+void vg_credentials_blot(const struct vg_credentials *self, char *text)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        const char *key = self->list[i].key;
+        for (const char *part = key; part; part = strchr(part, ':') ? strchr(part, ':') + 1 : NULL)
+            blot_word(text, (struct vg_view){part, strcspn(part, ":")});
+    }
+    blot_bearer(text);
+}

@@ -56,4 +56,8 @@ int64_t vg_credential_take(struct vg_credential *credential, int64_t now_ns);
 void vg_credential_report(struct vg_credential *credential, const struct vg_fault *fault,
                           int64_t now_ns);
 
+/* Takes the keys, each part of those with a ':', and what is behind "Bearer " out of a text that a
+ * provider wrote; also the beginning of one that the text's end cuts off. */
+void vg_credentials_blot(const struct vg_credentials *self, char *text);
+
 #endif

@@ -41,11 +41,13 @@ void vg_call_reply(struct vg_call_run *run, const ProtobufCMessage *message)
     vg_call_release(run);
 }
 
-/* Keeps from callers and logs what a provider's text may carry: addresses. */
-static void clean(char *text)
+/* Keeps from callers and logs what a provider's text may carry: our keys, and queries of addresses.
+ */
+static void clean(const struct vg_credentials *credentials, char *text)
 {
     char *at = text;
 
+    vg_credentials_blot(credentials, text);
     while ((at = strstr(at, "://")) != NULL) {
         char *end = at + 3 + strcspn(at + 3, " \t\r\n\"'<>)");
         char *query = memchr(at, '?', (size_t)(end - at));
@@ -56,10 +58,13 @@ static void clean(char *text)
     text[vg_utf8_cut(text, strlen(text))] = '\0';
 }
 
-void vg_fault_message(struct vg_fault *fault, Videogate__V1__ProviderError *out)
+void vg_fault_message(struct vg_call_run *run, struct vg_fault *fault,
+                      Videogate__V1__ProviderError *out)
 {
-    clean(fault->message);
-    clean(fault->code);
+    const struct vg_credentials *credentials = run->upstream->credentials;
+
+    clean(credentials, fault->message);
+    clean(credentials, fault->code);
     videogate__v1__provider_error__init(out);
     out->class_ = fault->class;
     out->retryable = fault->retryable;
@@ -81,7 +86,7 @@ static void reply_submit_error(struct vg_call_run *run, struct vg_fault *fault)
     Videogate__V1__SubmitResponse response = VIDEOGATE__V1__SUBMIT_RESPONSE__INIT;
     Videogate__V1__ProviderError error;
 
-    vg_fault_message(fault, &error);
+    vg_fault_message(run, fault, &error);
     response.outcome_case = VIDEOGATE__V1__SUBMIT_RESPONSE__OUTCOME_ERROR;
     response.error = &error;
     vg_call_reply(run, &response.base);
@@ -94,7 +99,7 @@ static void reply_poll_error(struct vg_call_run *run, struct vg_fault *fault)
 
     if (fault->retryable)
         fault->fallback_ok = false; /* the job may still end well, and is paid for */
-    vg_fault_message(fault, &error);
+    vg_fault_message(run, fault, &error);
     response.state_case = VIDEOGATE__V1__POLL_RESPONSE__STATE_ERROR;
     response.error = &error;
     vg_call_reply(run, &response.base);

@@ -102,7 +102,7 @@ static void send_error(struct vg_fetch *f)
     Videogate__V1__FetchResponse message = VIDEOGATE__V1__FETCH_RESPONSE__INIT;
     Videogate__V1__ProviderError error;
 
-    vg_fault_message(&f->fault, &error);
+    vg_fault_message(f->run, &f->fault, &error);
     message.part_case = VIDEOGATE__V1__FETCH_RESPONSE__PART_ERROR;
     message.error = &error;
     f->error_sent = true;

@@ -85,8 +85,9 @@ void vg_call_fill_accepted(struct vg_call_run *run, Videogate__V1__Accepted *out
 void vg_call_reply(struct vg_call_run *run, const ProtobufCMessage *message);
 /* Frees the run when it has ended and nobody uses it. */
 void vg_call_release(struct vg_call_run *run);
-/* Fills what goes out over the wire. Texts borrowed from `fault`. */
-void vg_fault_message(struct vg_fault *fault, Videogate__V1__ProviderError *out);
+/* Fills what goes out over the wire. Texts borrowed from `fault`, where they are cleaned. */
+void vg_fault_message(struct vg_call_run *run, struct vg_fault *fault,
+                      Videogate__V1__ProviderError *out);
 /* "Header: value" for the key, or NULL: none. Arena. */
 const char *vg_call_auth_header(struct vg_call_run *run);
 void vg_call_count(struct vg_call_run *run, int status, int64_t duration_ms);

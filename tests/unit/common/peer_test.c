@@ -113,8 +113,7 @@ static void peer__chain_ends_at_the_first_stranger(void **state)
 
     for (size_t i = 0; i < VG_COUNT(cases); i++) {
         (void)vg_strcpy(peer, sizeof(peer), cases[i].peer);
-        bool whole =
-            vg_peer_forwarded(peer, vg_view_of(cases[i].value), "127.0.0.0/8,10.0.0.0/8");
+        bool whole = vg_peer_forwarded(peer, vg_view_of(cases[i].value), "127.0.0.0/8,10.0.0.0/8");
         assert_string_equal(peer, cases[i].client);
         assert_int_equal(whole, cases[i].whole);
     }

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/mem.h"
+#include "common/str.h"
 #include "service/auth.h"
 
 #define KEYS 64 /* of each class; their texts differ from sample to sample */
@@ -139,7 +140,7 @@ static int by_size(const void *a, const void *b)
 }
 
 static void measure(const char *name, struct bench *b, double (*sample)(struct bench *, int),
-                    size_t samples)
+                    int64_t samples)
 {
     static const double crops[CROPS] = {1, 0.99, 0.9, 0.7, 0.5};
     double first[2000], limits[CROPS], worst = 0;
@@ -150,7 +151,7 @@ static void measure(const char *name, struct bench *b, double (*sample)(struct b
     qsort(first, VG_COUNT(first), sizeof(first[0]), by_size);
     for (size_t c = 0; c < CROPS; c++)
         limits[c] = c == 0 ? INFINITY : first[(size_t)(crops[c] * (VG_COUNT(first) - 1))];
-    for (size_t i = 0; i < samples; i++) {
+    for (int64_t i = 0; i < samples; i++) {
         int class = vg_random_unit() < 0.5;
         double ns = sample(b, class);
         for (size_t c = 0; c < CROPS; c++)
@@ -159,18 +160,19 @@ static void measure(const char *name, struct bench *b, double (*sample)(struct b
     }
     for (size_t c = 0; c < CROPS; c++)
         worst = fabs(welch(&m[c])) > fabs(worst) ? welch(&m[c]) : worst;
-    (void)printf("%-34s %zu samples, means %.0f and %.0f ns, largest |t| %.2f: %s\n", name, samples,
-                 m[2].mean[0], m[2].mean[1], fabs(worst),
+    (void)printf("%-34s %lld samples, means %.0f and %.0f ns, largest |t| %.2f: %s\n", name,
+                 (long long)samples, m[2].mean[0], m[2].mean[1], fabs(worst),
                  fabs(worst) < 4.5 ? "no difference" : "DIFFERENT");
 }
 
 int main(int argc, char **argv)
 {
     static struct bench b = {.executor.post = run_now};
-    size_t samples = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
+    int64_t samples = 1000000;
     struct vg_err err;
 
-    if (samples < 1000 || vg_peppers_new(&b.peppers, NULL, "a secret key of the bench", &err) < 0)
+    if ((argc > 1 && vg_parse_i64(vg_view_of(argv[1]), 10000, INT32_MAX, &samples) < 0) ||
+        vg_peppers_new(&b.peppers, NULL, "a secret key of the bench", &err) < 0)
         return 2;
     const struct vg_auth_options options = {.lookup = answer_lookup,
                                             .lookup_ctx = &b,

@@ -125,6 +125,37 @@ static void test_rotation(void **state)
     vg_credentials_free(c);
 }
 
+/* What a provider writes is shown to callers. */
+static void test_blot(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *clean;
+    } cases[] = {
+        {"nothing to hide", "nothing to hide"},
+        {"bad key sk-first-key-0123, sk-first-key-0123!", "bad key [key], [key]!"},
+        {"sign ACCESSKEY with SECRETPART", "sign [key] with [key]"},
+        {"got 'Authorization: bearer eyJhbGciOi.eyJ.sig', sorry",
+         "got 'Authorization: bearer [key]', sorry"},
+        {"Bearer x", "Bearer x"},
+        {"cut off: sk-first-k", "cut off: [key]"},
+        {"short", "short"},
+        {"", ""},
+    };
+    struct vg_credentials *c;
+    struct vg_err err;
+    char text[128];
+
+    assert_int_equal(
+        vg_credentials_new(&c, "sk-first-key-0123, ACCESSKEY:SECRETPART short", NULL, 0, &err), 0);
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        (void)snprintf(text, sizeof(text), "%s", cases[i].text);
+        vg_credentials_blot(c, text);
+        assert_string_equal(text, cases[i].clean);
+    }
+    vg_credentials_free(c);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -141,10 +172,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_rest),
-        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_text),     cmocka_unit_test(test_budget), cmocka_unit_test(test_rest),
+        cmocka_unit_test(test_rotation), cmocka_unit_test(test_blot),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
