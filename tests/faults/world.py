@@ -20,6 +20,7 @@ import time
 
 import audit
 import history as histories
+import planted
 import vg
 from process import Process
 from proxy import Proxy
@@ -49,11 +50,12 @@ class World(vg.Stack):
         self.folder, self.providers, self.keep = pathlib.Path(folder), tuple(providers), keep
         self.folder.mkdir(parents=True, exist_ok=True)
         self.base = vg.free_base(40)
-        self.environ = {**os.environ, **SANITIZERS, **SHORT_LEASE, **(env or {})}
+        self.environ = {**os.environ, **SANITIZERS, **SHORT_LEASE, **vg.PATIENT, **(env or {})}
         self.history = histories.History(self.folder / "history.jsonl")
         self.env, self.processes, self.proxied, self.proxies, self.sims = {}, {}, tuple(proxied), {}, {}
         self.services, self.postgres_settings, self.database_url, self.sim_settings = services, list(postgres or []), database_url, sim or {}
         self.secrets = {"VIDEOGATE_ADMIN_KEY": secrets.token_hex(32), "VIDEOGATE_SECRET_KEY": secrets.token_hex(32)}
+        planted.note("secret of the world", *self.secrets.values())
         self.pg_home, self.numbers, self.lock = None, 0, threading.Lock()
         self.tag = secrets.token_hex(3)
         self.hurried = False  # CI: see hurry
@@ -124,6 +126,7 @@ class World(vg.Stack):
     def check_logs(self):
         for process in self.processes.values():
             process.check_log((self.key, *self.secrets.values(), SECRET))
+        assert planted.found([self.folder]) == [], "a log has what no log may have"
 
     # --- programs ---
 

@@ -21,6 +21,8 @@ NODE = pathlib.Path(os.environ.get("VG_NODE", ROOT / "build/node"))
 TERMINAL = ("completed", "failed", "canceled", "expired")
 # Long enough for a loaded machine under sanitizers; a limit against hanging, not a claim.
 PATIENCE = 180
+# Many tests show wrong keys, all from one address.
+PATIENT = {"VIDEOGATE_AUTH_FAILURES": "100000", "VIDEOGATE_AUTH_FAILURES_KEY": "100000"}
 
 
 def wait_for(check, what, patience=PATIENCE, pause=0.1):
@@ -74,8 +76,7 @@ class Stack:
     def __init__(self, folder, env=None):
         self.folder = pathlib.Path(folder)
         self.base = free_base(70 if "VIDEOGATE_SIMULATORS" in (env or {}) else 10)
-        # Many tests show wrong keys, all from one address.
-        self.environ = {**os.environ, "VIDEOGATE_LOG_LEVEL": "debug", "VIDEOGATE_AUTH_FAILURES": "100000", **(env or {})}
+        self.environ = {**os.environ, "VIDEOGATE_LOG_LEVEL": "debug", **PATIENT, **(env or {})}
         self.env = {}
 
     def __enter__(self):
@@ -111,6 +112,7 @@ class Stack:
             for bad in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "assertion failed",
                         "WARNING: ThreadSanitizer", self.key):
                 assert bad not in text, f"{log.name} has {bad!r}:\n" + excerpt(text, bad)
+        assert planted.found([self.folder]) == []
 
     # --- processes ---
 
