@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "bridge/api/client.h"
+#include "bridge/api/caller.h"
 #include "bridge/api/cors.h"
 #include "bridge/api/respond.h"
 #include "common/clock.h"
@@ -360,7 +360,7 @@ int vg_exchange_metadata(struct vg_exchange *ex, struct vg_rpc_metadata out[VG_E
         out[n++] = (struct vg_rpc_metadata){
             "authorization", vg_arena_printf(ex->arena, "Bearer %.*s", (int)key.len, key.data)};
     char client[VG_PEER_SIZE];
-    vg_client_of(ex->stream, ex->at->api->trusted_proxies, client);
+    vg_caller_address(ex->stream, ex->at->api->trusted_proxies, client);
     if (client[0])
         out[n++] =
             (struct vg_rpc_metadata){"x-videogate-client", vg_arena_strdup(ex->arena, client)};

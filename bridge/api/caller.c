@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bridge/api/client.h"
+#include "bridge/api/caller.h"
 
 #include "common/str.h"
 
-void vg_client_of(const struct vg_stream *stream, const char *trusted_proxies,
-                  char out[VG_PEER_SIZE])
+void vg_caller_address(const struct vg_stream *stream, const char *trusted_proxies,
+                       char out[VG_PEER_SIZE])
 {
     const struct vg_request *request = &stream->request;
 
