@@ -583,8 +583,7 @@ int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *c, s
         .egress = c->image_egress,
         .own = {c->listen, c->monitor, c->workers, c->webhook},
     };
-    if (check_texts(c, err) < 0 ||
-        vg_peer_nets_check(c->trusted_peers, "trusted-peers", err) < 0 ||
+    if (check_texts(c, err) < 0 || vg_peer_nets_check(c->trusted_peers, "trusted-peers", err) < 0 ||
         vg_keyring_init(&s.keyring, c->secret_key ? c->secret_key : "", c->old_secret_keys, err) <
             0 ||
         vg_http_guard_check(&s.callback_guard, err) < 0 ||

@@ -182,7 +182,7 @@ ADMIN_CALLS = {
     "CreateWebhookEndpoint": "webhooks.write", "GetWebhookEndpoint": "webhooks.read", "ListWebhookEndpoints": "webhooks.read",
     "UpdateWebhookEndpoint": "webhooks.write", "DeleteWebhookEndpoint": "webhooks.write", "RotateWebhookSecret": "webhooks.write",
     "TestWebhookEndpoint": "webhooks.write", "ListWebhookEventTypes": "webhooks.read", "ListDeliveries": "webhooks.read",
-    "RedeliverWebhook": "webhooks.write",
+    "RedeliverWebhook": "webhooks.write", "RedeliverWebhooks": "webhooks.write", "ResealSecrets": ADMIN,
 }
 CALLS = {"videogate.v1.VideoService": VIDEO_CALLS, "videogate.v1.AdminService": ADMIN_CALLS}
 # EdgeService.Batch carries calls, each with its own key (tested below); ProviderEventService takes a provider's token instead;
@@ -254,7 +254,8 @@ ROUTES = {
     "/v1/webhook_endpoints/{id}": {"get": "webhooks.read", "post": "webhooks.write", "delete": "webhooks.write"},
     "/v1/webhook_endpoints/{id}/rotate_secret": {"post": "webhooks.write"}, "/v1/webhook_endpoints/{id}/test": {"post": "webhooks.write"},
     "/v1/webhook_endpoints/{id}/deliveries": {"get": "webhooks.read"}, "/v1/videos/{id}/deliveries": {"get": "webhooks.read"},
-    "/v1/webhook_deliveries/{id}/redeliver": {"post": "webhooks.write"}, "/v1/webhook_event_types": {"get": "webhooks.read"},
+    "/v1/webhook_deliveries/{id}/redeliver": {"post": "webhooks.write"}, "/v1/webhook_deliveries/redeliver": {"post": "webhooks.write"},
+    "/v1/webhook_event_types": {"get": "webhooks.read"},
     **{path: {"get": NO_SCOPE} for path in ("/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")},
 }
 # What passes the bridge's own reading, so that the key is what the answer is about.

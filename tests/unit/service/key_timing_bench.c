@@ -172,7 +172,7 @@ int main(int argc, char **argv)
     struct vg_err err;
 
     if ((argc > 1 && vg_parse_i64(vg_view_of(argv[1]), 10000, INT32_MAX, &samples) < 0) ||
-        vg_peppers_new(&b.peppers, NULL, "a secret key of the bench", &err) < 0)
+        vg_peppers_new(&b.peppers, NULL, "a secret key of the bench", NULL, &err) < 0)
         return 2;
     const struct vg_auth_options options = {.lookup = answer_lookup,
                                             .lookup_ctx = &b,
