@@ -83,14 +83,13 @@ class Pipe:
             time.sleep(mode["delay"] + random.random() * mode.get("jitter", 0))
         limit = mode.get("after")
         so_far = self.passed[direction] or 0
-        if limit is not None and so_far + len(piece) >= limit:
+        if limit is not None and so_far + len(piece) >= limit and mode.get("half_close", direction) == direction:
             sink.sendall(piece[:max(limit - so_far, 0)])
-            if mode.get("half_close") == direction:
+            if "half_close" in mode:
                 sink.shutdown(socket.SHUT_WR)
-                return False
-            if "half_close" not in mode:
+            else:
                 self.end(reset=bool(mode.get("reset")))
-                return False
+            return False
         if mode.get("drip"):
             step = max(int(mode["drip"] / 20), 1)
             for at in range(0, len(piece), step):

@@ -8,6 +8,7 @@ import argparse
 import os
 import pathlib
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+INSIDE = "VG_FAULTS_NETNS"  # set in the process that runs in a namespace
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE), str(ROOT / "tests/integration"), str(ROOT / "tests")]
 
@@ -62,6 +64,8 @@ def run_one(module, function, options, seed):
     from world import World
 
     told, name = function.scenario, function.__name__
+    if told["netns"] and INSIDE not in os.environ:
+        return run_inside(name, options, seed)
     rounds = options.rounds or told["short" if options.short else "long"]
     dice = random.Random(f"{seed}/{module.ROW}/{name}")
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{module.ROW}-{name}-", dir=ROOT / "build/faults/runs"))
@@ -87,6 +91,15 @@ def run_one(module, function, options, seed):
     return not failure
 
 
+def run_inside(name, options, seed):
+    """The same in a network namespace of its own: every process of the world, and this one, are in it."""
+    command = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", sys.executable, *sys.argv[:1], "--only", name, "--seed", str(seed),
+               "--build", options.build]
+    command += [word for word, wanted in (("--short", options.short), ("--keep", options.keep)) if wanted]
+    command += ["--rounds", str(options.rounds)] if options.rounds else []
+    return subprocess.run(command, env={**os.environ, INSIDE: "1"}).returncode == 0
+
+
 def main():
     told = options()
     build = pathlib.Path(told.build).resolve()
@@ -108,7 +121,7 @@ def main():
         for one in functions:
             if not told.short or one.scenario["ci"]:
                 failed += not run_one(module, one, told, seed)
-    if not told.short:
+    if not told.short and INSIDE not in os.environ:
         render(modules)
     if failed:
         print(f"faults: {failed} failed; seed {seed}")

@@ -33,11 +33,12 @@ class Apart:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def scenario(short=1, long=20, world=None, ci=True):
+def scenario(short=1, long=20, world=None, ci=True, netns=False):
     """Marks a scenario. `short`, `long`: rounds of a run with and without --short; `world`: arguments of World, None for those
-    of a plain one, False for none at all (Apart); ci=False: not part of --short, because it takes too long there."""
+    of a plain one, False for none at all (Apart); ci=False: not part of --short, because it takes too long there;
+    netns: run in a network namespace of its own (root)."""
     def mark(function):
-        function.scenario = {"short": short, "long": long, "world": world if world is False else dict(world or {}), "ci": ci}
+        function.scenario = {"short": short, "long": long, "world": world if world is False else dict(world or {}), "ci": ci, "netns": netns}
         return function
 
     return mark

@@ -150,8 +150,8 @@ def test_ends_after_so_many_bytes(echo):
     assert everything(client) in (b"", b"hel")
     echo.set(half_close="down", after=3)
     client = connect(echo)
+    client.sendall(b"still")  # the other half goes on, whole
     assert everything(client) == b"hel"
-    client.sendall(b"still")  # the other half goes on
 
 
 def test_delays_and_drips(echo):
