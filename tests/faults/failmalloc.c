@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LD_PRELOAD: while armed, the n-th allocation of the process fails, or all from the n-th on. Armed and read from outside through
- * the file that VG_FAILMALLOC names (f18_memory.py). Not for sanitized programs, which have allocators of their own. */
+/* LD_PRELOAD: while armed, the n-th allocation of the process fails, or all from the n-th on. Armed
+ * and read from outside through the file that VG_FAILMALLOC names (f18_memory.py). Not for
+ * sanitized programs, which have allocators of their own. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <execinfo.h>
