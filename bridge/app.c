@@ -67,6 +67,8 @@ static const struct vg_config_key keys[] = {
      "these are over. 0: off"},
     {"max-connections", VG_CONFIG_INT, AT(max_connections), "20000", 1, 1000000, false, false,
      "Open client connections; more are hung up"},
+    {"max-creates", VG_CONFIG_INT, AT(max_creates), "1024", 1, 1000000, false, false,
+     "Videos being created at a time; beyond it 503 at once, before the body is read"},
     {"max-head-memory", VG_CONFIG_SIZE, AT(max_head_memory), "512k", 1024, 1 << 30, false, false,
      "Bytes of all request heads of one HTTP/2 connection; beyond it 503"},
     {"max-header-bytes", VG_CONFIG_SIZE, AT(max_header_bytes), "32k", 1024, 45056, false, false,
@@ -229,6 +231,7 @@ static void setup_api(struct vg_bridge *b)
     b->api.heartbeat_ms = c->sse_heartbeat_ms;
     b->api.recheck_ms = c->sse_recheck_ms;
     b->api.max_watchers = c->max_watchers;
+    b->api.max_creates = c->max_creates;
     b->api.events_metrics = vg_events_register(b->metrics);
     b->api.cors = b->cors;
     b->api.trusted_proxies = c->trusted_proxies;

@@ -38,6 +38,7 @@ struct vg_bridge_config {
     int64_t reset_rate;
     int64_t error_rate;
     int64_t max_watchers;
+    int64_t max_creates;
     int64_t sse_heartbeat_ms;
     int64_t sse_recheck_ms;
     int64_t idle_ms;

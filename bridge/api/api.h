@@ -33,6 +33,8 @@ struct vg_api {
     const struct vg_cors *cors;           /* borrowed; NULL: off */
     const char *trusted_proxies;          /* nets; borrowed, may be NULL */
     bool access_log;
+    int64_t max_creates; /* calls at a time that make videos; beyond it 503, before the body */
+    atomic_llong creates;
     atomic_llong watchers;
     atomic_int scrapes; /* answers of /metrics under way */
     atomic_llong body_held;

@@ -147,6 +147,11 @@ static void start_small(struct create *c)
 static void start(struct vg_exchange *ex, const struct operation *operation)
 {
     struct create *c = vg_arena_alloc(ex->arena, sizeof(*c));
+    if (!vg_exchange_admit(ex)) {
+        vg_exchange_drop_body(ex);
+        vg_respond_kind(ex, VG_ERR_OVERLOADED);
+        return;
+    }
     c->ex = ex;
     c->operation = operation;
     if (read_headers(c, &c->err) != 0 ||

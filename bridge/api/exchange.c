@@ -52,10 +52,27 @@ struct vg_metric_set *vg_api_register(struct vg_metrics *metrics)
 
 /* --- life --- */
 
+bool vg_exchange_admit(struct vg_exchange *ex)
+{
+    struct vg_api *api = ex->at->api;
+    ex->creating = atomic_fetch_add(&api->creates, 1) < api->max_creates;
+    if (!ex->creating)
+        atomic_fetch_sub(&api->creates, 1);
+    return ex->creating;
+}
+
+static void leave(struct vg_exchange *ex)
+{
+    if (ex->creating)
+        atomic_fetch_sub(&ex->at->api->creates, 1);
+    ex->creating = false;
+}
+
 static void free_if_unused(struct vg_exchange *ex)
 {
     if (ex->stream || ex->holds)
         return;
+    leave(ex);
     vg_exchange_drop_body(ex);
     struct vg_arena *arena = ex->arena; /* the exchange itself is in it */
     vg_arena_free(arena);
@@ -263,6 +280,10 @@ static bool answer_preflight(struct vg_exchange *ex, const char *allow)
 static int check_body_head(const struct vg_exchange *ex, struct vg_err *err)
 {
     const struct vg_request *req = &ex->stream->request;
+    struct vg_api *api = ex->at->api;
+    /* Whoever would only wait is told so before the body costs anything. */
+    if (vg_route_creates(ex->route) && atomic_load(&api->creates) >= api->max_creates)
+        return vg_err_set(err, VG_ERR_OVERLOADED, NULL);
     if (req->content_length > body_limit(ex))
         return vg_err_set(err, VG_ERR_TOO_LARGE, NULL);
     if (ex->route->body == VG_BODY_DROP)
@@ -377,6 +398,7 @@ static void on_done(struct vg_task *task)
     struct vg_exchange *ex = VG_CONTAINER(task, struct vg_exchange, unary.done);
     struct vg_rpc_unary *call = &ex->unary;
     vg_crash_point("forward", "call", "after");
+    leave(ex);
     if (ex->stream && call->ok)
         ex->reply(ex, call->response);
     else if (ex->stream)

@@ -28,7 +28,8 @@ struct vg_exchange {
     struct vg_buf body;
     int64_t body_charged; /* of api->body_held */
     int64_t started_ns;
-    int status; /* answered; 0: not yet */
+    bool creating; /* counted in api->creates */
+    int status;    /* answered; 0: not yet */
     int holds;
 
     struct vg_rpc_unary unary;
@@ -58,6 +59,9 @@ struct vg_body {
 void vg_exchange_take_body(struct vg_exchange *exchange, struct vg_body *out);
 /* Any thread; a second time does nothing. */
 void vg_body_drop(struct vg_body *body);
+
+/* A call that makes a video begins: false when there are too many. It ends with the call. */
+bool vg_exchange_admit(struct vg_exchange *exchange);
 
 #define VG_EXCHANGE_METADATA 4
 /* Metadata for a call: authorization (from either header form), x-request-id, the caller's address

@@ -47,6 +47,7 @@ static void world_start(struct world *w)
         .body_memory = 256 << 20,
         .max_connections = 100,
         .max_headers = 100,
+        .max_creates = 100,
         .max_header_bytes = 32768,
         .max_head_memory = 1 << 19,
         .max_stalled = 4 << 20,
@@ -729,6 +730,31 @@ static void app__sheds_over_the_cap_and_lives_on(void **state)
     assert_int_equal(a.status, 200);
 }
 
+/* A second bridge that has no place for creates: told at once, with the body still to come. */
+static void app__refuses_creates_beyond_its_places(void **state)
+{
+    struct world *w = the_world(state);
+    struct vg_bridge_config config = w->config;
+    struct vg_err err;
+    struct answer a;
+    config.max_creates = 0;
+    struct world full = {.bridge = vg_bridge_new(&config)};
+    assert_int_equal(vg_bridge_start(full.bridge, &err), 0);
+    int fd = dial(&full);
+    static const char head[] =
+        "POST /v1/videos HTTP/1.1\r\nHost: a\r\n" KEY JSON "Content-Length: 100\r\n\r\n";
+    send_all(fd, head, sizeof(head) - 1);
+    receive(fd, &a, false);
+    assert_non_null(header(&a, "retry-after"));
+    check_error(&a, 503, "api_error", "overloaded");
+    (void)close(fd);
+    get(&full, "/v1/videos/video_1", KEY, &a); /* others are served */
+    assert_int_equal(a.status, 200);
+    vg_buf_fini(&a.body);
+    vg_bridge_stop(full.bridge);
+    full.bridge = vg_bridge_free(full.bridge);
+}
+
 static void app__says_unavailable_without_the_service(void **state)
 {
     struct world *w = the_world(state);
@@ -847,6 +873,7 @@ int main(void)
         cmocka_unit_test(app__resumes_a_slow_reader),
         cmocka_unit_test(app__pipelines_and_keeps_alive),
         cmocka_unit_test(app__sheds_over_the_cap_and_lives_on),
+        cmocka_unit_test(app__refuses_creates_beyond_its_places),
         cmocka_unit_test(app__says_unavailable_without_the_service),
         cmocka_unit_test(app__refuses_a_port_that_is_taken),
         cmocka_unit_test(app__stops_in_the_middle),
