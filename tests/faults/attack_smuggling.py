@@ -24,13 +24,13 @@ LINE = re.compile(r"msg=request req=(\S+) .*?status=(\d+)")
 REFUSED = (400, 405, 408, 413, 414, 431, 501)
 
 
-def exchange(port, data):
-    """What comes back in a short while."""
+def exchange(port, data, patience=0.12):
+    """What comes back until it closes or is silent for so long."""
     got = b""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as one:
             one.sendall(data)
-            one.settimeout(0.12)
+            one.settimeout(patience)
             while chunk := one.recv(65536):
                 got += chunk
     except OSError:
@@ -67,7 +67,7 @@ def through(kind, folder, bridge, cases):
                 forwarded_count, taken = forwarded_count + marks(forwarded, proxy.mark), taken + len(lines)
                 found = judge(case, lines, forwarded, proxy.mark)
                 if not found and kind is not Naive:
-                    probe = exchange(proxy.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    probe = exchange(proxy.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 20)
                     settle(size=lambda: bridge.log.stat().st_size)
                     at = bridge.log.stat().st_size
                     relay.take()
@@ -84,7 +84,8 @@ def through(kind, folder, bridge, cases):
 def boundaries(world, dice, rounds):
     if missing():
         raise Left("not installed: " + ", ".join(missing()))
-    cases = [case for case in CASES if len(case.data) < 20000]
+    # nghttpx adds a field beside the caller's; it cannot set one.
+    cases = [case for case in CASES if len(case.data) < 20000 and b"X-Request-Id" not in case.data]
     folder, rows, wrong = pathlib.Path(world.folder), [], []
     with Bridge(folder / "bridge.log", log_level="info", max_client_strikes=0, body_timeout="1s", header_timeout="1s") as bridge:
         for kind in PROXIES:

@@ -245,7 +245,7 @@ def marks(forwarded, mark):
     return len(re.findall(rb"\r\nx-request-id: *" + mark.encode() + rb"\r\n", forwarded, re.I))
 
 
-def settle(quiet=0.03, *, size):
+def settle(quiet=0.05, *, size):
     """Waits until `size()` stands still."""
     last, still = size(), time.monotonic()
     while time.monotonic() - still < quiet:
