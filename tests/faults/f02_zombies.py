@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """F2: SIGSTOP of a process that holds leases, for a sixth, one and four times the lease, at named places; then SIGCONT."""
 import pathlib
+import threading
 import time
 
 import crash_points
@@ -34,14 +35,18 @@ def sleep_at(world, dice, place, dish, seconds):
     process = world.processes[dice.choice(world.service_names())]
     process.kill()
     process.start(wait=False, VIDEOGATE_FREEZE_AT=place)
-    end = time.monotonic() + 30
+    end, asks = time.monotonic() + 30, []
     while not frozen(process) and time.monotonic() < end:
-        MENU[dish](world, dice)
-        wait_for(lambda: frozen(process) or time.monotonic() % 1 < 0.1, "a service to stop", pause=0.02)
+        asks.append(threading.Thread(target=MENU[dish], args=(world, dice), daemon=True))  # the one that sleeps may be the one that is asked
+        asks[-1].start()
+        for _ in range(50):
+            time.sleep(0 if frozen(process) else 0.02)
     assert frozen(process), f"no service stopped at {place}"
     time.sleep(seconds)
     process.thaw()
     process.wait_ready()
+    for ask in asks:
+        ask.join()
     return process
 
 

@@ -8,6 +8,7 @@ Kinds of records, each with `at` (monotonic seconds):
   deleted   video                                   a DELETE leaves; it is not looked at again
   submitted provider, job, prompt, charged          a job that the upstream made
   callback  video, webhook_id, body, verified, answered, path
+  event     as callback, to a project's endpoint (a path that begins with /endpoint)
   usage     videos, completed, active               GET /v1/usage; active: SQL, nothing else tells
   claim, change                                     the audit of the database: see audit.py
   fault     name, target

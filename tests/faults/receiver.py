@@ -11,7 +11,8 @@ import standard_webhooks
 
 class Receiver:
     """`secrets` maps a path to what it is signed with; others have `secret`. `answers` maps a path to a list of statuses, one for
-    each attempt, or a function of (number of attempt, record) that returns status or (status, headers); then 200."""
+    each attempt,
+    or a function of (number of attempt, record) that returns status or (status, headers); then 200."""
 
     def __init__(self, history, secret, port=0):
         self.history, self.secret, self.secrets, self.answers = history, secret, {}, {}
@@ -64,7 +65,7 @@ class Receiver:
         if self.delay:
             time.sleep(self.delay)
         # Before the answer leaves: an answer that never arrives was still a delivery.
-        self.history.add("callback", answered=status, **record)
+        self.history.add("callback" if not path.startswith("/endpoint") else "event", answered=status, **record)
         request.send_response(status)
         for name, value in {**more, "content-length": "0"}.items():
             request.send_header(name, value)

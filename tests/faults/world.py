@@ -384,8 +384,8 @@ class World(vg.Stack):
 
     # --- the end ---
 
-    def settle(self, patience=vg.PATIENCE):
-        """Everything runs, every accepted job has ended, everybody was told."""
+    def settle(self, patience=900):
+        """Everything runs, every accepted job has ended, everybody was told. A submission whose fate is open takes minutes."""
         self.start_all()
         end = time.monotonic() + patience
         waiting = set(histories.accepted(self.history)) - set(histories.ends(self.history))
