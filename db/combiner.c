@@ -476,6 +476,7 @@ static int run_once(struct executor *self, struct vg_db_op **ops, size_t count,
 static bool recover(struct executor *self, const struct vg_db_run *run, int *again)
 {
     if (run->fault == VG_PG_FAULT_LOST || run->fault == VG_PG_FAULT_RESET) {
+        self->target.stale_pid = vg_pg_backend_pid(self->pg);
         self->pg = vg_pg_close(self->pg);
         vg_metric_add(self->db->metrics, M_RERUN, 0, 1);
     }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +221,22 @@ static int prepare_session(struct vg_pg *pg, struct vg_err *err)
     return 0;
 }
 
+/* A backend that waits for a standby does not notice that its client has left, and counts among
+ * max_connections. Its commit stands on the primary, in doubt as before (vg_pg_vouch). */
+static void end_stale(struct vg_pg *pg, struct vg_pg_target *target)
+{
+    char sql[200];
+
+    if (target->stale_pid == 0 || pg->pooled)
+        return;
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %d"
+                   " AND wait_event = 'SyncRep' AND usename = current_user",
+                   target->stale_pid);
+    if (vg_pg_exec(pg, sql, NULL) == 0)
+        target->stale_pid = 0;
+}
+
 static int connect_host(struct vg_pg *pg, const struct vg_pg_hosts *hosts, size_t index)
 {
     struct vg_pg_host host;
@@ -275,8 +292,14 @@ int vg_pg_open(struct vg_pg **out, struct vg_pg_target *target, const char *appl
         (void)vg_pg_close(pg);
         return -1;
     }
+    end_stale(pg, target);
     *out = pg;
     return 0;
+}
+
+int vg_pg_backend_pid(const struct vg_pg *pg)
+{
+    return PQbackendPID(pg->conn);
 }
 
 struct vg_pg *vg_pg_close(struct vg_pg *pg)

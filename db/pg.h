@@ -43,6 +43,8 @@ struct vg_pg_target {
     bool pooled;     /* a pooler hands out another session for each transaction: nothing is left in
                         one, no statement is prepared */
     size_t host;     /* of the URL's hosts, the one to try first; kept by vg_pg_open */
+    int stale_pid;   /* of a backend that was left without its answer: it may wait for a standby for
+                        ever, and is ended by the next connection; 0: none */
 };
 
 /* VG_ERR_UNAVAILABLE when no server takes us or the schema is older than ours. */
@@ -50,6 +52,7 @@ VG_MUSTCHECK int vg_pg_open(struct vg_pg **out, struct vg_pg_target *target,
                             const char *application, vg_pg_give_up_f *give_up, void *ctx,
                             struct vg_err *err);
 struct vg_pg *vg_pg_close(struct vg_pg *pg);
+int vg_pg_backend_pid(const struct vg_pg *pg);
 
 /* What the runs from now on find counts as done by somebody: nothing is answered before the
  * synchronous standby, if one is configured, has it. A row whose COMMIT was cut off stands on the

@@ -127,3 +127,24 @@ def no_standby(world, dice, rounds):
         world.progress(number)
     wait_for(lambda: readyz(world.processes["service"].monitor)[0] == 200, "the service to be ready")
     return world.check(()) | {"commits in doubt": told, "told too early": 0}
+
+
+@scenario(short=1, long=2, ci=False)
+def no_standby_for_long(world, dice, rounds):
+    """A round is forty seconds without the standby: we leave connections that do not answer for 15 s, and their backends must not pile up."""
+    worst = 0
+    for number in range(1, rounds + 1):
+        _set_standby(world, "nobody")
+        world.fault("no standby")
+        asks = [_Asker(world, f"{world.tag}-{number}-{one}") for one in range(3)]
+        end = time.monotonic() + 40
+        while time.monotonic() < end:
+            worst = max(worst, len(world.sql(WAITING)))
+            assert all(one.status != 200 for one in asks), "told as done without a standby"
+            time.sleep(0.5)
+        _set_standby(world, "")
+        world.recover("no standby")
+        world.progress(number, worst=worst)
+    # Each of the service's three connections waits, and its forerunner for a moment.
+    assert worst <= 6, f"{worst} backends waited at once for one service's three connections"
+    return world.check(()) | {"backends that waited at once": worst}
