@@ -13,7 +13,7 @@
 
 #define BUCKETS 1024
 #define MAX_NOTES 4096
-#define NOTE_SLOTS (2 * MAX_NOTES)
+#define NOTE_SLOTS ((size_t)2 * MAX_NOTES)
 #define OP_MS 5000
 
 struct vg_key_use {

@@ -150,7 +150,7 @@ static void measure(const char *name, struct bench *b, double (*sample)(struct b
         first[i] = sample(b, (int)(i % 2));
     qsort(first, VG_COUNT(first), sizeof(first[0]), by_size);
     for (size_t c = 0; c < CROPS; c++)
-        limits[c] = c == 0 ? INFINITY : first[(size_t)(crops[c] * (VG_COUNT(first) - 1))];
+        limits[c] = c == 0 ? INFINITY : first[(size_t)(crops[c] * (double)(VG_COUNT(first) - 1))];
     for (int64_t i = 0; i < samples; i++) {
         int class = vg_random_unit() < 0.5;
         double ns = sample(b, class);
