@@ -13,8 +13,8 @@ VG_PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev
   libgeronimo-annotation-1.3-spec-java spin iproute2 nftables python3-dnslib python3-seccomp systemd pgbouncer)
 
 # Only for fault campaigns by hand (tests/run.sh faults).
-VG_PACKAGES_FAULTS=(faketime iptables iproute2 patroni etcd-server python3-etcd nginx-light haproxy varnish trafficserver
-  nghttp2-proxy)
+VG_PACKAGES_FAULTS=(faketime iptables patroni etcd-server python3-etcd nginx-light haproxy varnish trafficserver nghttp2-proxy
+  strace)
 
 # vg_install PACKAGE...: installs what is missing; as an ordinary user through sudo, for apt alone.
 vg_install() {
