@@ -301,7 +301,8 @@ static void translate_log(const struct vg_delivery *delivery, struct vg_arena *a
     Videogate__V1__DeliveryAttempt *all =
         vg_arena_alloc(arena, (delivery->log_count + 1) * sizeof(*all));
 
-    out->attempt_log = vg_arena_alloc(arena, (delivery->log_count + 1) * sizeof(all));
+    out->attempt_log =
+        vg_arena_alloc(arena, (delivery->log_count + 1) * sizeof(Videogate__V1__DeliveryAttempt *));
     for (size_t i = 0; i < delivery->log_count; i++) {
         const struct vg_delivery_attempt *row = &delivery->log[i];
 
