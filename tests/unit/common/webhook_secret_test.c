@@ -54,7 +54,7 @@ static bool verifies(const char *signature, const char *public_key, const char *
 
 static void webhook_secret__both_kinds_sign(void **state)
 {
-    struct vg_buf buf = {NULL};
+    struct vg_buf buf = {.data = NULL};
     (void)state;
 
     assert_string_equal(sign(&buf, HMAC_SECRET), HMAC_SIGNATURE);
@@ -68,7 +68,7 @@ static void webhook_secret__both_kinds_sign(void **state)
 
 static void webhook_secret__a_list_signs_with_all(void **state)
 {
-    struct vg_buf one = {NULL}, all = {NULL};
+    struct vg_buf one = {.data = NULL}, all = {.data = NULL};
     (void)state;
 
     const char *both = sign(&all, HMAC_SECRET " " PAIR);
@@ -110,7 +110,7 @@ static void webhook_secret__bad_pairs_are_told(void **state)
 static void webhook_secret__new_ones_differ_and_sign(void **state)
 {
     char a[VG_WEBHOOK_KEY_SIZE], b[VG_WEBHOOK_KEY_SIZE], shown[VG_WEBHOOK_KEY_SIZE];
-    struct vg_buf buf = {NULL};
+    struct vg_buf buf = {.data = NULL};
     (void)state;
 
     vg_webhook_secret_new(a, VG_WEBHOOK_V1);
