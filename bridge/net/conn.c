@@ -28,7 +28,7 @@
 #define LINGER_BYTES (256 << 20)
 #define LINGER_HOSTILE (256 << 10) /* is thrown out; its answer may be lost */
 #define ROUNDS 16
-#define READ_SHARE ((size_t)256 * 1024) /* bytes read in one turn */
+#define TURN_SHARE ((size_t)256 * 1024) /* bytes read and written in one turn */
 
 enum conn_state {
     CONN_HANDSHAKE, /* TLS -> SNIFF, OPEN, DEAD */
@@ -59,7 +59,7 @@ struct vg_conn {
     int64_t moved_ns; /* when enough of the output last moved; in LINGER, when input came */
     size_t moved;     /* bytes written since */
     int64_t linger;   /* bytes that LINGER still drops */
-    size_t taken;     /* bytes read in this turn */
+    size_t taken;     /* bytes read and written in this turn */
 };
 
 static size_t in_pending(const struct vg_conn *conn)
@@ -252,6 +252,7 @@ static ssize_t write_some(struct vg_conn *conn)
         conn->writable = false;
     if (n > 0) {
         conn->out_off += (size_t)n;
+        conn->taken += (size_t)n;
         conn->moved += (size_t)n;
         if (conn->moved >= MIN_PROGRESS) {
             conn->moved = 0;
@@ -479,7 +480,7 @@ void vg_conn_run(struct vg_conn *conn)
     bool moved = true;
     conn->running = true;
     conn->taken = 0;
-    for (int i = 0; i < ROUNDS && moved && conn->taken < READ_SHARE && conn->state != CONN_DEAD;
+    for (int i = 0; i < ROUNDS && moved && conn->taken < TURN_SHARE && conn->state != CONN_DEAD;
          i++) {
         conn->again = false;
         moved = step(conn);
