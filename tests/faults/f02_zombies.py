@@ -50,7 +50,7 @@ def sleep_at(world, dice, place, dish, seconds):
     return process
 
 
-@scenario(short=3, long=72, world={"providers": ("sandbox", "kling", "xai"), "services": 2, "env": {"VIDEOGATE_LEASE": f"{LEASE}s"}})
+@scenario(short=2, long=72, world={"providers": ("sandbox", "kling", "xai"), "services": 2, "env": {"VIDEOGATE_LEASE": f"{LEASE}s"}})
 def sleepers(world, dice, rounds):
     if not crash_points.built_in():
         raise Left("the programs were built without VG_CRASH_POINTS")
@@ -73,7 +73,7 @@ def sleepers(world, dice, rounds):
     return figures | {"submission_unknown": check_ends(world), "stale_writes_refused": refused, "of_which_had_to_be": slept}
 
 
-@scenario(short=1, long=8, world={"providers": ("sandbox", "kling"), "services": 2, "env": {"VIDEOGATE_LEASE": f"{LEASE}s"}})
+@scenario(short=1, long=8, ci=False, world={"providers": ("sandbox", "kling"), "services": 2, "env": {"VIDEOGATE_LEASE": f"{LEASE}s"}})
 def sleeping_workers(world, dice, rounds):
     """A worker that sleeps keeps its calls: the service renews the lease and waits."""
     victims = ("worker-kling", "worker", "webhook")

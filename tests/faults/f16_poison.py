@@ -50,7 +50,7 @@ class Poison:
 
 def _run(world, kind, victims, most):
     """One poisoned job among others; how often it killed."""
-    with Poison(world, world.sims["kling"], kind, victims) as poison, Prober(world, pause=0.3):
+    with Poison(world, world.sims["kling"], kind, victims) as poison, Prober(world, pause=1):
         bad = world.job("kling", words=POISON + kind)
         good = [world.job("kling") for _ in range(3)]
 

@@ -37,7 +37,7 @@ def revoked_mid_job(world, dice, rounds):
     return world.check() | {"refused_after_ms": round(slowest * 1000)}
 
 
-@scenario(short=1, long=20, world={"providers": ("sandbox",), "services": 2})
+@scenario(short=1, long=20, ci=False, world={"providers": ("sandbox",), "services": 2})
 def rotated_mid_retry(world, dice, rounds):
     """A callback fails, the secret is rotated, and the next attempts are signed with both, then with the new one alone."""
     signed = {"old_alone": 0, "both": 0, "new_alone": 0}
