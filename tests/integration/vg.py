@@ -75,7 +75,8 @@ class Answer:
 class Stack:
     def __init__(self, folder, env=None):
         self.folder = pathlib.Path(folder)
-        self.base = free_base(70 if "VIDEOGATE_SIMULATORS" in (env or {}) else 10)
+        live = any(name.endswith("_KEYS") for name in env or {})  # a worker for each of these providers
+        self.base = free_base(70 if "VIDEOGATE_SIMULATORS" in (env or {}) else 20 if live else 10)
         self.environ = {**os.environ, "VIDEOGATE_LOG_LEVEL": "debug", **PATIENT, **(env or {})}
         self.env = {}
 
