@@ -99,8 +99,9 @@ static void pepper__refuses_bad_lists(void **state)
     (void)state;
     static const char *const bad[] = {
         "short", "0123456789abcdef,", ",0123456789abcdef", "0123456789abcdef,short",
-        "0123456789abcdef1,0123456789abcdef2,0123456789abcdef3,0123456789abcdef4,0123456789abcdef5,"
-        "0123456789abcdef6,0123456789abcdef7,0123456789abcdef8,0123456789abcdef9"};
+        ("0123456789abcdef1,0123456789abcdef2,0123456789abcdef3,0123456789abcdef4,"
+         "0123456789abcdef5,"
+         "0123456789abcdef6,0123456789abcdef7,0123456789abcdef8,0123456789abcdef9")};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct vg_peppers *peppers = NULL;
