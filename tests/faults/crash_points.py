@@ -55,7 +55,7 @@ class Campaign:
 
     def __init__(self, world, dice, died, most_nth=1):
         self.world, self.dice, self.died, self.most_nth = world, dice, died, most_nth
-        self.reached, self.missed, self.asks = set(), set(), []
+        self.reached, self.missed, self.asks, self.tries = set(), set(), [], {}
         services, queues, turn = world.service_names(), {}, 0
         for name, processes in table().items():
             for process in processes:
@@ -86,6 +86,16 @@ class Campaign:
         times = 2 if slot.process.name.startswith("service") else 1
         self.asks += [self.callers.submit(MENU[way(slot.process.name, slot.name)], self.world, self.dice) for _ in range(times)]
 
+    def _missed(self, slot, which):
+        """Another process may have taken every job that led there: the name goes to the next slot that can have it, twice at most."""
+        self.missed.add(which)
+        self.tries[slot.name] = self.tries.get(slot.name, 0) + 1
+        if self.tries[slot.name] <= 2:
+            family = [one for one in self.slots if one.process.name.startswith("service")] if slot.process.name.startswith("service") and (
+                "services" in table()[slot.name]) else [slot]
+            busy = [one for one in family if one.names or one is slot] or [slot]
+            self.dice.choice(busy).names.append(slot.name)
+
     def _step(self, slot):
         """False when this slot is through."""
         process, which, now = slot.process, (slot.process.name, slot.name), time.monotonic()
@@ -94,7 +104,7 @@ class Campaign:
                 self._ask(slot)
             return True
         if process.alive():
-            self.missed.add(which)
+            self._missed(slot, which)
             process.kill()
         else:
             code = process.process.returncode

@@ -85,18 +85,21 @@ def each_link(world, dice, rounds):
 
 @scenario(short=1, long=2, ci=False, world=WORLD)
 def half_open(world, dice, rounds):
-    """Every connection of a link swallows what is sent and never ends: keepalive or a deadline must find out, and connect anew."""
+    """Every connection of a link swallows what is sent and never ends: keepalive or a deadline must find out, and connect anew. What was
+    submitted through it has its end two minutes later."""
     with Prober(world, pause=0.3) as prober:
         for number in range(1, rounds + 1):
             for link in dice.sample(LINKS, len(LINKS)):
                 for proxy in _proxies(world, link):
                     proxy.set(blackhole="both")
-                world.job("kling")
+                ask = threading.Thread(target=world.job, args=("kling",), daemon=True)
+                ask.start()
                 time.sleep(1)
                 for proxy in _proxies(world, link):
                     proxy.clear()
                 prober.fault("half open at " + link)
-                wait_for(lambda: not prober.waiting, f"work to go on after connections were half open at {link}", patience=120)
+                wait_for(lambda: not prober.waiting, f"work to go on after connections were half open at {link}", patience=600)
+                ask.join()
                 world.progress(number, now=link)
     figures = world.check()
     return figures | {"submission_unknown": check_ends(world)}
