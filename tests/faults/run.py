@@ -8,6 +8,7 @@ import argparse
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,7 @@ def run_inside(name, options, seed):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: no program of a world is left behind
     told = options()
     build = pathlib.Path(told.build).resolve()
     os.environ["VG_BUILD"] = str(build)
