@@ -63,6 +63,7 @@ static int refuse_one(int fd)
 }
 
 /* EINTR makes gRPC call again at once, until nobody waits any more. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's are reserved */
 __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *address,
                                                    socklen_t *size, int flags)
 {
