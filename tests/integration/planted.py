@@ -27,14 +27,16 @@ def note_request(path, body, headers):
         note("token of a link", token)
     for name, value in headers.items():
         if name.lower() == "authorization":
-            note("credential", value.split(" ")[-1])
+            note("credential", value.split(" ")[-1] if isinstance(value, str) else value)
         elif name.lower() in ("idempotency-key", "x-api-key"):
             note(name.lower(), value)
     if not isinstance(body, dict):
         return
     note("prompt", body.get("prompt"))
     note("callback secret", body.get("callback_secret"))
-    for text in (body.get("callback_url"), body.get("image_url"), *(i.get("image_url") for i in body.get("input_reference", ()) if isinstance(i, dict))):
+    pictures = body.get("input_reference")
+    pictures = [one.get("image_url") for one in pictures if isinstance(one, dict)] if isinstance(pictures, list) else []
+    for text in (body.get("callback_url"), body.get("image_url"), *pictures):
         if isinstance(text, str) and "?" in text:
             note("query of an address", text.split("?", 1)[1])
 
