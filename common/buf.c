@@ -73,14 +73,29 @@ void vg_buf_init(struct vg_buf *buf, size_t max)
     *buf = (struct vg_buf){.max = max};
 }
 
+void vg_buf_init_secret(struct vg_buf *buf, size_t max)
+{
+    vg_buf_init(buf, max);
+    buf->secret = true;
+}
+
+/* Of a secret buffer: overwrites `len` bytes from `at` on that hold content no more. */
+static void buf_wipe(struct vg_buf *buf, size_t at, size_t len)
+{
+    if (buf->secret && buf->data)
+        explicit_bzero(buf->data + at, len);
+}
+
 void vg_buf_fini(struct vg_buf *buf)
 {
+    buf_wipe(buf, 0, buf->len);
     free(buf->data);
-    *buf = (struct vg_buf){.max = buf->max};
+    *buf = (struct vg_buf){.max = buf->max, .secret = buf->secret};
 }
 
 void vg_buf_clear(struct vg_buf *buf)
 {
+    buf_wipe(buf, 0, buf->len);
     buf->len = 0;
     buf->overflow = false;
     if (buf->data)
@@ -102,7 +117,7 @@ char *vg_buf_take(struct vg_buf *buf, size_t *out_len)
     char *data = buf->data ? buf->data : vg_xmemdup("", 0);
     if (out_len)
         *out_len = buf->len;
-    *buf = (struct vg_buf){.max = buf->max};
+    *buf = (struct vg_buf){.max = buf->max, .secret = buf->secret};
     return data;
 }
 
@@ -121,7 +136,14 @@ static int buf_grow(struct vg_buf *buf, size_t len)
         cap *= 2;
     if (cap > buf->max + 1)
         cap = buf->max + 1;
-    char *data = cap <= BUF_SMALL ? vg_xrealloc(buf->data, cap) : realloc(buf->data, cap);
+    /* A secret buffer is not left to realloc, which may move it and leave the old bytes. */
+    char *old = buf->secret ? NULL : buf->data;
+    char *data = cap <= BUF_SMALL ? vg_xrealloc(old, cap) : realloc(old, cap);
+    if (data && buf->secret && buf->data) {
+        memcpy(data, buf->data, buf->len + 1);
+        buf_wipe(buf, 0, buf->len);
+        free(buf->data);
+    }
     if (!data) {
         buf->overflow = true; /* sized by a peer: an error, not an abort */
         return -1;
@@ -189,11 +211,13 @@ void vg_buf_consume(struct vg_buf *buf, size_t len)
         return;
     buf->len -= len;
     memmove(buf->data, buf->data + len, buf->len + 1);
+    buf_wipe(buf, buf->len, len);
 }
 
 void vg_buf_cut(struct vg_buf *buf, size_t len)
 {
     VG_ASSERT(len <= buf->len);
+    buf_wipe(buf, len, buf->len - len);
     buf->len = len;
     if (buf->data)
         buf->data[len] = '\0';

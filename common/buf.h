@@ -30,9 +30,12 @@ struct vg_buf {
     size_t cap;
     size_t max;
     bool overflow;
+    bool secret; /* what is dropped, moved or freed is overwritten first */
 };
 
 void vg_buf_init(struct vg_buf *buf, size_t max);
+/* For bytes that hold keys: no copy stays behind in memory that is given up. */
+void vg_buf_init_secret(struct vg_buf *buf, size_t max);
 void vg_buf_fini(struct vg_buf *buf);
 void vg_buf_clear(struct vg_buf *buf); /* keeps the memory, clears overflow */
 bool vg_buf_ok(const struct vg_buf *buf);

@@ -88,6 +88,13 @@ void vg_hmac_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view key, struct vg_v
                    out, &size));
 }
 
+void vg_crypto_init(void)
+{
+    uint8_t mac[VG_SHA256_SIZE];
+    VG_ASSERT(OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) == 1);
+    vg_hmac_sha256(mac, VG_VIEW("key"), VG_VIEW("data"));
+}
+
 void vg_hkdf_sha256(uint8_t out[VG_SHA256_SIZE], struct vg_view secret, struct vg_view info)
 {
     static const uint8_t no_salt[VG_SHA256_SIZE];

@@ -14,6 +14,11 @@
 #define VG_SHA256_SIZE 32
 #define VG_SHA256_HEX_SIZE 65 /* with NUL */
 
+/* At the start of a process, before any other use. OpenSSL sets itself up at its first use, and
+ * follows locks that it had no memory for; the first request shall not be that use. And it does not
+ * clean up when the process exits: threads of gRPC may still be in it then. */
+void vg_crypto_init(void);
+
 void vg_sha256(uint8_t out[VG_SHA256_SIZE], const void *data, size_t len);
 struct vg_sha256; /* incremental */
 struct vg_sha256 *vg_sha256_new(void);

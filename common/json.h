@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON (RFC 8259): a strict bounded parser over cJSON and a writer into vg_buf. Any thread.
+/* JSON (RFC 8259): a strict bounded parser over cJSON. Any thread.
  *
  * The parser refuses what cJSON lets pass: invalid UTF-8, NUL (\u0000) in strings, lone surrogates,
  * depth and count over the limits, trailing bytes, numbers that are not finite or longer than 60
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/buf.h"
 #include "common/err.h"
+#include "common/str.h"
 
 #define VG_JSON_MAX_DEPTH 32
 #define VG_JSON_MAX_VALUES 100000 /* in one text; each costs 64 bytes or more in the tree */
@@ -48,28 +48,5 @@ bool vg_json_bytes(const struct vg_json *value, struct vg_view *out); /* false u
 double vg_json_number(const struct vg_json *value);                   /* 0 unless a number */
 /* Whole numbers between -2^53 and 2^53, both exclusive; false otherwise. */
 bool vg_json_int(const struct vg_json *value, int64_t *out);
-
-/* Writer: commas and escapes are its business. Overflow is found with vg_buf_ok at the end. */
-struct vg_json_writer {
-    struct vg_buf *out; /* borrowed */
-    bool comma;
-};
-void vg_json_begin(struct vg_json_writer *w, struct vg_buf *out);
-void vg_json_object_open(struct vg_json_writer *w);
-void vg_json_object_close(struct vg_json_writer *w);
-void vg_json_array_open(struct vg_json_writer *w);
-void vg_json_array_close(struct vg_json_writer *w);
-void vg_json_put_key(struct vg_json_writer *w, const char *key);
-void vg_json_put_string(struct vg_json_writer *w, const char *data,
-                        size_t len);                            /* escapes; valid UTF-8 expected */
-void vg_json_put_text(struct vg_json_writer *w, const char *s); /* NULL writes null */
-void vg_json_put_int(struct vg_json_writer *w, int64_t value);
-void vg_json_put_number(struct vg_json_writer *w, double value); /* not finite: null */
-void vg_json_put_bool(struct vg_json_writer *w, bool value);
-void vg_json_put_null(struct vg_json_writer *w);
-/* A text that is a JSON value already. */
-void vg_json_put_raw(struct vg_json_writer *w, struct vg_view json);
-/* A value of a tree as it was read, but for bytes (null) and numbers that no double holds. */
-void vg_json_put_value(struct vg_json_writer *w, const struct vg_json *value);
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/json.h"
+#include "common/json_writer.h"
 #include "common/mem.h"
 
 enum vg_json_rule_flag {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/crypto.h"
+#include "common/str.h"
 
 #define LEAST_KEY 16
 static const char magic[] = "vgk1";
@@ -33,18 +34,16 @@ static int add_key(struct vg_keyring *ring, struct vg_view text, const char *nam
 int vg_keyring_init(struct vg_keyring *ring, const char *first, const char *others,
                     struct vg_err *err)
 {
+    struct vg_view one;
+
     *ring = (struct vg_keyring){.count = 0};
     if (add_key(ring, vg_view_of(first), "secret-key", err) < 0)
         return -1;
-    for (const char *at = others && *others ? others : NULL; at;) {
-        const char *comma = strchr(at, ',');
-        struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
-
-        if (add_key(ring, vg_view_trim(one), "old-secret-key", err) < 0) {
+    for (const char *list = others && *others ? others : NULL; vg_list_cut(&list, &one);) {
+        if (add_key(ring, one, "old-secret-key", err) < 0) {
             vg_keyring_wipe(ring);
             return -1;
         }
-        at = comma ? comma + 1 : NULL;
     }
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "common/err.h"
 
 #define ARENA_CHUNK_SIZE 4096
+#define ARENA_WIPED_MAX (64u << 10) /* a head with its keys is smaller */
 
 static _Noreturn void out_of_memory(void)
 {
@@ -96,14 +97,27 @@ struct vg_arena *vg_arena_new(void)
     return arena;
 }
 
-struct vg_arena *vg_arena_free(struct vg_arena *arena)
+static void arena_drop(struct vg_arena *arena, size_t wiped_max)
 {
     struct arena_chunk *chunk = arena ? arena->chunk : NULL;
     while (chunk) {
         struct arena_chunk *next = chunk->next;
+        if (chunk->used <= wiped_max)
+            explicit_bzero(chunk->bytes, chunk->used);
         free(chunk);
         chunk = next;
     }
+}
+
+struct vg_arena *vg_arena_free(struct vg_arena *arena)
+{
+    arena_drop(arena, 0);
+    return NULL;
+}
+
+struct vg_arena *vg_arena_free_secret(struct vg_arena *arena)
+{
+    arena_drop(arena, ARENA_WIPED_MAX);
     return NULL;
 }
 

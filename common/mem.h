@@ -24,6 +24,8 @@ void vg_free_secret(char *secret);
 struct vg_arena;
 struct vg_arena *vg_arena_new(void);
 struct vg_arena *vg_arena_free(struct vg_arena *arena);
+/* For a request's: overwrites first what is in pieces of at most 64 KiB (all but a large body). */
+struct vg_arena *vg_arena_free_secret(struct vg_arena *arena);
 /* Zeroed, aligned for any type; aborts on failure. */
 void *vg_arena_alloc(struct vg_arena *arena, size_t size);
 char *vg_arena_strdup(struct vg_arena *arena, const char *s);

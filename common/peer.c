@@ -5,45 +5,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/nets.h"
 #include "common/str.h"
 
-/* 16 bytes for both families: IPv4 stands in its mapped form. */
-struct address {
-    uint8_t bytes[16];
-};
-
-static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-static bool is_v4(const struct address *a)
+/* An IPv4 address in an IPv6 one is an IPv4 address. */
+static bool read_address(struct vg_view text, struct vg_net_address *out)
 {
-    return memcmp(a->bytes, mapped, sizeof(mapped)) == 0;
-}
-
-static bool read_address(struct vg_view text, struct address *out)
-{
-    char copy[VG_PEER_SIZE];
-
-    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.data, '\0', text.len))
+    if (!vg_net_address_parse(text, out))
         return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    memcpy(out->bytes, mapped, sizeof(mapped));
-    return inet_pton(AF_INET, copy, out->bytes + sizeof(mapped)) == 1 ||
-           inet_pton(AF_INET6, copy, out->bytes) == 1;
+    (void)vg_net_address_unmap(out);
+    return true;
 }
 
-static void write_address(const struct address *a, char out[VG_PEER_SIZE])
+static void write_address(const struct vg_net_address *a, char out[VG_PEER_SIZE])
 {
-    bool v4 = is_v4(a);
-
-    if (!inet_ntop(v4 ? AF_INET : AF_INET6, a->bytes + (v4 ? sizeof(mapped) : 0), out,
-                   VG_PEER_SIZE))
+    if (!inet_ntop(a->len == 4 ? AF_INET : AF_INET6, a->bytes, out, VG_PEER_SIZE))
         out[0] = '\0';
 }
 
 bool vg_peer_parse(struct vg_view text, char out[VG_PEER_SIZE])
 {
-    struct address a;
+    struct vg_net_address a;
 
     out[0] = '\0';
     if (!read_address(text, &a))
@@ -72,10 +54,10 @@ bool vg_peer_of_core(const char *text, char out[VG_PEER_SIZE])
 
 void vg_peer_group(const char *peer, char out[VG_PEER_SIZE])
 {
-    struct address a;
+    struct vg_net_address a;
 
     (void)vg_strcpy(out, VG_PEER_SIZE, peer);
-    if (!read_address(vg_view_of(peer), &a) || is_v4(&a))
+    if (!read_address(vg_view_of(peer), &a) || a.len == 4)
         return;
     memset(a.bytes + 8, 0, 8);
     write_address(&a, out);
@@ -85,50 +67,23 @@ void vg_peer_group(const char *peer, char out[VG_PEER_SIZE])
 
 /* --- nets --- */
 
-static bool read_net(struct vg_view text, struct address *net, int64_t *bits)
+/* A net in IPv6's form may be one of mapped addresses. */
+static bool holds(const struct vg_net *net, const struct vg_net_address *peer)
 {
-    const char *slash = memchr(text.data, '/', text.len);
-    size_t len = slash ? (size_t)(slash - text.data) : text.len;
+    struct vg_net_address a = *peer;
 
-    if (!read_address((struct vg_view){text.data, len}, net))
-        return false;
-    int64_t shift = memchr(text.data, ':', len) ? 0 : 96;
-    *bits = 128 - shift;
-    if (slash &&
-        vg_parse_i64((struct vg_view){slash + 1, text.len - len - 1}, 0, 128 - shift, bits) < 0)
-        return false;
-    *bits += shift;
-    return true;
-}
-
-static bool within(const struct address *a, const struct address *net, int64_t bits)
-{
-    size_t whole = (size_t)bits / 8;
-    unsigned rest = (unsigned)bits % 8;
-
-    return memcmp(a->bytes, net->bytes, whole) == 0 &&
-           (rest == 0 || ((a->bytes[whole] ^ net->bytes[whole]) >> (8 - rest)) == 0);
-}
-
-/* Cuts the next element off. */
-static bool next(const char **list, struct vg_view *out)
-{
-    if (!*list || !**list)
-        return false;
-    size_t len = strcspn(*list, ",");
-    *out = vg_view_trim((struct vg_view){*list, len});
-    *list += len + ((*list)[len] == ',');
-    return true;
+    if (net->address.len == 16)
+        vg_net_address_map(&a);
+    return vg_net_holds(net, &a);
 }
 
 int vg_peer_nets_check(const char *nets, const char *param, struct vg_err *err)
 {
     struct vg_view item;
-    struct address net;
-    int64_t bits = 0;
+    struct vg_net net;
 
-    while (next(&nets, &item))
-        if (!read_net(item, &net, &bits))
+    while (nets && *nets && vg_list_cut(&nets, &item))
+        if (!vg_net_parse(item, &net))
             return vg_err_param(err, VG_ERR_INVALID_REQUEST, param,
                                 "%s: \"%.*s\" is no net, as in 10.0.0.0/8,fd00::/8", param,
                                 (int)(item.len < 80 ? item.len : 80), item.data);
@@ -138,13 +93,13 @@ int vg_peer_nets_check(const char *nets, const char *param, struct vg_err *err)
 bool vg_peer_in(const char *peer, const char *nets)
 {
     struct vg_view item;
-    struct address a, net;
-    int64_t bits = 0;
+    struct vg_net_address a;
+    struct vg_net net;
 
     if (!read_address(vg_view_of(peer), &a))
         return false;
-    while (next(&nets, &item))
-        if (read_net(item, &net, &bits) && within(&a, &net, bits))
+    while (nets && *nets && vg_list_cut(&nets, &item))
+        if (vg_net_parse(item, &net) && holds(&net, &a))
             return true;
     return false;
 }

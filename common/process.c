@@ -13,6 +13,7 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/harden.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -275,6 +276,7 @@ int vg_process_main(const struct vg_process *process, int argc, char **argv, cha
     if (answer_and_exit(&run, argc, argv))
         return EXIT_SUCCESS;
     vg_harden_process(); /* before a secret is read */
+    vg_crypto_init();
     bool check_only = take_check_flag(&argc, argv);
     struct vg_err err = {0};
     if (load(&run, argc, argv, envp, &err) != 0) {

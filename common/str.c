@@ -207,6 +207,25 @@ void vg_hex_encode(char *dst, const void *data, size_t len)
     *dst = '\0';
 }
 
+bool vg_list_cut(const char **list, struct vg_view *out_item)
+{
+    const char *at = *list;
+    if (!at)
+        return false;
+    size_t len = strcspn(at, ",");
+    *out_item = vg_view_trim((struct vg_view){at, len});
+    *list = at[len] ? at + len + 1 : NULL;
+    return true;
+}
+
+bool vg_list_next(const char **list, struct vg_view *out_item)
+{
+    while (vg_list_cut(list, out_item))
+        if (out_item->len > 0)
+            return true;
+    return false;
+}
+
 uint64_t vg_fnv1a(struct vg_view text, uint64_t seed)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ seed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text: strict UTF-8, numbers from text, ASCII helpers, base64, hex, a hash. Pure functions, any
+/* Text: strict UTF-8, numbers and lists from text, base64, hex, a hash. Pure functions, any
  * thread.
  */
 #ifndef VG_COMMON_STR_H
@@ -21,6 +21,12 @@ size_t vg_utf8_cut(const char *data, size_t len);
 
 /* Whole-string decimal integers: optional '-', digits, nothing else, within [min, max]. */
 VG_MUSTCHECK int vg_parse_i64(struct vg_view text, int64_t min, int64_t max, int64_t *out);
+
+/* Cuts the first item off a list with commas, trimmed, maybe empty. `*list` is NULL after the last
+ * one, and false is said for NULL; "" is one empty item. */
+bool vg_list_cut(const char **list, struct vg_view *out_item);
+/* The same for lists in which empty items count for nothing. */
+bool vg_list_next(const char **list, struct vg_view *out_item);
 
 /* Copies with cut and NUL, like strlcpy; returns whether all of it fitted. */
 bool vg_strcpy(char *dst, size_t size, const char *src);

@@ -12,6 +12,7 @@
 #include "common/str.h"
 #include "db/db_priv.h"
 #include "db/listen.h"
+#include "db/op_queue.h"
 
 enum {
     DEFAULT_EXECUTORS = 3,
@@ -35,7 +36,6 @@ enum {
     M_SECONDS,
     M_RERUN,
     M_CONNECTS,
-    M_QUEUED,
     M_READY,
     M_LOST,
     M_REFUSED
@@ -54,8 +54,6 @@ static const struct vg_metric_desc metric_table[] = {
                  "Batches run again after a lost connection or a deadlock.", NULL, NULL},
     [M_CONNECTS] = {"videogate_db_connects_total", VG_METRIC_COUNTER,
                     "Database connections opened by executors.", NULL, NULL},
-    [M_QUEUED] = {"videogate_db_queued", VG_METRIC_GAUGE, "Operations waiting for an executor.",
-                  NULL, NULL},
     [M_READY] = {"videogate_db_ready", VG_METRIC_GAUGE, "1 while the database answers.", NULL,
                  NULL},
     [M_LOST] = {"videogate_db_lost_total", VG_METRIC_COUNTER,
@@ -63,11 +61,6 @@ static const struct vg_metric_desc metric_table[] = {
                 NULL, NULL},
     [M_REFUSED] = {"videogate_db_connect_failures_total", VG_METRIC_COUNTER,
                    "Attempts to connect in vain, over all hosts.", NULL, NULL},
-};
-
-struct queue {
-    struct vg_db_op *head;
-    struct vg_db_op **tail;
 };
 
 struct executor {
@@ -81,25 +74,17 @@ struct executor {
 };
 
 struct vg_db {
-    char *url;        /* owned, secret */
-    char *listen_url; /* the same */
-    int max_queued;
+    char *url;                 /* owned, secret */
+    char *listen_url;          /* the same */
+    struct vg_op_queue *queue; /* owned */
     struct vg_metric_set *metrics;
     struct vg_listen *listen;
     int64_t token_base;
     atomic_int_fast64_t tokens;
 
     pthread_mutex_t lock;
-    pthread_cond_t work;  /* an operation was queued, or stop */
-    pthread_cond_t pause; /* stop */
     /* Under the lock. */
-    struct queue queues[VG_DB_KIND_MAX];
     int64_t cursors[VG_DB_KIND_MAX];
-    int queued;
-    int idle;
-    size_t next_kind; /* kinds take turns */
-    bool stopping;
-    int64_t stop_ns;
     bool ready;
     char why[160];
 
@@ -194,118 +179,31 @@ void vg_db_op_fail(struct vg_db_op *op, enum vg_err_kind kind, const char *fmt, 
     va_end(args);
 }
 
-/* ---- the queues */
-
 void vg_db_submit(struct vg_db *db, struct vg_db_op *op, const struct vg_db_kind *kind)
 {
-    struct vg_err err = {0};
-
     op->kind = kind;
-    op->next = NULL;
     op->ok = false;
     op->runs = 0;
     op->token = db->token_base + (int64_t)atomic_fetch_add(&db->tokens, 1);
 
-    (void)pthread_mutex_lock(&db->lock);
-    bool refused = db->stopping || db->queued >= db->max_queued;
+    enum vg_op_queue_put put = vg_op_queue_put(db->queue, op);
 
-    if (db->stopping)
-        err = error_of(VG_ERR_UNAVAILABLE, "The service is shutting down.");
-    else if (refused)
-        err = error_of(VG_ERR_OVERLOADED, "Too many database operations are waiting.");
-    if (!refused) {
-        struct queue *queue = &db->queues[kind->id];
+    if (put == VG_OP_QUEUED)
+        return; /* the operation may be gone */
+    const struct vg_err err =
+        put == VG_OP_STOPPING
+            ? error_of(VG_ERR_UNAVAILABLE, "The service is shutting down.")
+            : error_of(VG_ERR_OVERLOADED, "Too many database operations are waiting.");
 
-        *queue->tail = op;
-        queue->tail = &op->next;
-        db->queued++;
-        if (db->idle > 0)
-            (void)pthread_cond_signal(&db->work);
-    }
-    (void)pthread_mutex_unlock(&db->lock);
-    if (refused)
-        fail(db, op, &err);
+    fail(db, op, &err);
 }
 
-/* The next kind in turn that has something; VG_DB_KIND_MAX: none. Under the lock. */
-static size_t pick_kind(struct vg_db *db)
-{
-    for (size_t i = 0; i < VG_DB_KIND_MAX; i++) {
-        size_t kind = (db->next_kind + i) % VG_DB_KIND_MAX;
-
-        if (db->queues[kind].head) {
-            db->next_kind = (kind + 1) % VG_DB_KIND_MAX;
-            return kind;
-        }
-    }
-    return VG_DB_KIND_MAX;
-}
-
-static size_t unlink_batch(struct vg_db *db, size_t kind, struct vg_db_op **ops)
-{
-    struct queue *queue = &db->queues[kind];
-    size_t max = queue->head->kind->max_batch;
-    size_t count = 0;
-
-    while (queue->head && count < max) {
-        ops[count++] = queue->head;
-        queue->head = queue->head->next;
-    }
-    if (!queue->head)
-        queue->tail = &queue->head;
-    db->queued -= (int)count;
-    return count;
-}
-
-/* Waits for operations; 0: stopped, and nothing is left. */
-static size_t take(struct vg_db *db, struct vg_db_op **ops)
-{
-    size_t kind = VG_DB_KIND_MAX;
-    size_t count = 0;
-
-    (void)pthread_mutex_lock(&db->lock);
-    while ((kind = pick_kind(db)) == VG_DB_KIND_MAX && !db->stopping) {
-        db->idle++;
-        (void)pthread_cond_wait(&db->work, &db->lock);
-        db->idle--;
-    }
-    if (kind != VG_DB_KIND_MAX)
-        count = unlink_batch(db, kind, ops);
-    if (db->queued > 0 && db->idle > 0)
-        (void)pthread_cond_signal(&db->work);
-    vg_metric_store(db->metrics, M_QUEUED, 0, db->queued);
-    (void)pthread_mutex_unlock(&db->lock);
-    return count;
-}
-
-/* Fails what waits past its deadline, or everything once the stop's deadline has passed. */
+/* Fails what waits in vain. */
 static void sweep(struct vg_db *db)
 {
     const struct vg_err err = error_of(VG_ERR_UNAVAILABLE, "The database cannot be reached.");
-    struct vg_db_op *dead = NULL;
-    int64_t now = vg_now_ns();
+    struct vg_db_op *dead = vg_op_queue_expired(db->queue);
 
-    (void)pthread_mutex_lock(&db->lock);
-    bool over = db->stopping && now >= db->stop_ns;
-
-    for (size_t i = 0; i < VG_DB_KIND_MAX; i++) {
-        struct vg_db_op **at = &db->queues[i].head;
-
-        while (*at) {
-            struct vg_db_op *op = *at;
-
-            if (!over && op->deadline_ns > now) {
-                at = &op->next;
-                continue;
-            }
-            *at = op->next;
-            op->next = dead;
-            dead = op;
-            db->queued--;
-        }
-        db->queues[i].tail = at;
-    }
-    (void)pthread_mutex_unlock(&db->lock);
     while (dead) {
         struct vg_db_op *op = dead;
 
@@ -342,22 +240,13 @@ bool vg_db_ready(const struct vg_db *db, char *why, size_t why_size)
 
 /* ---- executors */
 
-static bool stop_passed(struct vg_db *db)
-{
-    (void)pthread_mutex_lock(&db->lock);
-    bool passed = db->stopping && vg_now_ns() >= db->stop_ns;
-
-    (void)pthread_mutex_unlock(&db->lock);
-    return passed;
-}
-
 /* Called in every wait for the server, ten times a second. */
 static bool give_up(void *ctx)
 {
     struct executor *self = ctx;
 
     sweep(self->db);
-    return vg_now_ns() >= self->patience_ns || stop_passed(self->db);
+    return vg_now_ns() >= self->patience_ns || vg_op_queue_over(self->db->queue);
 }
 
 static bool connected(struct executor *self)
@@ -381,27 +270,20 @@ static bool connected(struct executor *self)
  * must not all come at once. A stop ends the wait. */
 static void rest(struct executor *self)
 {
-    struct vg_db *db = self->db;
     uint16_t jitter = 0;
 
     vg_random(&jitter, sizeof(jitter));
-    int64_t until =
-        vg_now_ns() + self->retry_ms * VG_NS_PER_MS / 2 * (UINT16_MAX + jitter) / UINT16_MAX;
-    struct timespec ts = {.tv_sec = until / VG_NS_PER_S, .tv_nsec = until % VG_NS_PER_S};
-
-    (void)pthread_mutex_lock(&db->lock);
-    if (!db->stopping || vg_now_ns() < db->stop_ns)
-        (void)pthread_cond_timedwait(&db->pause, &db->lock, &ts);
-    (void)pthread_mutex_unlock(&db->lock);
+    vg_op_queue_pause(self->db->queue, vg_now_ns() + self->retry_ms * VG_NS_PER_MS / 2 *
+                                                         (UINT16_MAX + jitter) / UINT16_MAX);
     self->retry_ms = self->retry_ms * 2 < RETRY_MAX_MS ? self->retry_ms * 2 : RETRY_MAX_MS;
-    sweep(db);
+    sweep(self->db);
 }
 
 /* Keeps what may still run; fails the rest. */
 static size_t drop_expired(struct executor *self, struct vg_db_op **ops, size_t count)
 {
     int64_t now = vg_now_ns();
-    bool over = stop_passed(self->db);
+    bool over = vg_op_queue_over(self->db->queue);
     size_t kept = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -431,6 +313,22 @@ static int64_t latest_deadline(struct vg_db_op *const *ops, size_t count)
 int vg_db_pg_run(struct vg_db_run *run)
 {
     return vg_pg_run(run->pg, &run->fault, &run->err);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): a statement and what it runs over */
+const struct vg_pg_rows *vg_db_pg_ops(struct vg_db_run *run, bool write,
+                                      const struct vg_pg_statement *statement,
+                                      const struct vg_pg_field *fields, size_t field_count,
+                                      struct vg_db_op *const *ops, size_t count)
+{
+    struct vg_pg_params params;
+
+    vg_pg_params_init(&params, run->scratch);
+    vg_pg_put_ops(&params, fields, field_count, ops, count);
+    vg_pg_begin(run->pg, write);
+    size_t handle = vg_pg_add(run->pg, statement, &params);
+
+    return vg_db_pg_run(run) < 0 ? NULL : vg_pg_rows(run->pg, handle);
 }
 
 /* One try. 0: done, every operation has its result. */
@@ -520,15 +418,6 @@ static void run_batch(struct executor *self, struct vg_db_op **ops, size_t count
     }
 }
 
-static bool stop_idle(struct vg_db *db)
-{
-    (void)pthread_mutex_lock(&db->lock);
-    bool over = db->stopping && db->queued == 0;
-
-    (void)pthread_mutex_unlock(&db->lock);
-    return over;
-}
-
 static void *executor_main(void *arg)
 {
     struct executor *self = arg;
@@ -539,12 +428,12 @@ static void *executor_main(void *arg)
         self->patience_ns = VG_NO_DEADLINE;
         /* Without a connection nothing is taken: an executor that has one may. */
         if (!connected(self)) {
-            if (stop_idle(self->db))
+            if (vg_op_queue_done(self->db->queue))
                 break;
             rest(self);
             continue;
         }
-        count = take(self->db, ops);
+        count = vg_op_queue_take(self->db->queue, ops);
         if (count == 0)
             break;
         run_batch(self, ops, count);
@@ -554,20 +443,6 @@ static void *executor_main(void *arg)
 }
 
 /* ---- life */
-
-static void init_sync(struct vg_db *db)
-{
-    pthread_condattr_t attr;
-
-    (void)pthread_mutex_init(&db->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&db->work, &attr);
-    (void)pthread_cond_init(&db->pause, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    for (size_t i = 0; i < VG_DB_KIND_MAX; i++)
-        db->queues[i].tail = &db->queues[i].head;
-}
 
 int vg_db_start(struct vg_db **out, const struct vg_db_options *options, struct vg_err *err)
 {
@@ -579,14 +454,15 @@ int vg_db_start(struct vg_db **out, const struct vg_db_options *options, struct 
         wanted = MAX_EXECUTORS;
     db->url = vg_xstrdup(options->url);
     db->listen_url = options->listen_url ? vg_xstrdup(options->listen_url) : NULL;
-    db->max_queued = options->max_queued > 0 ? options->max_queued : DEFAULT_QUEUED;
+    db->queue = vg_op_queue_new(options->max_queued > 0 ? options->max_queued : DEFAULT_QUEUED,
+                                options->metrics);
     /* Half the range of random numbers is left above for counting. */
     vg_random(&db->token_base, sizeof(db->token_base));
     db->token_base = (int64_t)((uint64_t)db->token_base >> 2);
     if (options->metrics)
         db->metrics = vg_metrics_register(options->metrics, metric_table, VG_COUNT(metric_table));
     (void)vg_strcpy(db->why, sizeof(db->why), "The database was not reached yet.");
-    init_sync(db);
+    (void)pthread_mutex_init(&db->lock, NULL);
     db->executors = vg_xcalloc((size_t)wanted, sizeof(*db->executors));
     inner.url = db->url;
     inner.listen_url = db->listen_url;
@@ -616,20 +492,13 @@ struct vg_db *vg_db_stop(struct vg_db *db, int64_t deadline_ns)
 {
     if (!db)
         return NULL;
-    (void)pthread_mutex_lock(&db->lock);
-    db->stopping = true;
-    db->stop_ns = deadline_ns;
-    (void)pthread_cond_broadcast(&db->work);
-    (void)pthread_cond_broadcast(&db->pause);
-    (void)pthread_mutex_unlock(&db->lock);
+    vg_op_queue_stop(db->queue, deadline_ns);
     for (int i = 0; i < db->executor_count; i++)
         (void)pthread_join(db->executors[i].thread, NULL);
-    /* An executor that lost its connection leaves only when nothing is queued, so nothing is. */
-    VG_ASSERT(db->queued == 0);
     db->listen = vg_listen_stop(db->listen);
+    /* An executor that lost its connection leaves only when nothing is queued, so nothing is. */
+    db->queue = vg_op_queue_free(db->queue);
     (void)pthread_mutex_destroy(&db->lock);
-    (void)pthread_cond_destroy(&db->work);
-    (void)pthread_cond_destroy(&db->pause);
     free(db->executors);
     vg_free_secret(db->url);
     vg_free_secret(db->listen_url);

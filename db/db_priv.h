@@ -42,6 +42,7 @@
     X(VIDEO_TRACE, "video_trace")                                                                  \
     X(DELIVERY_CLAIM, "delivery_claim")                                                            \
     X(DELIVERY_BODY, "delivery_body")                                                              \
+    X(DELIVERY_RENEW, "delivery_renew")                                                            \
     X(DELIVERY_RESULT, "delivery_result")                                                          \
     X(DELIVERY_LIST, "delivery_list")                                                              \
     X(DELIVERY_REDELIVER, "delivery_redeliver")                                                    \
@@ -61,6 +62,8 @@ enum vg_db_kind_id { VG_DB_KINDS(VG_DB_KIND_ENUM) VG_DB_KIND_MAX };
 #undef VG_DB_KIND_ENUM
 
 enum { VG_DB_MAX_BATCH = 64 };
+/* How far a claim looks ahead that is to find all: what is added to now() must be a time. */
+#define VG_DB_AHEAD_MAX_MS (INT64_C(100) * 365 * 86400 * 1000)
 
 /* One execution of a batch. */
 struct vg_db_run {
@@ -92,6 +95,13 @@ void vg_db_op_fail(struct vg_db_op *op, enum vg_err_kind kind, const char *fmt, 
     VG_PRINTF(3, 4);
 /* vg_pg_run that keeps fault and error in `run`. */
 VG_MUSTCHECK int vg_db_pg_run(struct vg_db_run *run);
+/* A run of one statement whose parameters are arrays: the `fields` of every operation. Its rows;
+ * NULL: as vg_db_pg_run. */
+VG_MUSTCHECK const struct vg_pg_rows *vg_db_pg_ops(struct vg_db_run *run, bool write,
+                                                   const struct vg_pg_statement *statement,
+                                                   const struct vg_pg_field *fields,
+                                                   size_t field_count, struct vg_db_op *const *ops,
+                                                   size_t count);
 /* Where connections report how they do; see vg_db_ready. `why` is read when not good. */
 void vg_db_report(struct vg_db *db, bool good, const char *why);
 

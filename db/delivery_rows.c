@@ -22,6 +22,7 @@ void vg_delivery_row_read(const struct vg_pg_rows *rows, int row, int first_colu
                           struct vg_arena *arena, struct vg_delivery *out)
 {
     vg_pg_read(rows, row, first_column, delivery_fields, VG_COUNT(delivery_fields), arena, out);
+    out->round = (int32_t)(out->lease_seq >> 32); /* as db/redelivery_store.c counts them */
 }
 
 /* The latest of each, oldest first. */

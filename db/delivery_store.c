@@ -3,6 +3,7 @@
 
 #include "db/db_priv.h"
 #include "db/delivery_rows.h"
+#include "db/delivery_tally.h"
 #include "db/video_rows.h"
 
 static const char *const state_names[VG_DELIVERY_STATE_MAX] = {
@@ -23,48 +24,63 @@ const char *vg_delivery_state_name(enum vg_delivery_state state)
 static const struct vg_pg_statement claim_lock_statement = {
     "vg_delivery_claim_lock", "SELECT pg_advisory_xact_lock(7598807760196303)"};
 
-/* Hosts with pending rows are visited one index step each, from the cursor on and then from the
- * start, so that a dead host's backlog is never read. One that is held back (receivers) gives none;
- * after that one at a time, until a success. $1 limit, $2 lease in ms, $3 per host, $4
- * host to go on after, $5 token. */
 /* The statement keeps its own layout. */
 /* clang-format off */
-#define NEXT_HOST(after, bound)                                                                    \
-    "(SELECT d.host_id FROM deliveries d WHERE d.state = 1 AND d.host_id > " after bound           \
-    "  ORDER BY d.host_id LIMIT 1)"
+/* A backlog is never read, and nothing that is dead stepped over (db/delivery_tally.h). A receiver that is held back (receivers)
+ * gives none; after that one at a time, until a success. Projects take turns, and so, within one, do its receivers.
+ * $1 limit, $2 lease in ms, $3 per host, $4 host to go on after, $5 token, $6 per project, $7 how far ahead to look for what is
+ * due next.
+ *  base, since, taken   see delivery_tally.h
+ *  books     what each receiver has waiting and under way, but those that sleep: a lease that ran out waits
+ *  hosts     those with something waiting, and how many more each may have
+ *  ready     those that may have something due, from the cursor on and then from the start
+ *  cand      their oldest due rows
+ *  open      in the order of turns, as many as each project may have
+ *  locked    those still free under a lock; `state + 0` keeps the partial indexes out
+ *  summary   when the next one that waits is due */
+#define AHEAD "now() + $7::int8 * interval '1 ms'"
 static const struct vg_pg_statement claim_statement = {
     "vg_delivery_claim",
-    "WITH RECURSIVE ahead AS ("
-    "  SELECT n.host_id, 1 AS step FROM " NEXT_HOST("$4::int8", "") " n"
-    "  UNION ALL SELECT n.host_id, a.step + 1 FROM ahead a"
-    "   CROSS JOIN LATERAL " NEXT_HOST("a.host_id", "") " n WHERE a.step < 1000),"
-    " first AS (SELECT d.host_id FROM deliveries d"
-    "  WHERE d.state = 1 AND d.host_id <= $4::int8 ORDER BY d.host_id LIMIT 1),"
-    " behind AS (SELECT host_id, 1 AS step FROM first"
-    "  UNION ALL SELECT n.host_id, b.step + 1 FROM behind b"
-    "   CROSS JOIN LATERAL " NEXT_HOST("b.host_id", " AND d.host_id <= $4::int8") " n"
-    "  WHERE b.step < 1000),"
-    " hosts AS MATERIALIZED (SELECT h.host_id, r.held_until, CASE WHEN r.held_until > now() THEN 0"
-    "   WHEN r.held_until IS NOT NULL THEN 1 ELSE $3::int4 END - (SELECT count(*) FROM deliveries d"
-    "   WHERE d.state = 1 AND d.leased AND d.host_id = h.host_id AND d.due_at > now()) AS free"
-    "  FROM (SELECT host_id FROM ahead UNION ALL SELECT host_id FROM behind LIMIT 1000) h"
-    "  LEFT JOIN receivers r ON r.host_id = h.host_id),"
-    " cand AS MATERIALIZED (SELECT c.id, c.due_at,"
-    "   row_number() OVER (PARTITION BY h.host_id ORDER BY c.due_at) AS turn"
-    "  FROM hosts h CROSS JOIN LATERAL (SELECT d.id, d.due_at FROM deliveries d"
-    "   WHERE d.state = 1 AND d.host_id = h.host_id AND d.due_at <= now()"
-    "   ORDER BY d.due_at LIMIT greatest(0, least(h.free, $1::int4 + 1))) c),"
-    " fair AS MATERIALIZED (SELECT id FROM cand ORDER BY turn, due_at LIMIT $1::int4),"
+    "WITH " VG_DELIVERY_TALLY ", " VG_DELIVERY_TAKEN_FLOOR ","
+    " books AS MATERIALIZED (SELECT e.host_id, coalesce(max(e.project_id), e.host_id) AS project_id,"
+    "   sum(e.waiting)::int8 AS waiting, sum(e.leased)::int8 AS busy,"
+    "   coalesce(min(e.floor), '-infinity') AS floor FROM ("
+    VG_DELIVERY_ENTRIES(" WHERE u.leased <> 0 OR u.floor <= " AHEAD
+        " OR u.host_id IN (SELECT s.host_id FROM since s)")
+    "   UNION ALL SELECT d.host_id, NULL, 1, -1, NULL FROM deliveries d WHERE d.state = 1"
+    "    AND d.leased AND d.due_at >= (SELECT t.floor FROM taken t) AND d.due_at <= now()) e"
+    "  GROUP BY e.host_id),"
+    " busy AS MATERIALIZED (SELECT b.project_id, sum(b.busy)::int8 AS busy FROM books b"
+    "  GROUP BY b.project_id),"
+    " hosts AS MATERIALIZED (SELECT b.host_id, b.project_id, b.waiting, b.floor, r.held_until,"
+    "   CASE WHEN r.held_until > now() THEN 0 WHEN r.held_until IS NOT NULL THEN 1"
+    "    ELSE $3::int4 END - b.busy AS free"
+    "  FROM books b LEFT JOIN receivers r ON r.host_id = b.host_id WHERE b.waiting > 0),"
+    " ready AS MATERIALIZED (SELECT h.* FROM hosts h WHERE h.free > 0 AND h.floor <= now()"
+    "  ORDER BY h.host_id <= $4::int8, h.host_id LIMIT 1000),"
+    " cand AS MATERIALIZED (SELECT c.id, c.due_at, r.project_id,"
+    "   row_number() OVER (PARTITION BY r.host_id ORDER BY c.due_at) AS turn"
+    "  FROM ready r CROSS JOIN LATERAL (SELECT d.id, d.due_at FROM deliveries d"
+    "   WHERE d.state = 1 AND d.host_id = r.host_id AND d.due_at >= r.floor AND d.due_at <= now()"
+    "   ORDER BY d.due_at LIMIT least(r.free, $1::int4 + 1)) c),"
+    " open AS MATERIALIZED (SELECT t.id, t.due_at, t.place FROM (SELECT c.id, c.due_at,"
+    "   c.project_id, row_number() OVER (PARTITION BY c.project_id ORDER BY c.turn, c.due_at)"
+    "    AS place FROM cand c) t JOIN busy b ON b.project_id = t.project_id"
+    "  WHERE t.place <= $6::int4 - b.busy),"
+    " fair AS MATERIALIZED (SELECT id FROM open ORDER BY place, due_at LIMIT $1::int4),"
     " locked AS MATERIALIZED (SELECT d.id FROM fair f JOIN deliveries d ON d.id = f.id"
     "  WHERE d.state + 0 = 1 AND d.due_at <= now() FOR UPDATE OF d SKIP LOCKED),"
     " claimed AS (UPDATE deliveries d SET lease_seq = d.lease_seq + 1, leased = true,"
     "   claim_token = $5::int8, due_at = now() + $2::int8 * interval '1 ms'"
     "  FROM locked l WHERE d.id = l.id RETURNING d.*),"
-    " summary AS (SELECT CASE WHEN (SELECT count(*) FROM cand) > (SELECT count(*) FROM fair)"
-    "  THEN now() ELSE (SELECT min(greatest(x.due_at, h.held_until)) FROM hosts h CROSS JOIN LATERAL"
-    "   (SELECT d.due_at FROM deliveries d WHERE d.state = 1 AND d.host_id = h.host_id"
-    "    AND d.due_at > CASE WHEN h.held_until > now() THEN '-infinity' ELSE now() END"
-    "    ORDER BY d.due_at LIMIT 1) x) END AS next_at)"
+    " summary AS (SELECT CASE WHEN (SELECT count(*) FROM open) > (SELECT count(*) FROM fair)"
+    "  THEN now() ELSE (SELECT min(CASE WHEN h.floor > now() THEN greatest(h.floor, h.held_until)"
+    "    WHEN h.held_until > now() THEN h.held_until"
+    "    WHEN h.waiting > coalesce(t.n, 0) THEN (SELECT d.due_at FROM deliveries d"
+    "     WHERE d.state = 1 AND d.host_id = h.host_id AND d.due_at > now()"
+    "      AND d.due_at <= " AHEAD " ORDER BY d.due_at LIMIT 1) END)"
+    "   FROM hosts h LEFT JOIN (SELECT c.host_id, count(*) AS n FROM claimed c GROUP BY c.host_id) t"
+    "    ON t.host_id = h.host_id) END AS next_at)"
     " SELECT (extract(epoch FROM s.next_at - now()) * 1000)::int8, d.host_id, " VG_DELIVERY_COLUMNS
     " FROM summary s LEFT JOIN claimed d ON true"};
 /* clang-format on */
@@ -217,8 +233,11 @@ static int claim_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t 
     vg_pg_put_i32(&params, op->per_host);
     vg_pg_put_i64(&params, run->cursor);
     vg_pg_put_i64(&params, op->op.token);
+    vg_pg_put_i32(&params, op->per_project);
+    vg_pg_put_i64(&params, op->ahead_ms > 0 ? op->ahead_ms : VG_DB_AHEAD_MAX_MS);
     vg_pg_begin(run->pg, true);
     (void)vg_pg_add(run->pg, &claim_lock_statement, NULL);
+    vg_delivery_tally_add(run->pg);
     size_t handle = vg_pg_add(run->pg, &claim_statement, &params);
 
     if (vg_db_pg_run(run) < 0)
@@ -237,11 +256,48 @@ static const struct vg_db_kind claim_kind = {VG_DB_DELIVERY_CLAIM, 1, claim_run}
 
 void vg_delivery_claim(struct vg_db *db, struct vg_delivery_claim *op)
 {
-    if (op->limit < 1 || op->limit > 256 || op->lease_ms < 1 || op->per_host < 1) {
-        vg_db_refuse(&op->op, VG_ERR_INTERNAL, "A claim needs a lease, a cap and 1 to 256 rows.");
+    if (op->limit < 1 || op->limit > 256 || op->lease_ms < 1 || op->per_host < 1 ||
+        op->per_project < 1) {
+        vg_db_refuse(&op->op, VG_ERR_INTERNAL, "A claim needs a lease, caps and 1 to 256 rows.");
         return;
     }
     vg_db_submit(db, &op->op, &claim_kind);
+}
+
+/* ---- renew */
+
+static const struct vg_pg_statement renew_statement = {
+    "vg_delivery_renew",
+    "UPDATE deliveries d SET due_at = now() + i.lease_ms * interval '1 ms'"
+    " FROM unnest($1::text[], $2::int8[], $3::int8[]) WITH ORDINALITY"
+    "  AS i(id, lease_seq, lease_ms, ord)"
+    " WHERE d.id = i.id AND d.lease_seq = i.lease_seq AND d.state + 0 = 1 AND d.leased"
+    " RETURNING i.ord"};
+static const struct vg_pg_field renew_fields[] = {
+    VG_PG_FIELD(TEXT, vg_delivery_renew, id),
+    VG_PG_FIELD(I64, vg_delivery_renew, lease_seq),
+    VG_PG_FIELD(I64, vg_delivery_renew, lease_ms),
+};
+
+static int renew_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
+{
+    const struct vg_pg_rows *rows =
+        vg_db_pg_ops(run, true, &renew_statement, renew_fields, VG_COUNT(renew_fields), ops, count);
+
+    if (!rows)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        VG_CONTAINER(ops[i], struct vg_delivery_renew, op)->applied = false;
+    for (int i = 0; i < vg_pg_count(rows); i++)
+        VG_CONTAINER(ops[vg_pg_i64(rows, i, 0) - 1], struct vg_delivery_renew, op)->applied = true;
+    return 0;
+}
+
+static const struct vg_db_kind renew_kind = {VG_DB_DELIVERY_RENEW, VG_DB_MAX_BATCH, renew_run};
+
+void vg_delivery_renew(struct vg_db *db, struct vg_delivery_renew *op)
+{
+    vg_db_submit(db, &op->op, &renew_kind);
 }
 
 /* ---- body */

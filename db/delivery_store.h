@@ -43,7 +43,8 @@ struct vg_delivery {
     size_t secret_size;
     const void *body; /* NULL: not built yet */
     size_t body_size;
-    int32_t attempts; /* made */
+    int32_t attempts; /* made in this round */
+    int32_t round;    /* redeliveries before it */
     int64_t lease_seq;
     int64_t created_at; /* Unix seconds */
     int32_t last_status;
@@ -67,12 +68,25 @@ struct vg_delivery_claim {
     struct vg_db_op op;
     int32_t limit; /* 1 to 256 */
     int64_t lease_ms;
-    int32_t per_host; /* claims in flight for one host (scheme, name, port) over all processes */
+    int32_t per_host;    /* claims in flight for one host (scheme, name, port) over all processes */
+    int32_t per_project; /* the same for all hosts of one project */
+    int64_t ahead_ms;    /* what is due later than that need not be found; 0: all */
     struct vg_delivery *deliveries;
     size_t count;
-    int64_t next_due_ms;
+    int64_t next_due_ms; /* until one that waits is due (0: more are due now); INT64_MAX: none known
+                            within ahead_ms. Leases that run out meanwhile do not count. */
 };
 void vg_delivery_claim(struct vg_db *db, struct vg_delivery_claim *op);
+
+/* The lease lasts `lease_ms` from now. `applied` false: it was lost, or is over. Batched. */
+struct vg_delivery_renew {
+    struct vg_db_op op;
+    const char *id;
+    int64_t lease_seq;
+    int64_t lease_ms;
+    bool applied;
+};
+void vg_delivery_renew(struct vg_db *db, struct vg_delivery_renew *op);
 
 /* Stores the body when there is none yet. `applied` false: the lease was lost. */
 struct vg_delivery_body {

@@ -98,6 +98,15 @@ static const struct vg_pg_statement move_statement = {
     "  FROM moved m WHERE m.to_state = 5 ON CONFLICT DO NOTHING)"
     " SELECT count(*) FROM moved"};
 
+/* A session adds to rows of its own; and to a new one when that had 2,000 videos: under a held
+ * snapshot every update leaves a dead row, and each later one would step over all of them. */
+#define SLOTS_FROM "pg_backend_pid() % 8 * 4096"
+#define USAGE_SLOT                                                                                 \
+    "coalesce((SELECT least(u.slot + (u.videos >= 2000)::int, " SLOTS_FROM " + 4095)"              \
+    "  FROM usage_days u WHERE u.project_id = r.project_id"                                        \
+    "   AND u.day = (now() AT TIME ZONE 'UTC')::date AND u.key_id = r.key_id"                      \
+    "   AND u.model = r.model AND u.slot BETWEEN " SLOTS_FROM " AND " SLOTS_FROM " + 4095"         \
+    "  ORDER BY u.slot DESC LIMIT 1), " SLOTS_FROM ")"
 #define MONTH "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
 
 /* A subscription to video.failed gets every end but completed; one that also names the very end
@@ -155,7 +164,7 @@ static const struct vg_pg_statement roll_statement = {
     "completed,"
     "   seconds, cost_micros)"
     "  SELECT r.project_id, (now() AT TIME ZONE 'UTC')::date, r.key_id, r.model,"
-    "   pg_backend_pid() % 8, count(*), count(*) FILTER (WHERE r.status = 3), sum(r.seconds),"
+    "   " USAGE_SLOT ", count(*), count(*) FILTER (WHERE r.status = 3), sum(r.seconds),"
     "   sum(r.cost) FROM rolled r WHERE r.status >= 3 GROUP BY r.project_id, r.key_id, r.model"
     "  ORDER BY r.project_id, r.key_id, r.model"
     "  ON CONFLICT (project_id, day, key_id, model, slot) DO UPDATE SET"

@@ -4,6 +4,7 @@
 
 #include "db/db_priv.h"
 #include "db/generation_sql.h"
+#include "db/generation_tally.h"
 
 /* ---- states */
 
@@ -53,58 +54,54 @@ static const struct vg_pg_statement claim_lock_statement = {
 /* The statement keeps its own layout. */
 /* clang-format off */
 #define FREE_LEASE "(g.lease_until IS NULL OR g.lease_until <= now())"
-#define BUSY "(" VG_GENERATION_HELD ") AND (g.state <> 1 OR g.lease_until > now())"
-/* One step to the next (project, provider) that has pending rows: the index is entered once per pair. */
-#define NEXT_PAIR(after, bound)                                                                    \
-    "(SELECT g.project_id, g.provider FROM generations g WHERE g.state = 1"                        \
-    "  AND (g.project_id, g.provider) > (" after ")" bound                                         \
-    "  ORDER BY g.project_id, g.provider LIMIT 1)"
-#define IF_ROOM "(SELECT WHERE EXISTS (SELECT FROM room)) e"
+#define WAKE_FLOOR "(SELECT f.wake FROM floors f)"
+#define AHEAD "now() + $9::int8 * interval '1 ms'"
 
 /* $1 limit, $2 lease in ms, $3 owner, $4 project concurrency, $5 providers, $6 places, $7 project to go on after,
- * $8 token.
+ * $8 token, $9 how far ahead to look for what is due next.
+ *  base, since, floors   see generation_tally.h
  *  urgent    due whatever the places: work under way, cancel, deadline
+ *  books     what each (project, provider) has pending and under way: rows held, but the pending ones whose lease ran out
  *  room      free places by provider
- *  ahead, behind   pairs with pending rows, from the cursor on and then from the start
+ *  pairs     those with pending rows, from the cursor on and then from the start
  *  eligible  pairs with room, with what their project has under way
  *  cand      the oldest due rows of each pair, more than its fair part but not all
  *  turn      a row's place in its project's line, counting what the project has under way: fair between projects
  *  fair      the first of all lines within places and limit
- *  taken     those still free under a lock; `state + 0` keeps the partial indexes out, which look tempting to a planner
- *            without statistics and would be read whole */
+ *  taken     those still free under a lock; `state + 0` keeps the partial indexes out, and `IS FALSE` that of wake_at: they look
+ *            tempting to a planner whose statistics are of another moment, and would be read whole */
 static const struct vg_pg_statement claim_statement = {
     "vg_generation_claim",
-    "WITH RECURSIVE urgent AS MATERIALIZED ("
+    "WITH " VG_GENERATION_TALLY ", " VG_GENERATION_FLOORS ","
+    " urgent AS MATERIALIZED ("
     "  SELECT g.id, g.lease_until IS NOT NULL AND g.state <> 1 AS rescued FROM generations g"
-    "  WHERE g.state < 5 AND g.wake_at <= now() AND " FREE_LEASE
+    "  WHERE g.state < 5 AND g.wake_at >= " WAKE_FLOOR " AND g.wake_at <= now() AND " FREE_LEASE
     "  ORDER BY g.wake_at LIMIT $1::int4 FOR UPDATE SKIP LOCKED),"
-    " used AS MATERIALIZED (SELECT g.provider, count(*) AS n FROM generations g WHERE " BUSY
-    "  GROUP BY g.provider),"
+    " books AS MATERIALIZED (SELECT e.project_id, e.provider, sum(e.pending)::int8 AS pending,"
+    "   sum(e.held)::int8 AS busy, min(e.floor) AS floor FROM (" VG_GENERATION_ENTRIES
+    "   UNION ALL SELECT g.project_id, g.provider, 0, -1, NULL FROM generations g WHERE g.state = 1"
+    "    AND g.lease_owner IS NOT NULL AND g.due_at >= (SELECT f.taken FROM floors f)"
+    "    AND g.due_at <= now() AND g.lease_until <= now()) e GROUP BY e.project_id, e.provider),"
+    " used AS MATERIALIZED (SELECT b.provider, sum(b.busy)::int8 AS n FROM books b"
+    "  GROUP BY b.provider),"
     " room AS MATERIALIZED (SELECT p.provider, p.places - coalesce(u.n, 0) AS free"
     "  FROM unnest($5::text[], $6::int4[]) AS p(provider, places)"
     "  LEFT JOIN used u ON u.provider = p.provider WHERE p.places > coalesce(u.n, 0)),"
-    " ahead AS (SELECT n.project_id, n.provider, 1 AS step FROM " IF_ROOM
-    "   CROSS JOIN LATERAL " NEXT_PAIR("$7::int8, '~'", "") " n"
-    "  UNION ALL SELECT n.project_id, n.provider, a.step + 1 FROM ahead a"
-    "   CROSS JOIN LATERAL " NEXT_PAIR("a.project_id, a.provider", "") " n"
-    "  WHERE a.step < 1000),"
-    " behind AS (SELECT n.project_id, n.provider, 1 AS step FROM " IF_ROOM
-    "   CROSS JOIN LATERAL " NEXT_PAIR("-1, ''", " AND g.project_id <= $7::int8") " n"
-    "  UNION ALL SELECT n.project_id, n.provider, b.step + 1 FROM behind b CROSS JOIN LATERAL "
-    NEXT_PAIR("b.project_id, b.provider", " AND g.project_id <= $7::int8") " n"
-    "  WHERE b.step < 1000),"
-    " pairs AS (SELECT project_id, provider FROM ahead UNION ALL"
-    "  SELECT project_id, provider FROM behind LIMIT 1000),"
-    " eligible AS MATERIALIZED (SELECT p.project_id, p.provider, r.free, b.busy,"
-    "   least($1::int4, greatest(8, 2 * $1::int4 / count(*) OVER ()), r.free, $4::int4 - b.busy)"
-    "    AS cut"
-    "  FROM pairs p JOIN room r ON r.provider = p.provider CROSS JOIN LATERAL"
-    "   (SELECT count(*) AS busy FROM generations g WHERE " BUSY
-    "    AND g.project_id = p.project_id) b WHERE b.busy < $4::int4),"
+    " pairs AS (SELECT b.*, sum(b.busy) OVER (PARTITION BY b.project_id)::int8 AS project_busy"
+    "  FROM books b),"
+    " ordered AS (SELECT p.* FROM pairs p WHERE p.pending > 0"
+    "  ORDER BY (p.project_id, p.provider) <= ($7::int8, '~'), p.project_id, p.provider"
+    "  LIMIT 1000),"
+    " eligible AS MATERIALIZED (SELECT p.project_id, p.provider, r.free, p.project_busy AS busy,"
+    "   coalesce(p.floor, '-infinity') AS floor,"
+    "   least($1::int4, greatest(8, 2 * $1::int4 / count(*) OVER ()), r.free,"
+    "    $4::int4 - p.project_busy) AS cut"
+    "  FROM ordered p JOIN room r ON r.provider = p.provider WHERE p.project_busy < $4::int4),"
     " cand AS MATERIALIZED (SELECT c.id, c.due_at, e.project_id, e.provider, e.free, e.busy, e.cut"
     "  FROM eligible e CROSS JOIN LATERAL (SELECT g.id, g.due_at FROM generations g"
     "   WHERE g.state = 1 AND g.project_id = e.project_id AND g.provider = e.provider"
-    "    AND g.due_at <= now() AND g.wake_at > now() AND " FREE_LEASE
+    "    AND g.due_at >= e.floor AND g.due_at <= now() AND (g.wake_at <= now()) IS FALSE"
+    "    AND " FREE_LEASE
     "   ORDER BY g.due_at LIMIT e.cut) c),"
     " lined AS (SELECT id, due_at, provider, free, busy +"
     "   row_number() OVER (PARTITION BY project_id ORDER BY due_at, id) AS turn FROM cand),"
@@ -129,12 +126,13 @@ static const struct vg_pg_statement claim_statement = {
     "   OR EXISTS (SELECT FROM cand GROUP BY project_id, provider, cut HAVING count(*) >= cut)"
     "  THEN now() ELSE least("
     "   (SELECT g.wake_at FROM generations g WHERE g.state < 5 AND g.wake_at > now()"
-    "    ORDER BY g.wake_at LIMIT 1),"
-    "   (SELECT min(g.lease_until) FROM generations g WHERE g.state < 5 AND g.wake_at <= now()"
-    "    AND g.lease_until > now()),"
+    "    AND g.wake_at <= " AHEAD " ORDER BY g.wake_at LIMIT 1),"
+    "   (SELECT min(g.lease_until) FROM generations g WHERE g.state < 5"
+    "    AND g.wake_at >= " WAKE_FLOOR " AND g.wake_at <= now() AND g.lease_until > now()),"
     "   (SELECT min(d.due_at) FROM eligible e CROSS JOIN LATERAL (SELECT g.due_at"
     "     FROM generations g WHERE g.state = 1 AND g.project_id = e.project_id"
-    "     AND g.provider = e.provider AND g.due_at > now() ORDER BY g.due_at LIMIT 1) d)) END"
+    "     AND g.provider = e.provider AND g.due_at > now() AND g.due_at <= " AHEAD
+    "     ORDER BY g.due_at LIMIT 1) d)) END"
     "  AS next_at)"
     " SELECT (extract(epoch FROM s.next_at - now()) * 1000)::int8, c.rescued,"
     "  " VG_GENERATION_COLUMNS ", v.spec"
@@ -248,8 +246,10 @@ static int claim_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t 
     put_places(&params, op);
     vg_pg_put_i64(&params, run->cursor);
     vg_pg_put_i64(&params, op->op.token);
+    vg_pg_put_i64(&params, op->ahead_ms > 0 ? op->ahead_ms : VG_DB_AHEAD_MAX_MS);
     vg_pg_begin(run->pg, true);
     (void)vg_pg_add(run->pg, &claim_lock_statement, NULL);
+    vg_generation_tally_add(run->pg);
     size_t handle = vg_pg_add(run->pg, &claim_statement, &params);
 
     if (vg_db_pg_run(run) < 0)
@@ -296,17 +296,11 @@ static const struct vg_pg_field renew_fields[] = {
 
 static int renew_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
-    struct vg_pg_params params;
+    const struct vg_pg_rows *rows =
+        vg_db_pg_ops(run, true, &renew_statement, renew_fields, VG_COUNT(renew_fields), ops, count);
 
-    vg_pg_params_init(&params, run->scratch);
-    vg_pg_put_ops(&params, renew_fields, VG_COUNT(renew_fields), ops, count);
-    vg_pg_begin(run->pg, true);
-    size_t handle = vg_pg_add(run->pg, &renew_statement, &params);
-
-    if (vg_db_pg_run(run) < 0)
+    if (!rows)
         return -1;
-    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
-
     for (size_t i = 0; i < count; i++) {
         struct vg_generation_renew *op = VG_CONTAINER(ops[i], struct vg_generation_renew, op);
 

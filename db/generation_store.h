@@ -74,10 +74,12 @@ struct vg_generation_claim {
         int32_t places;
     } * providers;
     size_t provider_count;
+    int64_t ahead_ms; /* what is due later than that need not be found; 0: all */
     /* results */
     struct vg_generation *generations;
     size_t count;
-    int64_t next_due_ms; /* until the next row is due (0: more are due now); INT64_MAX: none known.
+    int64_t next_due_ms; /* until the next row is due (0: more are due now); INT64_MAX: none known
+                            within ahead_ms.
                             Pending rows that wait for a place do not count */
 };
 void vg_generation_claim(struct vg_db *db, struct vg_generation_claim *op);

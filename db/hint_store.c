@@ -3,6 +3,7 @@
 
 #include "db/db_priv.h"
 #include "db/generation_sql.h"
+#include "db/generation_tally.h"
 
 #define HELD "g.lease_owner IS NOT NULL"
 /* Whether one is the other, or its last path segment. */
@@ -38,13 +39,16 @@ static const struct vg_pg_statement job_statement = {
     "   AS i(video_id, idx, attempt, provider, upstream_id, ord)"
     "  LEFT JOIN generations g ON g.video_id = i.video_id AND g.idx = i.idx)," HASTEN};
 
-/* Those under way are read through, as each claim does: an index by upstream id would cost every
- * poll of every job a write. */
+/* Those under way are read through: an index by upstream id would cost every poll of every job a
+ * write. They are due soon: a poll waits a minute at most, and where a lease is set to last for
+ * longer than five, a hint that comes meanwhile is lost, as hints may be. */
 static const struct vg_pg_statement upstream_statement = {
     "vg_hint_upstream",
-    "WITH under_way AS MATERIALIZED (SELECT g.id, g.state, g.provider, g.upstream_id,"
-    "   " NEEDED " AS needed FROM generations g WHERE (" VG_GENERATION_HELD
-    ") AND g.provider = ANY ($1::text[])),"
+    "WITH " VG_GENERATION_TALLY ", " VG_GENERATION_FLOORS ","
+    " under_way AS MATERIALIZED (SELECT g.id, g.state, g.provider, g.upstream_id,"
+    "   " NEEDED " AS needed FROM generations g WHERE g.state < 5"
+    "   AND g.wake_at >= coalesce((SELECT f.wake FROM floors f), '-infinity')"
+    "   AND g.wake_at <= now() + interval '5 minutes' AND g.provider = ANY ($1::text[])),"
     " found AS MATERIALIZED (SELECT i.ord, g.id, CASE WHEN g.id IS NULL THEN 0"
     "   WHEN g.state = 4 THEN 1 WHEN g.state = 3 THEN 4 ELSE 2 END AS result, g.needed"
     "  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i(provider, upstream_id, ord)"
@@ -65,17 +69,11 @@ static int run_statement(struct vg_db_run *run, struct vg_db_op *const *ops, siz
                          const struct vg_pg_statement *statement, const struct vg_pg_field *fields,
                          size_t field_count)
 {
-    struct vg_pg_params params;
+    const struct vg_pg_rows *rows =
+        vg_db_pg_ops(run, true, statement, fields, field_count, ops, count);
 
-    vg_pg_params_init(&params, run->scratch);
-    vg_pg_put_ops(&params, fields, field_count, ops, count);
-    vg_pg_begin(run->pg, true);
-    size_t handle = vg_pg_add(run->pg, statement, &params);
-
-    if (vg_db_pg_run(run) < 0)
+    if (!rows)
         return -1;
-    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
-
     for (int i = 0; i < vg_pg_count(rows); i++) {
         struct vg_hint *op = VG_CONTAINER(ops[vg_pg_i64(rows, i, 0) - 1], struct vg_hint, op);
 

@@ -5,7 +5,8 @@
 
 #define KEY_COLUMNS                                                                                \
     "k.id, p.name, k.name, k.hint, k.created_at, k.revoked_at, k.expires_at, k.scopes,"            \
-    " a.requests_per_minute, a.max_active, a.max_spend_micros, u.last_used_at"
+    " a.requests_per_minute, a.max_active, a.max_spend_micros, u.last_used_at,"                    \
+    " k.pepper IS NULL"
 #define KEY_TABLES                                                                                 \
     "api_keys k JOIN projects p ON p.id = k.project_id"                                            \
     " LEFT JOIN accounts a ON a.project_id = k.project_id AND a.key_id = k.id"                     \
@@ -23,6 +24,7 @@ static const struct vg_pg_field key_fields[] = {
     VG_PG_FIELD(I32, vg_key, limits.max_active),
     VG_PG_FIELD(I64, vg_key, limits.max_spend_micros),
     VG_PG_FIELD(TIME, vg_key, last_used_at),
+    VG_PG_FIELD(BOOL, vg_key, old),
 };
 
 static void read_key(const struct vg_pg_rows *rows, int row, struct vg_arena *arena,
@@ -57,17 +59,11 @@ static const struct vg_pg_field found_fields[] = {
 
 static int lookup_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t count)
 {
-    struct vg_pg_params params;
+    const struct vg_pg_rows *rows = vg_db_pg_ops(run, false, &lookup_statement, lookup_fields,
+                                                 VG_COUNT(lookup_fields), ops, count);
 
-    vg_pg_params_init(&params, run->scratch);
-    vg_pg_put_ops(&params, lookup_fields, VG_COUNT(lookup_fields), ops, count);
-    vg_pg_begin(run->pg, false);
-    size_t handle = vg_pg_add(run->pg, &lookup_statement, &params);
-
-    if (vg_db_pg_run(run) < 0)
+    if (!rows)
         return -1;
-    const struct vg_pg_rows *rows = vg_pg_rows(run->pg, handle);
-
     for (size_t i = 0; i < count; i++)
         VG_CONTAINER(ops[i], struct vg_key_lookup, op)->found = false;
     for (int i = 0; i < vg_pg_count(rows); i++) {

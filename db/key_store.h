@@ -24,6 +24,7 @@ struct vg_key {
     const char *scopes; /* names with a space between; "": all */
     struct vg_limits limits;
     int64_t last_used_at; /* 0: never */
+    bool old;             /* without an id in its text; stored as plain SHA-256 */
 };
 
 /* Looks a key up by its id, or by hash; batched. Whether the one found by id is the right one is

@@ -5,10 +5,11 @@
 #include "db/delivery_rows.h"
 
 /* Raising lease_seq makes the result of an attempt under way stale: the new round starts from
- * nothing. Run twice it may send once more, which receivers must bear anyway. */
+ * nothing. Its upper half counts rounds, so that the attempts of two are told from one another. Run
+ * twice it may send once more, which receivers must bear anyway. */
 #define AGAIN                                                                                      \
     "state = 1, due_at = now(), ended_at = NULL, attempts = 0, leased = false,"                    \
-    " lease_seq = d.lease_seq + 1"
+    " lease_seq = ((d.lease_seq >> 32) + 1) << 32"
 #define NOT_DELETED                                                                                \
     "(d.endpoint_id IS NULL OR EXISTS (SELECT FROM webhook_endpoints e"                            \
     "  WHERE e.id = d.endpoint_id AND e.deleted_at IS NULL))"

@@ -71,7 +71,7 @@ export VIDEOGATE_RECEIVER_SECRET=quickstart-callback-secret
 export VIDEOGATE_DEFAULT_CALLBACK_URL=http://127.0.0.1:$((base + 8))/quickstart
 export VIDEOGATE_DEFAULT_CALLBACK_SECRET=$VIDEOGATE_RECEIVER_SECRET
 started=1
-stack up
+stack up >/dev/null
 stack status
 # shellcheck disable=SC1091
 . "$dir/env"

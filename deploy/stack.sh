@@ -355,6 +355,7 @@ up() {
   wait_ready service "$url:$((base + 3))/readyz" 60
   wait_ready bridge "$url:$base/readyz" 60
   write_env
+  [ ! -t 1 ] || echo "videogate is up at $url:$base, gRPC at 127.0.0.1:$((base + 2)); a key: . $dir/env"
 }
 
 down() {

@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/monitor.h"
-#include "service/app_priv.h"
+#include "service/app_setup.h"
 #include "service/binding.h"
 #include "service/flight.h"
 #include "service/health.h"
@@ -322,6 +322,7 @@ static int start_parts(struct vg_app *app, struct vg_err *err)
                                          .peppers = app->setup.peppers,
                                          .uses = app->key_use,
                                          .admin_key = app->config.admin_key,
+                                         .refuse_old = !app->config.old_keys,
                                          .metrics = app->metrics};
     const struct vg_media_options media = {.loop = app->loop, .guard = &app->setup.image_guard};
     const struct vg_janitor_options janitor = {

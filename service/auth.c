@@ -16,12 +16,17 @@
 #define PENDING_BUCKETS 256
 #define LOOKUP_MS 3000
 
-enum { AUTH_CHECKS };
+enum { AUTH_CHECKS, AUTH_OLD };
+enum { OLD_ACCEPTED, OLD_REFUSED };
 enum { AUTH_HIT, AUTH_MISS, AUTH_JOINED, AUTH_JUNK };
 static const char *const check_results[] = {"hit", "miss", "joined", "malformed", NULL};
+static const char *const old_results[] = {"accepted", "refused", NULL};
 static const struct vg_metric_desc metric_table[] = {
     [AUTH_CHECKS] = {"videogate_auth_checks_total", VG_METRIC_COUNTER,
                      "API key checks by how the cache answered.", "result", check_results},
+    [AUTH_OLD] = {"videogate_auth_old_keys_total", VG_METRIC_COUNTER,
+                  "Checks of API keys without an id: good ones, and what old-keys=false refuses.",
+                  "result", old_results},
 };
 
 struct entry {
@@ -134,13 +139,16 @@ static void store_entry(struct vg_auth *auth, const struct entry *fresh)
         *victim = *fresh;
 }
 
-static void answer(struct vg_auth_wait *wait, bool found, const struct vg_identity *who)
+static void answer(const struct vg_auth *auth, struct vg_auth_wait *wait, bool found,
+                   const struct vg_identity *who)
 {
     wait->ok = found;
-    if (found)
+    if (found) {
         wait->who = *who;
-    else
+        vg_metric_add(auth->metrics, AUTH_OLD, OLD_ACCEPTED, who->old);
+    } else {
         (void)vg_err_set(&wait->err, VG_ERR_UNAUTHENTICATED, NULL);
+    }
 }
 
 static void unlink_lookup(struct vg_auth *auth, struct lookup *lookup)
@@ -158,6 +166,7 @@ static bool fill_identity(struct vg_identity *who, const struct vg_key_lookup *d
     who->project_id = db->project_id;
     who->scopes = vg_scopes_parse(db->scopes);
     who->archived = db->archived;
+    who->old = db->pepper == 0;
     who->limited = db->limited;
     who->key_rpm = db->key_rpm;
     who->project_rpm = db->project_rpm;
@@ -199,7 +208,7 @@ static void lookup_done(struct vg_task *task)
         struct vg_auth_wait *wait = lookup->waiters;
         lookup->waiters = wait->next;
         if (good) {
-            answer(wait, fresh.found, &fresh.who);
+            answer(auth, wait, fresh.found, &fresh.who);
         } else {
             wait->ok = false;
             wait->err = lookup->db.op.err;
@@ -255,7 +264,7 @@ static enum known look_up(struct vg_auth *auth, const uint8_t hash[VG_SHA256_SIZ
     (void)pthread_mutex_lock(&auth->lock);
     const struct entry *entry = find_entry(auth, hash);
     if (entry && entry->expires_ns > now) {
-        answer(wait, entry->found, &entry->who);
+        answer(auth, wait, entry->found, &entry->who);
         known = KNOWN_NOW;
     } else if (entry && entry->found) {
         known = KNOWN_GOOD_ONCE;
@@ -301,8 +310,13 @@ bool vg_auth_check(struct vg_auth *auth, struct vg_view key, struct vg_auth_wait
     uint8_t hash[VG_SHA256_SIZE];
     char id[VG_ID_SIZE];
 
-    if (vg_api_key_read(key, id) == VG_API_KEY_JUNK) {
-        vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_JUNK, 1);
+    enum vg_api_key_form form = vg_api_key_read(key, id);
+    bool old = form == VG_API_KEY_OLD && auth->options.refuse_old;
+    if (form == VG_API_KEY_JUNK || old) {
+        if (old)
+            vg_metric_add(auth->metrics, AUTH_OLD, OLD_REFUSED, 1);
+        else
+            vg_metric_add(auth->metrics, AUTH_CHECKS, AUTH_JUNK, 1);
         if (wait->admit && key.len > 0 && !wait->admit(wait, ""))
             return true;
         return refuse(wait, VG_ERR_UNAUTHENTICATED);

@@ -34,6 +34,7 @@ struct vg_auth_options {
     const struct vg_peppers *peppers;
     struct vg_key_use *uses; /* is told which keys are in use; may be NULL */
     const char *admin_key;   /* NULL: no admin calls; read during new only */
+    bool refuse_old;         /* keys without an id are as good as unknown, and not looked up */
     int64_t ttl_ms;          /* 0: 800; at most 1,000 */
     size_t max_entries;      /* 0: 4096 */
     size_t max_pending; /* distinct keys being looked up; beyond it VG_ERR_OVERLOADED; 0: 1024 */
@@ -49,6 +50,7 @@ struct vg_identity {
     char key_id[VG_ID_SIZE];
     uint32_t scopes; /* enum vg_scope */
     bool archived;   /* the project is: nothing may be done */
+    bool old;        /* the key has no id in its text */
     bool limited;    /* key or project has a limit of active videos or spend */
     int32_t key_rpm; /* requests a minute; 0: no limit */
     int32_t project_rpm;

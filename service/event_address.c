@@ -24,13 +24,10 @@ static void add_key(struct vg_event_addresses *self, struct vg_view text)
 
 static void add_keys(struct vg_event_addresses *self, const char *list)
 {
-    for (const char *at = list; at && self->count < MAX_KEYS;) {
-        const char *comma = strchr(at, ',');
-        struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
+    struct vg_view one;
 
-        add_key(self, vg_view_trim(one));
-        at = comma ? comma + 1 : NULL;
-    }
+    while (self->count < MAX_KEYS && vg_list_cut(&list, &one))
+        add_key(self, one);
 }
 
 int vg_event_addresses_new(struct vg_event_addresses **out, const char *base_url,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/json_writer.h"
 
 #define MAX_TEXT ((size_t)64 * 1024)
 

@@ -42,10 +42,9 @@ static void add_secret(struct vg_links *links, struct vg_view text)
 
 static int add_secrets(struct vg_links *links, const char *text, struct vg_err *err)
 {
-    for (const char *at = text; at;) {
-        const char *comma = strchr(at, ',');
-        struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
-        one = vg_view_trim(one);
+    struct vg_view one;
+
+    while (vg_list_cut(&text, &one)) {
         if (one.len < MIN_SECRET)
             return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                               "link-secrets: each must have at least %d characters", MIN_SECRET);
@@ -53,7 +52,6 @@ static int add_secrets(struct vg_links *links, const char *text, struct vg_err *
             return vg_err_set(err, VG_ERR_INVALID_REQUEST, "link-secrets: at most %d can be given",
                               VG_LINK_MAX_SECRETS);
         add_secret(links, one);
-        at = comma ? comma + 1 : NULL;
     }
     return 0;
 }

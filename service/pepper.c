@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/str.h"
 
 #define MIN_SECRET 16
 #define MAX_OLD 7
@@ -34,11 +35,9 @@ static void add(struct vg_peppers *peppers, struct vg_view text)
 
 static int add_all(struct vg_peppers *peppers, const char *text, struct vg_err *err)
 {
-    for (const char *at = text; at;) {
-        const char *comma = strchr(at, ',');
-        struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
+    struct vg_view one;
 
-        one = vg_view_trim(one);
+    while (vg_list_cut(&text, &one)) {
         if (one.len < MIN_SECRET)
             return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                               "key-peppers: each must have at least %d characters", MIN_SECRET);
@@ -46,20 +45,16 @@ static int add_all(struct vg_peppers *peppers, const char *text, struct vg_err *
             return vg_err_set(err, VG_ERR_INVALID_REQUEST, "key-peppers: at most %d can be given",
                               VG_PEPPER_MAX);
         add(peppers, one);
-        at = comma ? comma + 1 : NULL;
     }
     return 0;
 }
 
 static void add_old(struct vg_peppers *peppers, const char *list)
 {
-    for (const char *at = list; at && peppers->count < VG_COUNT(peppers->all);) {
-        const char *comma = strchr(at, ',');
-        struct vg_view one = {at, comma ? (size_t)(comma - at) : strlen(at)};
+    struct vg_view one;
 
-        add(peppers, vg_view_trim(one));
-        at = comma ? comma + 1 : NULL;
-    }
+    while (peppers->count < VG_COUNT(peppers->all) && vg_list_cut(&list, &one))
+        add(peppers, one);
 }
 
 int vg_peppers_new(struct vg_peppers **out, const char *text, const char *secret_key,

@@ -291,6 +291,7 @@ void vg_translate_key(const struct vg_key *key, struct vg_arena *arena, Videogat
         out->opt_last_used_at_case = VIDEOGATE__V1__API_KEY__OPT_LAST_USED_AT_LAST_USED_AT;
         out->last_used_at = key->last_used_at;
     }
+    out->old = key->old;
     translate_scopes(key->scopes, arena, out);
     out->limits = vg_limits_translate(&key->limits, arena);
 }

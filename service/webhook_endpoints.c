@@ -239,7 +239,7 @@ static void create_run(struct vg_request *request)
         vg_request_fail(request, &err);
         return;
     }
-    if (!read_kind(request, in->signature[0] ? in->signature : "v1", &kind))
+    if (!read_kind(request, in->signature ? in->signature : "v1", &kind))
         return;
     vg_id_new(c->id, "whe");
     c->op.id = c->id;
@@ -514,7 +514,7 @@ static void rotate_run(struct vg_request *request)
     r->op.id = in->id;
     r->op.project_id = request->who.project_id;
     r->op.keep_s = in->keep_old_secret_active_for_24_hours ? request->service->secret_overlap_s : 0;
-    if (!in->signature[0]) { /* as it is */
+    if (!in->signature) { /* as it is */
         r->present.id = r->op.id;
         r->present.project_id = r->op.project_id;
         vg_request_op(request, &r->present.op, present_read);

@@ -38,6 +38,7 @@ int vg_host_start(struct vg_host *host, const struct vg_host_options *options, s
         .threads = 1,
         .max_in_flight = options->max_in_flight,
         .max_message = options->max_message,
+        .peer_dead_ms = options->peer_dead_ms,
         .metrics = host->metrics,
     };
     const struct vg_monitor_options monitor = {.listen = config->monitor,

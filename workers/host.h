@@ -49,6 +49,7 @@ struct vg_host_options {
     const struct vg_rpc_service *service; /* borrowed */
     size_t max_message;
     int max_in_flight;
+    int peer_dead_ms; /* as vg_rpc_server_options has it */
     vg_ready_f *ready;
     void *ready_ctx;
 };

@@ -154,6 +154,7 @@ static void on_describe(void *ctx, struct vg_rpc_call *call)
     struct vg_worker *worker = ctx;
     Videogate__V1__DescribeResponse response = VIDEOGATE__V1__DESCRIBE_RESPONSE__INIT;
     worker->provider->describe(worker->self, &response);
+    response.clock_ms = vg_wall_ms();
     vg_op_reply(new_op(worker, call, DESCRIBE), &response.base);
 }
 

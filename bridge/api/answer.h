@@ -10,7 +10,7 @@
 
 #include "bridge/http/stream.h"
 #include "common/buf.h"
-#include "common/json.h"
+#include "common/json_writer.h"
 
 struct vg_exchange;
 

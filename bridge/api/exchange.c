@@ -75,7 +75,7 @@ static void free_if_unused(struct vg_exchange *ex)
     leave(ex);
     vg_exchange_drop_body(ex);
     struct vg_arena *arena = ex->arena; /* the exchange itself is in it */
-    vg_arena_free(arena);
+    vg_arena_free_secret(arena);
 }
 
 void vg_exchange_hold(struct vg_exchange *ex)

@@ -8,7 +8,7 @@
 #include "bridge/api/exchange.h"
 #include "common/clock.h"
 #include "common/crash_point.h"
-#include "common/json.h"
+#include "common/json_writer.h"
 #include "common/log.h"
 
 #define MAX_ENVELOPE ((size_t)16 * 1024)

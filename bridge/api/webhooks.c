@@ -9,6 +9,7 @@
 #include "bridge/api/respond.h"
 #include "common/json.h"
 #include "common/json_pb.h"
+#include "common/json_writer.h"
 #include "videogate/v1/admin.pb-c.h"
 
 #define MAX_ANSWER ((size_t)4 * 1024 * 1024)

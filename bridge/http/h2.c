@@ -471,7 +471,7 @@ static void new_ng(struct vg_h2 *h2)
     /* The library's own count of resets is for those of h2_limits.c to come first. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_continuations(option, (size_t)limits->max_continuations);
-    VG_ASSERT(nghttp2_session_server_new2(&h2->ng, callbacks, h2, option) == 0);
+    VG_ASSERT(nghttp2_session_server_new3(&h2->ng, callbacks, h2, option, vg_h2_mem()) == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What h2.c and h2_tick.c share. */
+/* What h2.c, h2_mem.c and h2_tick.c share. */
 #ifndef VG_BRIDGE_HTTP_H2_PRIV_H
 #define VG_BRIDGE_HTTP_H2_PRIV_H
 
@@ -53,6 +53,8 @@ void vg_h2_reset(struct vg_h2 *h2, struct vg_h2_stream *s, uint32_t code);
 void vg_h2_terminate(struct vg_h2 *h2, uint32_t code);
 /* Counts that this limit bit. */
 void vg_h2_bite(struct vg_h2 *h2, enum vg_http_limit limit);
+/* Overwrites what it takes back. */
+nghttp2_mem *vg_h2_mem(void);
 /* The session's tick. */
 void vg_h2_tick(struct vg_session *session);
 

@@ -90,7 +90,7 @@ void vg_stream_init(struct vg_stream *stream, const struct vg_stream_ops *ops,
 void vg_stream_fini(struct vg_stream *stream)
 {
     vg_buf_fini(&stream->out);
-    stream->arena = vg_arena_free(stream->arena);
+    stream->arena = vg_arena_free_secret(stream->arena);
 }
 
 void vg_stream_set_state(struct vg_stream *stream, enum vg_stream_state state)

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bridge/net/clients.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/nets.h"
 
 #define BUCKETS 4096
 #define WINDOW_NS (10 * VG_NS_PER_S)
 /* Addresses kept for their strikes alone. */
 #define MAX_KEPT 65536
-#define V4_MAPPED 12 /* bytes of ::ffff: in front of an IPv4 address */
 
 struct vg_client {
     unsigned char address[8];
@@ -60,26 +59,20 @@ struct vg_clients *vg_clients_free(struct vg_clients *clients)
 /* The address as eight bytes; false: of another family. */
 static bool read_address(const struct sockaddr_storage *from, unsigned char out[8])
 {
-    memset(out, 0, 8);
-    if (from->ss_family == AF_INET) {
-        memcpy(out, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-        return true;
-    }
-    if (from->ss_family != AF_INET6)
+    struct vg_net_address address;
+    unsigned port;
+
+    if (!vg_net_address_of((const struct sockaddr *)(const void *)from, &address, &port))
         return false;
-    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(v6))
-        memcpy(out, v6->s6_addr + V4_MAPPED, 4);
-    else
-        memcpy(out, v6->s6_addr, 8);
+    (void)vg_net_address_unmap(&address);
+    memset(out, 0, 8);
+    memcpy(out, address.bytes, address.len == 4 ? 4 : 8);
     return true;
 }
 
 static size_t bucket_of(const unsigned char address[8])
 {
-    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (size_t i = 0; i < 8; i++)
-        hash = (hash ^ address[i]) * UINT64_C(1099511628211);
+    uint64_t hash = vg_fnv1a((struct vg_view){(const char *)address, 8}, 0);
     return (size_t)(hash >> 32) % BUCKETS;
 }
 

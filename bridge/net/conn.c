@@ -27,8 +27,9 @@
 #define LINGER_TOTAL_MS 30000
 #define LINGER_BYTES (256 << 20)
 #define LINGER_HOSTILE (256 << 10) /* is thrown out; its answer may be lost */
-#define ROUNDS 16
-#define TURN_SHARE ((size_t)256 * 1024) /* bytes read and written in one turn */
+/* Bytes read at once: as many as the session chews in a part of a slice. */
+#define PIECE_MIN ((size_t)2 * 1024)
+#define PIECE_FIRST ((size_t)8 * 1024)
 
 enum conn_state {
     CONN_HANDSHAKE, /* TLS -> SNIFF, OPEN, DEAD */
@@ -52,14 +53,15 @@ struct vg_conn {
     int events; /* as last set on the watch */
     bool readable, writable;
     bool eof; /* the peer has shut its end */
-    bool dirty, running, again;
-    struct vg_conn *dirty_next;
+    bool running, again;
+    struct vg_turn_entry turn;
     struct vg_conn *prev, *next; /* of net->conns; `next` of doomed, too */
     int64_t since_ns;            /* start of this state */
     int64_t moved_ns; /* when enough of the output last moved; in LINGER, when input came */
     size_t moved;     /* bytes written since */
     int64_t linger;   /* bytes that LINGER still drops */
-    size_t taken;     /* bytes read and written in this turn */
+    size_t piece;     /* bytes to read at once */
+    bool piece_full;  /* the last read filled it */
 };
 
 static size_t in_pending(const struct vg_conn *conn)
@@ -81,45 +83,7 @@ static void set_state(struct vg_conn *conn, enum conn_state state)
 
 void vg_conn_mark(struct vg_conn *conn)
 {
-    if (conn->dirty)
-        return;
-    conn->dirty = true;
-    conn->dirty_next = NULL;
-    *conn->net->dirty_tail = conn;
-    conn->net->dirty_tail = &conn->dirty_next;
-}
-
-struct vg_conn *vg_conn_take_dirty(struct vg_net *net)
-{
-    struct vg_conn *conn = net->dirty;
-    if (!conn)
-        return NULL;
-    net->dirty = conn->dirty_next;
-    if (!net->dirty)
-        net->dirty_tail = &net->dirty;
-    conn->dirty = false;
-    return conn;
-}
-
-/* Has had its share of this turn. */
-static void run_later(struct vg_conn *conn)
-{
-    if (conn->dirty)
-        return;
-    conn->dirty = true;
-    conn->dirty_next = conn->net->later;
-    conn->net->later = conn;
-    vg_net_nudge(conn->net);
-}
-
-void vg_conn_resume_later(struct vg_net *net)
-{
-    while (net->later) {
-        struct vg_conn *conn = net->later;
-        net->later = conn->dirty_next;
-        conn->dirty = false;
-        vg_conn_mark(conn);
-    }
+    vg_turn_add(&conn->net->turn, &conn->turn, conn->state == CONN_OPEN, conn->net->env.now_ns);
 }
 
 /* The session has something: now if it is being run, else at the end of the turn. */
@@ -140,10 +104,15 @@ static void on_ready(void *ctx, int events)
     vg_conn_mark(conn);
 }
 
-void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls, struct vg_client *client)
+int vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls, struct vg_client *client)
 {
     struct vg_conn *conn = vg_xalloc(sizeof(*conn));
     int on = 1;
+    conn->watch = vg_watch_new(net->loop, fd, on_ready, conn);
+    if (!conn->watch) {
+        free(conn);
+        return -1;
+    }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     conn->net = net;
@@ -152,10 +121,10 @@ void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls, struct vg_
     conn->tls = tls ? vg_tls_new(tls, fd) : NULL;
     conn->state = tls ? CONN_HANDSHAKE : CONN_SNIFF;
     conn->writable = true;
+    conn->piece = PIECE_FIRST;
     conn->since_ns = conn->moved_ns = net->env.now_ns;
-    vg_buf_init(&conn->in, IN_HIGH + VG_NET_SCRATCH);
+    vg_buf_init_secret(&conn->in, IN_HIGH + VG_NET_SCRATCH);
     vg_buf_init(&conn->out, OUT_MAX);
-    conn->watch = vg_watch_new(net->loop, fd, on_ready, conn);
     conn->events = VG_READABLE;
     vg_watch_set(conn->watch, conn->events);
     conn->next = net->conns;
@@ -163,6 +132,7 @@ void vg_conn_open(struct vg_net *net, int fd, struct vg_tls_ctx *tls, struct vg_
         conn->next->prev = conn;
     net->conns = conn;
     vg_net_count(net, VG_NET_CONNECTIONS, 1);
+    return 0;
 }
 
 static void free_session(struct vg_conn *conn)
@@ -202,7 +172,7 @@ void vg_conn_reap(struct vg_net *net)
     struct vg_conn **at = &net->doomed;
     while (*at) {
         struct vg_conn *conn = *at;
-        if (conn->dirty) { /* still on a list; next time */
+        if (conn->turn.queued) { /* next time */
             at = &conn->next;
             continue;
         }
@@ -227,18 +197,17 @@ static ssize_t io_result(ssize_t n)
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? VG_IO_AGAIN : VG_IO_ERROR;
 }
 
-/* Reads into the scratch buffer. */
+/* Reads a piece into the scratch buffer. */
 static ssize_t read_some(struct vg_conn *conn)
 {
     char *to = conn->net->scratch;
-    ssize_t n = conn->tls ? vg_tls_read(conn->tls, to, VG_NET_SCRATCH)
-                          : io_result(read(conn->fd, to, VG_NET_SCRATCH));
-    if (n == VG_IO_AGAIN || (n > 0 && n < VG_NET_SCRATCH && !conn->tls))
+    ssize_t n = conn->tls ? vg_tls_read(conn->tls, to, conn->piece)
+                          : io_result(read(conn->fd, to, conn->piece));
+    conn->piece_full = n == (ssize_t)conn->piece;
+    if (n == VG_IO_AGAIN || (n > 0 && !conn->piece_full && !conn->tls))
         conn->readable = false;
-    if (n > 0) {
-        conn->taken += (size_t)n;
+    if (n > 0)
         vg_net_count(conn->net, VG_NET_BYTES_IN, n);
-    }
     return n;
 }
 
@@ -252,7 +221,6 @@ static ssize_t write_some(struct vg_conn *conn)
         conn->writable = false;
     if (n > 0) {
         conn->out_off += (size_t)n;
-        conn->taken += (size_t)n;
         conn->moved += (size_t)n;
         if (conn->moved >= MIN_PROGRESS) {
             conn->moved = 0;
@@ -325,9 +293,10 @@ static bool feed(struct vg_conn *conn, const char *data, size_t len)
     }
     size_t used = conn->session->ops->feed(conn->session, data, len);
     VG_ASSERT(used <= len);
-    if (data != conn->net->scratch)
+    if (data != conn->net->scratch) {
+        explicit_bzero(conn->in.data + conn->in_off, used); /* a key may be among it */
         conn->in_off += used;
-    else if (used < len)
+    } else if (used < len)
         VG_ASSERT(vg_buf_add(&conn->in, data + used, len - used) == 0);
     if (first && conn->net->draining) /* only now: the request that has come is served */
         conn->session->ops->drain(conn->session);
@@ -359,6 +328,7 @@ static bool step_read(struct vg_conn *conn)
         conn->in_off = 0;
         VG_ASSERT(vg_buf_add(&conn->in, conn->net->scratch, (size_t)n) == 0);
     }
+    explicit_bzero(conn->net->scratch, (size_t)n);
     return true;
 }
 
@@ -418,7 +388,7 @@ static bool step_linger(struct vg_conn *conn)
     if (!conn->readable)
         return false;
     ssize_t n = io_result(read(conn->fd, conn->net->scratch, VG_NET_SCRATCH));
-    conn->taken += n > 0 ? (size_t)n : 0;
+    explicit_bzero(conn->net->scratch, n > 0 ? (size_t)n : 0);
     if (n == VG_IO_AGAIN)
         conn->readable = false;
     else if (n <= 0 || (conn->linger -= n) < 0)
@@ -448,11 +418,10 @@ static bool step(struct vg_conn *conn)
 }
 
 /* Gives buffers back that have grown and are empty. */
-static void trim(struct vg_buf *buf, size_t *off, size_t max)
+static void trim(struct vg_buf *buf, size_t *off)
 {
     if (buf->len == *off && buf->cap > KEEP_BUFFER) {
         vg_buf_fini(buf);
-        vg_buf_init(buf, max);
         *off = 0;
     }
 }
@@ -473,27 +442,49 @@ static void update_watch(struct vg_conn *conn)
     }
 }
 
-void vg_conn_run(struct vg_conn *conn)
+/* A byte of a body costs next to nothing, a byte of small frames a thousand times as much. */
+static void adapt_piece(struct vg_conn *conn, int64_t took_ns)
 {
-    if (conn->state == CONN_DEAD)
-        return;
+    if (took_ns > VG_TURN_SLICE_NS / 2 && conn->piece > PIECE_MIN)
+        conn->piece /= 2;
+    else if (took_ns < VG_TURN_SLICE_NS / 8 && conn->piece_full && conn->piece < VG_NET_SCRATCH)
+        conn->piece *= 2;
+    conn->piece_full = false;
+}
+
+/* Steps until nothing moves or the slice is over; says whether something did at last. */
+static bool run_slice(struct vg_conn *conn)
+{
+    struct vg_http_env *env = &conn->net->env;
+    int64_t start = env->now_ns;
     bool moved = true;
     conn->running = true;
-    conn->taken = 0;
-    for (int i = 0; i < ROUNDS && moved && conn->taken < TURN_SHARE && conn->state != CONN_DEAD;
-         i++) {
+    while (moved && env->now_ns - start < VG_TURN_SLICE_NS && conn->state != CONN_DEAD) {
+        int64_t before = env->now_ns;
         conn->again = false;
         moved = step(conn);
         moved = moved || conn->again;
+        env->now_ns = vg_now_ns();
+        adapt_piece(conn, env->now_ns - before);
     }
     conn->running = false;
+    vg_turn_charge(&conn->turn, env->now_ns, env->now_ns - start);
+    return moved;
+}
+
+void vg_conn_run(struct vg_turn_entry *entry)
+{
+    struct vg_conn *conn = VG_CONTAINER(entry, struct vg_conn, turn);
+    if (conn->state == CONN_DEAD)
+        return;
+    bool moved = run_slice(conn);
     if (conn->state == CONN_DEAD)
         return;
     if (moved) {
-        run_later(conn);
+        vg_turn_add(&conn->net->turn, &conn->turn, false, conn->net->env.now_ns);
     } else {
-        trim(&conn->in, &conn->in_off, IN_HIGH + VG_NET_SCRATCH);
-        trim(&conn->out, &conn->out_off, OUT_MAX);
+        trim(&conn->in, &conn->in_off);
+        trim(&conn->out, &conn->out_off);
     }
     update_watch(conn);
 }

@@ -16,8 +16,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 
-#define BACKLOG 1024
-#define ACCEPTS_PER_TURN 128
+#define ACCEPTS_PER_TURN 16
 #define PAUSE_MS 100
 
 struct vg_listener {
@@ -66,7 +65,8 @@ static int bind_socket(const struct addrinfo *ai, bool share)
         return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         (!share || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
-        bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && (share ? listen(fd, BACKLOG) == 0 : true))
+        bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
+        (share ? listen(fd, VG_NET_BACKLOG) == 0 : true))
         return fd;
     int saved = errno;
     (void)close(fd);
@@ -145,8 +145,10 @@ static void admit(struct vg_listener *l, int fd, const struct sockaddr_storage *
     bool full = atomic_fetch_add(&net->shared->connections, 1) >= net->shared->max_connections;
     if (!full && vg_clients_enter(net->shared->clients, from, vg_now_ns(), &client) == 0) {
         vg_net_count(net, VG_NET_ACCEPTED, 1);
-        vg_conn_open(net, fd, l->tls, client);
-        return;
+        if (vg_conn_open(net, fd, l->tls, client) == 0)
+            return;
+        vg_clients_leave(net->shared->clients, client, net->env.now_ns);
+        full = true;
     }
     atomic_fetch_sub(&net->shared->connections, 1);
     vg_net_count(net, full ? VG_NET_SHED : VG_NET_CLIENT_FULL, 1);
@@ -154,9 +156,9 @@ static void admit(struct vg_listener *l, int fd, const struct sockaddr_storage *
     (void)close(fd);
 }
 
-void vg_listener_accept(struct vg_listener *l)
+void vg_listener_accept(struct vg_listener *l, int most)
 {
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; i < most; i++) {
         struct sockaddr_storage from;
         socklen_t len = sizeof(from);
         from.ss_family = AF_UNSPEC;
@@ -176,7 +178,7 @@ void vg_listener_accept(struct vg_listener *l)
 static void on_ready(void *ctx, int events)
 {
     (void)events;
-    vg_listener_accept(ctx);
+    vg_listener_accept(ctx, ACCEPTS_PER_TURN);
 }
 
 struct vg_listener *vg_listener_new(struct vg_net *net, int fd, struct vg_tls_ctx *tls)
@@ -187,6 +189,7 @@ struct vg_listener *vg_listener_new(struct vg_net *net, int fd, struct vg_tls_ct
     l->fd = fd;
     l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     l->watch = vg_watch_new(net->loop, fd, on_ready, l);
+    VG_ASSERT(l->watch); /* at the start alone */
     vg_watch_set(l->watch, VG_READABLE);
     vg_timer_init(&l->pause, net->loop, on_pause_over);
     l->next = net->listeners;

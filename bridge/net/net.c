@@ -53,10 +53,9 @@ static void on_nudge(struct vg_task *task)
 {
     struct vg_net *net = VG_CONTAINER(task, struct vg_net, nudge);
     net->nudged = false;
-    vg_conn_resume_later(net);
 }
 
-void vg_net_nudge(struct vg_net *net)
+static void nudge(struct vg_net *net)
 {
     if (net->nudged)
         return;
@@ -69,10 +68,13 @@ static void on_turn_end(void *ctx)
 {
     struct vg_net *net = ctx;
     set_time(net);
-    struct vg_conn *conn;
-    while ((conn = vg_conn_take_dirty(net)))
-        vg_conn_run(conn);
+    vg_turn_begin(&net->turn);
+    struct vg_turn_entry *entry;
+    while ((entry = vg_turn_next(&net->turn, net->env.now_ns)))
+        vg_conn_run(entry);
     vg_conn_reap(net);
+    if (vg_turn_waits(&net->turn))
+        nudge(net);
 }
 
 /* One line for all of them, every few seconds at most. */
@@ -128,7 +130,7 @@ struct vg_net *vg_net_new(struct vg_loop *loop, const struct vg_http_handler *ha
     net->shared = shared;
     net->env.handler = handler;
     net->env.limits = *limits;
-    net->dirty_tail = &net->dirty;
+    vg_turn_init(&net->turn);
     net->nudge.run = on_nudge;
     net->scratch = vg_xalloc(VG_NET_SCRATCH);
     set_time(net);
@@ -157,7 +159,7 @@ void vg_net_drain(struct vg_net *net)
     set_time(net);
     /* What the kernel has accepted already would be reset by the close. */
     for (struct vg_listener *l = net->listeners; l; l = vg_listener_next(l))
-        vg_listener_accept(l);
+        vg_listener_accept(l, VG_NET_BACKLOG);
     close_listeners(net);
     net->draining = true;
     struct vg_conn *next;
@@ -176,9 +178,7 @@ struct vg_net *vg_net_free(struct vg_net *net)
     close_listeners(net);
     while (net->conns)
         vg_conn_kill(net->conns);
-    vg_conn_resume_later(net);
-    while (vg_conn_take_dirty(net))
-        continue;
+    vg_turn_drop(&net->turn);
     vg_conn_reap(net);
     free(net->scratch);
     free(net);

@@ -57,7 +57,7 @@ int vg_tls_ctx_new(struct vg_tls_ctx **out, const char *cert_file, const char *k
     VG_ASSERT(SSL_CTX_set_cipher_list(ssl, ciphers) == 1);
     (void)SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                        SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                       SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                       SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
     (void)SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_alpn_select_cb(ssl, choose_alpn, NULL);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/nets.h"
+
 enum { MAX_ITEM = 254 };
 
 static bool is_host(struct vg_view item)
@@ -25,9 +27,10 @@ static bool is_host(struct vg_view item)
 int vg_egress_check(const char *list, struct vg_err *err)
 {
     struct vg_view item;
+    struct vg_net net;
 
     while (vg_list_next(&list, &item))
-        if (!vg_net_is(item) && !is_host(item))
+        if (!vg_net_parse(item, &net) && !is_host(item))
             return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                               "egress: \"%.*s\" is no host, no .domain and no network",
                               (int)(item.len > MAX_ITEM ? MAX_ITEM : item.len), item.data);
@@ -46,9 +49,10 @@ static bool covers(struct vg_view item, struct vg_view host)
 bool vg_egress_names(const char *list, const char *host)
 {
     struct vg_view item;
+    struct vg_net net;
 
     while (vg_list_next(&list, &item))
-        if (!vg_net_is(item) && covers(item, vg_view_of(host)))
+        if (!vg_net_parse(item, &net) && covers(item, vg_view_of(host)))
             return true;
     return false;
 }
@@ -56,9 +60,10 @@ bool vg_egress_names(const char *list, const char *host)
 bool vg_egress_has_nets(const char *list)
 {
     struct vg_view item;
+    struct vg_net net;
 
     while (vg_list_next(&list, &item))
-        if (vg_net_is(item))
+        if (vg_net_parse(item, &net))
             return true;
     return false;
 }

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 
 #include "common/err.h"
-#include "common/http/nets.h"
 
 /* VG_ERR_INVALID_REQUEST says which item is neither host nor domain nor net. */
 VG_MUSTCHECK int vg_egress_check(const char *list, struct vg_err *err);

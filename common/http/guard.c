@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "common/http/egress.h"
-#include "common/http/nets.h"
 #include "common/mem.h"
+#include "common/nets.h"
 #include "common/str.h"
 
 enum { MAX_URL = 8192, MAX_NAME = 253, MAX_LABEL = 63, MAX_NET = 64 };
@@ -54,9 +54,10 @@ int vg_http_guard_check(const struct vg_http_guard *guard, struct vg_err *err)
 {
     const char *list = guard->allow_nets;
     struct vg_view item;
+    struct vg_net net;
 
     while (vg_list_next(&list, &item))
-        if (!vg_net_is(item))
+        if (!vg_net_parse(item, &net))
             return vg_err_set(err, VG_ERR_INVALID_REQUEST,
                               "allow-nets: \"%.*s\" is not a network like 10.0.0.0/8",
                               (int)(item.len > MAX_NET ? MAX_NET : item.len), item.data);
@@ -82,29 +83,27 @@ static bool judge4(const struct vg_http_guard *guard, const struct vg_net_addres
     return true;
 }
 
-/* The IPv4 address inside ::ffff:a.b.c.d and 64:ff9b::a.b.c.d. Other embeddings (6to4,
- * v4-compatible, ::ffff:0:a.b.c.d) are denied whatever they hold. */
-static bool unwrap4(const struct vg_net_address *address, const unsigned char prefix[12],
-                    struct vg_net_address *out)
+/* The IPv4 address inside 64:ff9b::a.b.c.d. Other embeddings (6to4, v4-compatible,
+ * ::ffff:0:a.b.c.d) are denied whatever they hold; mapped ones are what is inside. */
+static bool inside_nat64(const struct vg_net_address *address, struct vg_net_address *out)
 {
-    if (address->len != 16 || memcmp(address->bytes, prefix, 12) != 0)
+    static const unsigned char nat64[12] = {0x00, 0x64, 0xFF, 0x9B};
+
+    if (address->len != 16 || memcmp(address->bytes, nat64, sizeof(nat64)) != 0)
         return false;
-    memcpy(out->bytes, address->bytes + 12, 4);
+    memcpy(out->bytes, address->bytes + sizeof(nat64), 4);
     out->len = 4;
     return true;
 }
 
-static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-static const unsigned char nat64[12] = {0x00, 0x64, 0xFF, 0x9B};
-
 static bool judge6(const struct vg_http_guard *guard, const struct vg_net_address *address)
 {
-    struct vg_net_address inside;
+    struct vg_net_address inside = *address;
     uint64_t upper = 0;
 
-    if (unwrap4(address, mapped, &inside))
+    if (vg_net_address_unmap(&inside))
         return judge4(guard, &inside) || vg_nets_hold(guard->allow_nets, address);
-    if (unwrap4(address, nat64, &inside)) /* where a network has NAT64, its owner lists it */
+    if (inside_nat64(address, &inside)) /* where a network has NAT64, its owner lists it */
         return vg_nets_hold(guard->allow_nets, address) && judge4(guard, &inside);
     for (size_t i = 0; i < 8; i++)
         upper = upper << 8 | address->bytes[i];
@@ -161,11 +160,12 @@ static bool is_own_port(const struct vg_http_guard *guard, unsigned port)
 static bool is_own(const struct vg_http_guard *guard, const struct vg_net_address *address,
                    unsigned port)
 {
-    struct vg_net_address inside;
+    struct vg_net_address plain = *address;
 
     if (!is_own_port(guard, port))
         return false;
-    return is_here(unwrap4(address, mapped, &inside) ? &inside : address);
+    (void)vg_net_address_unmap(&plain);
+    return is_here(&plain);
 }
 
 bool vg_http_guard_allows(const struct vg_http_guard *guard, const struct sockaddr *sa, bool named)
@@ -283,11 +283,11 @@ static const char *check_host(const struct vg_http_guard *guard, char *host, uns
         if (host[len - 1] != ']')
             return "the host is not valid";
         host[len - 1] = '\0';
-        if (!vg_net_address_parse(host + 1, &address) || address.len != 16)
+        if (!vg_net_address_parse(vg_view_of(host + 1), &address) || address.len != 16)
             return "the host is not a valid IPv6 address";
         return check_address(guard, &address, port);
     }
-    if (vg_net_address_parse(host, &address))
+    if (vg_net_address_parse(vg_view_of(host), &address))
         return check_address(guard, &address, port);
     const char *why = check_name(guard, host);
     if (!why && set(guard->egress) && !vg_egress_names(guard->egress, host) &&

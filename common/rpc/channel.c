@@ -44,7 +44,7 @@ static grpc_channel *core_new(const struct vg_rpc_channel *channel,
     size_t count = 0;
 
     if (channel->coalescing && receive < BATCH_ANSWER_MAX)
-        receive = BATCH_ANSWER_MAX; /* single answers are held to max_message in unary.c */
+        receive = BATCH_ANSWER_MAX; /* single answers are held to max_message in pending.c */
     args[count++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, receive);
     args[count++] = int_arg(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
     /* Its own connection: readiness is of this channel. */
@@ -328,8 +328,11 @@ grpc_metadata *vg_rpc_metadata_new(const struct vg_rpc_metadata *rows, size_t co
     grpc_metadata *metadata = vg_xcalloc(count + 1, sizeof *metadata);
 
     for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(rows[i].value);
+
         metadata[i].key = grpc_slice_from_copied_string(rows[i].key);
-        metadata[i].value = grpc_slice_from_copied_string(rows[i].value);
+        metadata[i].value = vg_rpc_secret_slice(len); /* a caller's key, perhaps */
+        memcpy(GRPC_SLICE_START_PTR(metadata[i].value), rows[i].value, len);
     }
     return metadata;
 }

@@ -4,8 +4,11 @@
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/support/time.h>
 #include <sched.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "common/rpc/message.h"
 
 #define GATE_CLOSED 0x80000000U
@@ -70,6 +73,27 @@ void vg_rpc_gate_close(struct vg_rpc_gate *gate)
     }
 }
 
+struct secret_bytes {
+    size_t len;
+    uint8_t bytes[];
+};
+
+static void free_secret_bytes(void *user)
+{
+    struct secret_bytes *secret = user;
+
+    explicit_bzero(secret->bytes, secret->len);
+    free(secret);
+}
+
+grpc_slice vg_rpc_secret_slice(size_t len)
+{
+    struct secret_bytes *secret = vg_xalloc(sizeof *secret + len);
+
+    secret->len = len;
+    return grpc_slice_new_with_user_data(secret->bytes, len, free_secret_bytes, secret);
+}
+
 grpc_slice vg_rpc_pack_slice(const ProtobufCMessage *message)
 {
     grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(message));
@@ -78,13 +102,26 @@ grpc_slice vg_rpc_pack_slice(const ProtobufCMessage *message)
     return slice;
 }
 
-grpc_byte_buffer *vg_rpc_pack(const ProtobufCMessage *message)
+/* Takes the slice. */
+static grpc_byte_buffer *buffer_of(grpc_slice slice)
 {
-    grpc_slice slice = vg_rpc_pack_slice(message);
     grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
 
     grpc_slice_unref(slice); /* the buffer has its own reference */
     return buffer;
+}
+
+grpc_byte_buffer *vg_rpc_pack(const ProtobufCMessage *message)
+{
+    return buffer_of(vg_rpc_pack_slice(message));
+}
+
+grpc_byte_buffer *vg_rpc_pack_secret(const ProtobufCMessage *message)
+{
+    grpc_slice slice = vg_rpc_secret_slice(protobuf_c_message_get_packed_size(message));
+
+    protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(slice));
+    return buffer_of(slice);
 }
 
 struct vg_view vg_rpc_slice_view(const grpc_slice *slice)

@@ -50,9 +50,13 @@ bool vg_rpc_gate_enter(struct vg_rpc_gate *gate);
 void vg_rpc_gate_leave(struct vg_rpc_gate *gate);
 void vg_rpc_gate_close(struct vg_rpc_gate *gate);
 
+/* `len` bytes to fill that are overwritten when the core lets them go. */
+grpc_slice vg_rpc_secret_slice(size_t len);
 /* Packs straight into one slice. */
 grpc_slice vg_rpc_pack_slice(const ProtobufCMessage *message);
 grpc_byte_buffer *vg_rpc_pack(const ProtobufCMessage *message);
+/* Keys are among it: a secret slice. */
+grpc_byte_buffer *vg_rpc_pack_secret(const ProtobufCMessage *message);
 /* NULL when the bytes are not such a message; also with `strict` when a string is not UTF-8. */
 ProtobufCMessage *vg_rpc_unpack(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *buffer,
                                 bool strict);

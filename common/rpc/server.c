@@ -14,6 +14,7 @@
 
 #define DEFAULT_IN_FLIGHT 4096
 #define DEFAULT_MESSAGE (4U << 20)
+#define DEFAULT_PEER_DEAD_MS 80000
 /* Requests posted ahead for each method; each accepted call posts the next. */
 #define POSTED_AHEAD 8
 /* Over the cap, so that a client hears RESOURCE_EXHAUSTED instead of queueing silently in its own
@@ -62,6 +63,7 @@ static grpc_arg int_arg(const char *key, int value)
 static grpc_server *core_new(const struct vg_rpc_server_options *options, int max_in_flight)
 {
     size_t max_message = options->max_message ? options->max_message : DEFAULT_MESSAGE;
+    int dead_ms = options->peer_dead_ms ? options->peer_dead_ms : DEFAULT_PEER_DEAD_MS;
     grpc_arg args[] = {
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)max_message),
         int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS,
@@ -72,8 +74,9 @@ static grpc_server *core_new(const struct vg_rpc_server_options *options, int ma
         int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10000),
         /* A dead peer is noticed; a client's own pings (every 10 s at most) do not count as abuse.
          */
-        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 60000),
-        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000),
+        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, dead_ms / 2),
+        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, dead_ms / 2),
+        int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000),
     };

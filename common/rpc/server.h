@@ -61,6 +61,9 @@ struct vg_rpc_server_options {
     int max_idle;
     size_t max_message; /* bytes received per message; 0: 4 MiB */
     bool edge_batch;
+    /* A client that answers nothing for so long is taken for dead, and its calls are cancelled;
+     * 0: 80,000. */
+    int peer_dead_ms;
     struct vg_metrics *metrics; /* may be NULL */
 };
 

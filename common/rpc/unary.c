@@ -1,51 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unary calls of the client. A *pending* is one call of a user; an *exchange* is one RPC in the
- * core and carries one pending as plain unary or up to 256 inside EdgeService.Batch. The two part
- * ways when a pending settles first (its cancel, its deadline): its end is posted at once, the
- * exchange goes on for the others, or is cancelled with the last.
- *
- * References on a pending: its end (until delivered), its transport (queue or exchange), its
- * deadline entry. */
+/* Unary calls of the client. A *pending* (pending.h) is one call of a user; an *exchange* is one
+ * RPC in the core and carries one pending as plain unary or up to 256 inside EdgeService.Batch. The
+ * two part ways when a pending settles first (its cancel, its deadline): its end is posted at once,
+ * the exchange goes on for the others, or is cancelled with the last. */
 #include <stdlib.h>
-#include <string.h>
 #include <videogate/v1/edge.pb-c.h>
 
 #include "common/clock.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/counted.h"
-#include "common/rpc/message.h"
+#include "common/rpc/pending.h"
 #include "common/rpc/status.h"
-
-struct exchange;
-
-struct pending {
-    struct vg_rpc_waiting waiting;
-    struct vg_task deliver;
-    struct vg_rpc_deadline deadline;
-    struct vg_rpc_channel *channel; /* borrowed; not touched once settled and posted */
-    struct vg_rpc_unary *call;      /* the user's, ours to fill until delivered */
-    struct vg_executor *executor;   /* borrowed */
-    const char *path;               /* borrowed, a literal */
-    int64_t deadline_ns;
-    atomic_int refs;
-    atomic_bool settled; /* who sets it writes the result and posts */
-    atomic_bool armed;   /* deadline was added */
-    pthread_mutex_t lock;
-    struct exchange *exchange;        /* under lock; NULL while queued and once over */
-    grpc_slice payload;               /* owned; the packed request */
-    struct vg_rpc_metadata *metadata; /* in `tail` */
-    size_t metadata_count;
-    grpc_byte_buffer *answer; /* owned; the response of a plain call */
-    uint8_t *bytes;           /* owned; the response of a batched call */
-    size_t byte_count;
-    max_align_t tail[]; /* metadata rows, then their strings */
-};
 
 struct exchange {
     struct vg_rpc_tag tag;
-    struct vg_rpc_op op;
+    struct vg_rpc_carrier carrier;
     bool placed;             /* holds a place of the coalescer */
-    atomic_size_t listeners; /* members not settled */
     grpc_metadata *metadata; /* owned */
     size_t metadata_count;
     grpc_byte_buffer *request;    /* owned */
@@ -55,198 +24,36 @@ struct exchange {
     grpc_status_code status;
     grpc_slice text; /* owned */
     size_t count;
-    struct pending *members[]; /* each counted */
+    struct vg_rpc_pending *members[]; /* each counted */
 };
-
-/* --- pending --- */
-
-static void pending_unref(struct pending *pending)
-{
-    if (!vg_rpc_counted_unref(&pending->refs))
-        return;
-    grpc_slice_unref(pending->payload);
-    grpc_byte_buffer_destroy(pending->answer);
-    free(pending->bytes);
-    (void)pthread_mutex_destroy(&pending->lock);
-    vg_rpc_counted_free(pending);
-}
-
-static char *copy_string(char *at, const char *s, const char **out)
-{
-    size_t size = strlen(s) + 1;
-
-    memcpy(at, s, size);
-    *out = at;
-    return at + size;
-}
-
-static struct pending *pending_new(struct vg_rpc_channel *channel, struct vg_rpc_unary *call)
-{
-    size_t size = sizeof(struct pending) + call->metadata_count * sizeof(struct vg_rpc_metadata);
-    struct pending *pending;
-    char *at;
-
-    for (size_t i = 0; i < call->metadata_count; i++)
-        size += strlen(call->metadata[i].key) + strlen(call->metadata[i].value) + 2;
-    pending = vg_xalloc(size);
-    pending->channel = channel;
-    pending->call = call;
-    pending->executor = vg_rpc_channel_executor(channel, call->executor);
-    pending->path = call->service_method;
-    pending->deadline_ns = call->deadline_ns == 0 ? VG_NO_DEADLINE : call->deadline_ns;
-    atomic_init(&pending->refs, 2); /* its end, its transport */
-    (void)pthread_mutex_init(&pending->lock, NULL);
-    pending->payload = vg_rpc_pack_slice(call->request);
-    pending->waiting.bytes = GRPC_SLICE_LENGTH(pending->payload);
-    pending->metadata = (struct vg_rpc_metadata *)(void *)pending->tail;
-    pending->metadata_count = call->metadata_count;
-    at = (char *)(pending->metadata + call->metadata_count);
-    for (size_t i = 0; i < call->metadata_count; i++) {
-        at = copy_string(at, call->metadata[i].key, &pending->metadata[i].key);
-        at = copy_string(at, call->metadata[i].value, &pending->metadata[i].value);
-    }
-    return pending;
-}
-
-/* Runs where the user wants to hear of the end. */
-static void pending_deliver(struct vg_task *task)
-{
-    struct pending *pending = VG_CONTAINER(task, struct pending, deliver);
-    struct vg_rpc_unary *call = pending->call;
-
-    if (call->grpc_code == VG_GRPC_OK) {
-        call->response = pending->answer != NULL
-                             ? vg_rpc_unpack(call->response_type, pending->answer, false)
-                             : vg_rpc_message_unpack(call->response_type, pending->bytes,
-                                                     pending->byte_count, false);
-        if (call->response == NULL) {
-            call->grpc_code = VG_GRPC_INTERNAL;
-            (void)vg_err_set(&call->err, VG_ERR_BAD_GATEWAY, "The answer is no valid %s message.",
-                             call->response_type->name);
-        }
-    }
-    call->ok = call->response != NULL;
-    call->impl = NULL;
-    pending_unref(pending);
-    call->done.run(&call->done);
-}
-
-/* True: the caller is the one who ends it, and must call pending_end. */
-static bool pending_settle(struct pending *pending)
-{
-    return !atomic_exchange(&pending->settled, true);
-}
-
-static void pending_end(struct pending *pending)
-{
-    struct vg_rpc_channel *channel = pending->channel;
-
-    if (atomic_load(&pending->armed) &&
-        vg_rpc_deadline_remove(channel->deadlines, &pending->deadline))
-        pending_unref(pending);
-    vg_rpc_channel_ended(channel, pending->call->grpc_code);
-    vg_post(pending->executor, &pending->deliver); /* pending is not ours any more */
-    vg_rpc_channel_posted(channel);
-}
-
-/* Where an answer's trailing metadata comes from: the core's, or a batch result's. */
-struct tail {
-    const grpc_metadata_array *core;
-    const Videogate__V1__BatchResult *result;
-};
-
-/* Between settling and the end. */
-static void pending_take_tail(struct pending *pending, const struct tail *tail)
-{
-    struct vg_rpc_trailing *out = pending->call->trailing;
-
-    if (out == NULL || tail == NULL)
-        return;
-    if (tail->core != NULL)
-        vg_rpc_trailing_from_core(out, tail->core);
-    for (size_t i = 0; tail->result != NULL && i < tail->result->n_metadata; i++)
-        vg_rpc_trailing_add(out, vg_view_of(tail->result->metadata[i]->key),
-                            vg_view_of(tail->result->metadata[i]->value));
-}
-
-static void pending_fail(struct pending *pending, int code, const struct vg_err *err,
-                         const struct tail *tail)
-{
-    if (!pending_settle(pending))
-        return;
-    pending_take_tail(pending, tail);
-    pending->call->grpc_code = code;
-    pending->call->err = *err;
-    pending_end(pending);
-}
-
-/* Settles before the transport did, and lets go of the transport. The caller holds a reference. */
-static void pending_leave(struct pending *pending, enum vg_err_kind kind)
-{
-    struct vg_rpc_channel *channel = pending->channel;
-
-    if (!pending_settle(pending))
-        return;
-    (void)vg_err_set(&pending->call->err, kind, NULL);
-    pending->call->grpc_code = (int)vg_err_info(kind)->grpc;
-    if (channel->coalescing && vg_rpc_coalescer_remove(&channel->coalescer, &pending->waiting))
-        pending_unref(pending); /* the queue's */
-    (void)pthread_mutex_lock(&pending->lock);
-    if (pending->exchange != NULL) {
-        struct exchange *exchange = pending->exchange;
-
-        if (atomic_fetch_sub(&exchange->listeners, 1) == 1)
-            vg_rpc_op_cancel(&exchange->op);
-    }
-    (void)pthread_mutex_unlock(&pending->lock);
-    pending_end(pending);
-}
-
-static void pending_expired(struct vg_rpc_deadline *deadline)
-{
-    struct pending *pending = VG_CONTAINER(deadline, struct pending, deadline);
-
-    pending_leave(pending, VG_ERR_DEADLINE);
-    pending_unref(pending);
-}
-
-/* The core watches the deadline of a plain call; one that queues is watched here. The caller holds
- * a reference. */
-static void pending_arm(struct pending *pending)
-{
-    struct vg_rpc_deadlines *deadlines = pending->channel->deadlines;
-
-    vg_rpc_counted_ref(&pending->refs);
-    atomic_store(&pending->armed, true);
-    vg_rpc_deadline_add(deadlines, &pending->deadline, pending->deadline_ns, pending_expired);
-}
 
 /* --- exchange --- */
 
 static void exchange_free(struct exchange *exchange)
 {
     for (size_t i = 0; i < exchange->count; i++)
-        pending_unref(exchange->members[i]);
+        vg_rpc_pending_unref(exchange->members[i]);
     vg_rpc_metadata_free(exchange->metadata, exchange->metadata_count);
     grpc_byte_buffer_destroy(exchange->request);
     grpc_byte_buffer_destroy(exchange->response);
     grpc_metadata_array_destroy(&exchange->initial);
     grpc_metadata_array_destroy(&exchange->trailing);
     grpc_slice_unref(exchange->text);
-    (void)pthread_mutex_destroy(&exchange->op.lock);
+    (void)pthread_mutex_destroy(&exchange->carrier.op.lock);
     vg_rpc_counted_free(exchange);
 }
 
 /* NULL when nobody waits any more. Takes over the transport references. */
 static struct exchange *exchange_new(struct vg_rpc_waiting **list, size_t count, bool placed)
 {
-    struct exchange *exchange = vg_xalloc(sizeof *exchange + count * sizeof(struct pending *));
+    struct exchange *exchange =
+        vg_xalloc(sizeof *exchange + count * sizeof(struct vg_rpc_pending *));
 
     for (size_t i = 0; i < count; i++) {
-        struct pending *pending = VG_CONTAINER(list[i], struct pending, waiting);
+        struct vg_rpc_pending *pending = VG_CONTAINER(list[i], struct vg_rpc_pending, waiting);
 
         if (atomic_load(&pending->settled))
-            pending_unref(pending);
+            vg_rpc_pending_unref(pending);
         else
             exchange->members[exchange->count++] = pending;
     }
@@ -255,34 +62,18 @@ static struct exchange *exchange_new(struct vg_rpc_waiting **list, size_t count,
         return NULL;
     }
     exchange->placed = placed;
-    atomic_init(&exchange->listeners, exchange->count);
+    atomic_init(&exchange->carrier.listeners, exchange->count);
     grpc_metadata_array_init(&exchange->initial);
     grpc_metadata_array_init(&exchange->trailing);
     exchange->text = grpc_empty_slice();
     return exchange;
 }
 
-/* From here on a member that leaves tells the exchange. */
-static void attach_members(struct exchange *exchange)
+/* From here on a member that leaves tells the exchange; NULL: no more. */
+static void board_members(struct exchange *exchange, struct vg_rpc_carrier *carrier)
 {
-    for (size_t i = 0; i < exchange->count; i++) {
-        struct pending *pending = exchange->members[i];
-
-        (void)pthread_mutex_lock(&pending->lock);
-        pending->exchange = exchange;
-        (void)pthread_mutex_unlock(&pending->lock);
-    }
-}
-
-static void detach_members(struct exchange *exchange)
-{
-    for (size_t i = 0; i < exchange->count; i++) {
-        struct pending *pending = exchange->members[i];
-
-        (void)pthread_mutex_lock(&pending->lock);
-        pending->exchange = NULL;
-        (void)pthread_mutex_unlock(&pending->lock);
-    }
+    for (size_t i = 0; i < exchange->count; i++)
+        vg_rpc_pending_board(exchange->members[i], carrier);
 }
 
 static int64_t latest_deadline(const struct exchange *exchange)
@@ -306,7 +97,7 @@ static size_t metadata_total(const struct exchange *exchange)
 }
 
 /* Fills one BatchCall; `rows` and `row_ptrs` have room for its metadata. */
-static void fill_call(Videogate__V1__BatchCall *out, struct pending *pending,
+static void fill_call(Videogate__V1__BatchCall *out, struct vg_rpc_pending *pending,
                       Videogate__V1__BatchMetadata *rows, Videogate__V1__BatchMetadata **row_ptrs)
 {
     videogate__v1__batch_call__init(out);
@@ -347,7 +138,7 @@ static grpc_byte_buffer *pack_members(const struct exchange *exchange)
     }
     request.calls = call_ptrs;
     request.n_calls = exchange->count;
-    grpc_byte_buffer *packed = vg_rpc_pack(&request.base);
+    grpc_byte_buffer *packed = vg_rpc_pack_secret(&request.base);
     free(row_ptrs);
     free(rows);
     free(calls);
@@ -356,19 +147,19 @@ static grpc_byte_buffer *pack_members(const struct exchange *exchange)
 
 static void prepare_plain(struct exchange *exchange, struct vg_rpc_channel *channel)
 {
-    struct pending *pending = exchange->members[0];
+    struct vg_rpc_pending *pending = exchange->members[0];
 
     exchange->request = grpc_raw_byte_buffer_create(&pending->payload, 1);
     exchange->metadata = vg_rpc_metadata_new(pending->metadata, pending->metadata_count);
     exchange->metadata_count = pending->metadata_count;
-    vg_rpc_op_open(&exchange->op, channel, pending->path, pending->deadline_ns);
+    vg_rpc_op_open(&exchange->carrier.op, channel, pending->path, pending->deadline_ns);
 }
 
 static void prepare_batch(struct exchange *exchange, struct vg_rpc_channel *channel)
 {
     exchange->request = pack_members(exchange);
     exchange->metadata = vg_rpc_metadata_new(NULL, 0);
-    vg_rpc_op_open(&exchange->op, channel, "/videogate.v1.EdgeService/Batch",
+    vg_rpc_op_open(&exchange->carrier.op, channel, "/videogate.v1.EdgeService/Batch",
                    latest_deadline(exchange));
     vg_metric_add(channel->metrics, VG_RPC_METRIC_BATCHES, 0, 1);
     vg_metric_add(channel->metrics, VG_RPC_METRIC_BATCHED, 0, (int64_t)exchange->count);
@@ -398,8 +189,8 @@ static void exchange_start(struct exchange *exchange, struct vg_rpc_channel *cha
     ops[5].data.recv_status_on_client.trailing_metadata = &exchange->trailing;
     ops[5].data.recv_status_on_client.status = &exchange->status;
     ops[5].data.recv_status_on_client.status_details = &exchange->text;
-    attach_members(exchange);
-    vg_rpc_start_batch(exchange->op.core, ops, VG_COUNT(ops), &exchange->tag, on_exchanged);
+    board_members(exchange, &exchange->carrier);
+    vg_rpc_start_batch(exchange->carrier.op.core, ops, VG_COUNT(ops), &exchange->tag, on_exchanged);
 }
 
 /* A place in flight is free: the calls that gathered meanwhile leave with it. */
@@ -418,65 +209,45 @@ static void send_next(struct vg_rpc_channel *channel)
     }
 }
 
-static void member_too_large(struct pending *pending)
-{
-    struct vg_err err = {0};
-
-    (void)vg_err_set(&err, VG_ERR_TOO_LARGE, "The answer is too large.");
-    pending_fail(pending, VG_GRPC_RESOURCE_EXHAUSTED, &err, NULL);
-}
-
 static void finish_plain(struct exchange *exchange)
 {
-    struct pending *pending = exchange->members[0];
+    struct vg_rpc_pending *pending = exchange->members[0];
 
     if (exchange->response == NULL) { /* OK without a message: not a unary answer */
         struct vg_err err = {0};
 
         (void)vg_err_set(&err, VG_ERR_BAD_GATEWAY, NULL);
-        pending_fail(pending, VG_GRPC_INTERNAL, &err, NULL);
-    } else if (grpc_byte_buffer_length(exchange->response) > pending->channel->max_message) {
-        member_too_large(pending);
-    } else if (pending_settle(pending)) {
-        const struct tail tail = {.core = &exchange->trailing};
+        vg_rpc_pending_fail(pending, VG_GRPC_INTERNAL, &err, NULL);
+    } else {
+        const struct vg_rpc_answer answer = {.message = &exchange->response,
+                                             .trailing = &exchange->trailing};
 
-        pending_take_tail(pending, &tail);
-        pending->answer = exchange->response;
-        exchange->response = NULL;
-        pending->call->grpc_code = VG_GRPC_OK;
-        pending_end(pending);
+        vg_rpc_pending_succeed(pending, &answer);
     }
 }
 
 /* The trailing metadata of a batch is no member's. */
 static void fail_members(struct exchange *exchange, int code, const struct vg_err *err)
 {
-    const struct tail tail = {.core = exchange->count == 1 ? &exchange->trailing : NULL};
+    const struct vg_rpc_answer answer = {.trailing =
+                                             exchange->count == 1 ? &exchange->trailing : NULL};
 
     for (size_t i = 0; i < exchange->count; i++)
-        pending_fail(exchange->members[i], code, err, &tail);
+        vg_rpc_pending_fail(exchange->members[i], code, err, &answer);
 }
 
-static void finish_member(struct pending *pending, Videogate__V1__BatchResult *result)
+static void finish_member(struct vg_rpc_pending *pending, Videogate__V1__BatchResult *result)
 {
-    const struct tail tail = {.result = result};
+    const struct vg_rpc_answer answer = {.result = result};
     struct vg_err err = {0};
 
     if (result->code != VG_GRPC_OK) {
         struct vg_view details = {(const char *)result->details.data, result->details.len};
 
         vg_rpc_status_parse(result->code, vg_view_of(result->message), details, &err);
-        pending_fail(pending, result->code, &err, &tail);
-    } else if (result->payload.len > pending->channel->max_message) {
-        member_too_large(pending);
-    } else if (pending_settle(pending)) {
-        pending_take_tail(pending, &tail);
-        /* The bytes change hands; NULL is what an empty message leaves. */
-        pending->bytes = result->payload.data;
-        pending->byte_count = result->payload.len;
-        result->payload = (ProtobufCBinaryData){0, NULL};
-        pending->call->grpc_code = VG_GRPC_OK;
-        pending_end(pending);
+        vg_rpc_pending_fail(pending, result->code, &err, &answer);
+    } else {
+        vg_rpc_pending_succeed(pending, &answer);
     }
 }
 
@@ -501,13 +272,14 @@ static void finish_batch(struct exchange *exchange)
 static void on_exchanged(struct vg_rpc_tag *tag, bool ok)
 {
     struct exchange *exchange = VG_CONTAINER(tag, struct exchange, tag);
-    struct vg_rpc_channel *channel = exchange->op.channel;
+    struct vg_rpc_channel *channel = exchange->carrier.op.channel;
 
     (void)ok; /* a batch with RECV_STATUS_ON_CLIENT always succeeds; the status tells */
     if (exchange->placed)
         send_next(channel);
-    detach_members(exchange);
-    exchange->status = vg_rpc_op_status(&exchange->op, exchange->status, &exchange->trailing);
+    board_members(exchange, NULL);
+    exchange->status =
+        vg_rpc_op_status(&exchange->carrier.op, exchange->status, &exchange->trailing);
     if (exchange->status != GRPC_STATUS_OK) {
         struct vg_err err;
 
@@ -518,13 +290,13 @@ static void on_exchanged(struct vg_rpc_tag *tag, bool ok)
     } else {
         finish_batch(exchange);
     }
-    vg_rpc_op_close(&exchange->op);
+    vg_rpc_op_close(&exchange->carrier.op);
     exchange_free(exchange);
 }
 
 /* --- the interface --- */
 
-static void send_alone(struct vg_rpc_channel *channel, struct pending *pending, bool placed)
+static void send_alone(struct vg_rpc_channel *channel, struct vg_rpc_pending *pending, bool placed)
 {
     struct vg_rpc_waiting *list[] = {&pending->waiting};
     struct exchange *exchange = exchange_new(list, 1, placed);
@@ -535,26 +307,19 @@ static void send_alone(struct vg_rpc_channel *channel, struct pending *pending, 
         send_next(channel);
 }
 
-static void send_coalesced(struct vg_rpc_channel *channel, struct pending *pending)
+static void send_coalesced(struct vg_rpc_channel *channel, struct vg_rpc_pending *pending)
 {
-    bool watched = pending->deadline_ns != VG_NO_DEADLINE;
-
     vg_rpc_counted_ref(&pending->refs); /* ours: queued, it may be over before we are done */
-    if (vg_rpc_coalescer_add(&channel->coalescer, &pending->waiting)) {
+    if (vg_rpc_coalescer_add(&channel->coalescer, &pending->waiting))
         send_alone(channel, pending, true);
-    } else if (watched) {
-        pending_arm(pending);
-        /* Settled before it was armed: its end did not take the entry back. */
-        if (atomic_load(&pending->settled) &&
-            vg_rpc_deadline_remove(channel->deadlines, &pending->deadline))
-            pending_unref(pending);
-    }
-    pending_unref(pending);
+    else
+        vg_rpc_pending_watch(pending);
+    vg_rpc_pending_unref(pending);
 }
 
 void vg_rpc_unary_start(struct vg_rpc_channel *channel, struct vg_rpc_unary *call)
 {
-    struct pending *pending = pending_new(channel, call);
+    struct vg_rpc_pending *pending = vg_rpc_pending_new(channel, call);
     struct vg_err err = {0};
     bool entered;
 
@@ -562,15 +327,14 @@ void vg_rpc_unary_start(struct vg_rpc_channel *channel, struct vg_rpc_unary *cal
     call->ok = false;
     call->response = NULL;
     call->grpc_code = VG_GRPC_OK;
-    pending->deliver.run = pending_deliver;
     entered = vg_rpc_channel_enter(channel, &err);
     if (entered && !vg_rpc_metadata_legal(pending->metadata, pending->metadata_count)) {
         (void)vg_err_set(&err, VG_ERR_INVALID_REQUEST, "A metadata value is not printable ASCII.");
         entered = false;
     }
     if (!entered) {
-        pending_fail(pending, (int)vg_err_info(err.kind)->grpc, &err, NULL);
-        pending_unref(pending); /* it has no transport */
+        vg_rpc_pending_fail(pending, (int)vg_err_info(err.kind)->grpc, &err, NULL);
+        vg_rpc_pending_unref(pending); /* it has no transport */
     } else if (channel->coalescing && !call->alone &&
                pending->waiting.bytes <= VG_RPC_BATCH_PAYLOAD) {
         send_coalesced(channel, pending);
@@ -581,7 +345,7 @@ void vg_rpc_unary_start(struct vg_rpc_channel *channel, struct vg_rpc_unary *cal
 
 void vg_rpc_unary_cancel(struct vg_rpc_unary *call)
 {
-    pending_leave(call->impl, VG_ERR_CANCELLED);
+    vg_rpc_pending_leave(call->impl, VG_ERR_CANCELLED);
 }
 
 void vg_rpc_unary_flush(struct vg_rpc_channel *channel)
@@ -593,10 +357,10 @@ void vg_rpc_unary_flush(struct vg_rpc_channel *channel)
     (void)vg_err_set(&err, VG_ERR_CANCELLED, NULL);
     while ((count = vg_rpc_coalescer_drain(&channel->coalescer, list)) > 0) {
         for (size_t i = 0; i < count; i++) {
-            struct pending *pending = VG_CONTAINER(list[i], struct pending, waiting);
+            struct vg_rpc_pending *pending = VG_CONTAINER(list[i], struct vg_rpc_pending, waiting);
 
-            pending_fail(pending, VG_GRPC_CANCELLED, &err, NULL);
-            pending_unref(pending);
+            vg_rpc_pending_fail(pending, VG_GRPC_CANCELLED, &err, NULL);
+            vg_rpc_pending_unref(pending);
         }
     }
 }

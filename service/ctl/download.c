@@ -11,7 +11,7 @@
 
 #include "common/clock.h"
 #include "common/crypto.h"
-#include "common/json.h"
+#include "common/json_writer.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "service/ctl/commands.h"

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/crypto.h"
 #include "common/harden.h"
 #include "common/rpc/client.h"
 #include "service/ctl/ctl.h"
@@ -32,6 +33,7 @@ int main(int argc, char **argv, char **envp)
     struct vg_ctl ctl = {0};
     int status = EXIT_SUCCESS;
     vg_harden_process();
+    vg_crypto_init();
     (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe shows as a write error */
     int parsed = vg_ctl_parse(&ctl, argc, argv, envp);
     if (parsed < 0) {

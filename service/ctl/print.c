@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/json_pb.h"
+#include "common/json_writer.h"
 #include "common/mem.h"
 #include "service/ctl/ctl.h"
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/jobs/delivery_schedule.h"
 
-#include <string.h>
-
 #include "common/mem.h"
 #include "common/str.h"
+#include "service/jobs/backoff.h"
 
 enum {
     DAY_MS = 24 * 60 * 60 * 1000,
@@ -43,10 +42,8 @@ int vg_delivery_schedule_parse(struct vg_delivery_schedule *out, const char *tex
                                struct vg_err *err)
 {
     struct vg_delivery_schedule schedule = {.count = 0};
-    for (const char *at = text; at;) {
-        const char *comma = strchr(at, ',');
-        size_t len = comma ? (size_t)(comma - at) : strlen(at);
-        struct vg_view one = vg_view_trim((struct vg_view){at, len});
+    struct vg_view one;
+    while (vg_list_cut(&text, &one)) {
         if (schedule.count == VG_DELIVERY_MAX_ATTEMPTS) {
             return vg_err_param(err, VG_ERR_INVALID_REQUEST, "webhook-schedule",
                                 "at most %d attempts", VG_DELIVERY_MAX_ATTEMPTS);
@@ -57,7 +54,6 @@ int vg_delivery_schedule_parse(struct vg_delivery_schedule *out, const char *tex
                                 (int)(one.len < 32 ? one.len : 32), one.data);
         }
         schedule.count++;
-        at = comma ? comma + 1 : NULL;
     }
     *out = schedule;
     return 0;
@@ -66,7 +62,7 @@ int vg_delivery_schedule_parse(struct vg_delivery_schedule *out, const char *tex
 static int64_t later_wait(const struct vg_delivery_schedule *schedule, int32_t attempts,
                           int64_t retry_after_ms, double jitter)
 {
-    int64_t own = (int64_t)((double)schedule->wait_ms[attempts] * (0.8 + 0.4 * jitter));
+    int64_t own = vg_backoff_spread(schedule->wait_ms[attempts], jitter);
     int64_t wish = retry_after_ms < DAY_MS ? retry_after_ms : DAY_MS;
     return wish > own ? wish : own;
 }

@@ -66,6 +66,7 @@ static void claim_now(struct vg_jobs *jobs)
         .limit = free_places(jobs),
         .lease_ms = jobs->options.lease_ms,
         .project_concurrency = jobs->options.project_concurrency,
+        .ahead_ms = MAX_SLEEP_MS,
     };
     fill_places(jobs, &d->claim);
     vg_generation_claim(jobs->db, &d->claim);
@@ -122,7 +123,7 @@ static void after_failure(struct vg_jobs *jobs, const struct vg_err *err)
     if (d->failures == UNREADY_AFTER) {
         atomic_store(&jobs->claims_ok, false);
     }
-    int64_t ms = vg_fsm_backoff(RETRY_MIN_MS, RETRY_MAX_MS, d->failures, vg_random_unit());
+    int64_t ms = vg_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, d->failures, vg_random_unit());
     if (d->failures == 1 || d->failures % 20 == 0) {
         vg_log(VG_LOG_WARN, "claim failed", VG_S("error", vg_err_info(err->kind)->reason),
                VG_I("in_a_row", d->failures), VG_I("retry_ms", ms));
@@ -138,7 +139,7 @@ static int64_t sleep_ms(struct vg_dispatcher *d, const struct vg_generation_clai
         return claim->next_due_ms < MAX_SLEEP_MS ? claim->next_due_ms : MAX_SLEEP_MS;
     }
     d->idle_spins = claim->count > 0 ? 0 : d->idle_spins + 1;
-    return vg_fsm_backoff(SPIN_MIN_MS, SPIN_MAX_MS, d->idle_spins, vg_random_unit());
+    return vg_backoff_ms(SPIN_MIN_MS, SPIN_MAX_MS, d->idle_spins, vg_random_unit());
 }
 
 static void after_claim(struct vg_jobs *jobs, const struct vg_generation_claim *claim)

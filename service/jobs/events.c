@@ -5,19 +5,8 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "service/jobs/error_class.h"
 #include "service/jobs/jobs_priv.h"
-
-static const char *const class_words[] = {
-    "unspecified", "invalid_request", "content_filtered", "auth",       "billing",
-    "model_gone",  "rate_limited",    "concurrency_full", "overloaded", "upstream_internal",
-    "timeout",     "network",         "result_expired",   "not_found",
-};
-
-const char *vg_error_class_word(Videogate__V1__ErrorClass class)
-{
-    size_t i = (size_t) class;
-    return i < VG_COUNT(class_words) ? class_words[i] : class_words[0];
-}
 
 const char *vg_clean_text(struct vg_arena *arena, const char *text, size_t max)
 {
@@ -143,7 +132,7 @@ void vg_event_from_error(struct vg_fsm_event *event, const Videogate__V1__Provid
     };
     char raw[2 * VG_REASON_SIZE];
     (void)snprintf(raw, sizeof(raw), "%s http=%d code=%.80s: %.800s",
-                   vg_error_class_word(error->class_), error->http_status, error->upstream_code,
+                   vg_error_class(error->class_)->word, error->http_status, error->upstream_code,
                    error->upstream_message);
     event->reason = vg_clean_text(arena, raw, VG_REASON_SIZE - 1);
 }

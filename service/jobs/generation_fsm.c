@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/jobs/generation_fsm.h"
 
-#include <string.h>
-
-#include "common/err.h"
 #include "common/mem.h"
+#include "service/jobs/error_class.h"
+#include "service/jobs/generation_turn.h"
 
-/* One decision under way: shorthand for the small functions below. */
-struct turn {
-    const struct vg_fsm_row *row;
-    const struct vg_fsm_event *event;
-    const struct vg_fsm_policy *policy;
-    struct vg_fsm_decision *out;
-};
-
-typedef void turn_f(const struct turn *t);
+typedef void turn_f(const struct vg_turn *t);
 
 static const char *const event_names[VG_EV_MAX] = {
     [VG_EV_CLAIMED] = "claimed",
@@ -70,232 +61,45 @@ struct vg_fsm_policy vg_fsm_policy_default(void)
     };
 }
 
-static int64_t spread(int64_t ms, double jitter)
-{
-    return (int64_t)((double)ms * (0.8 + 0.4 * jitter));
-}
-
-int64_t vg_fsm_backoff(int64_t base_ms, int64_t max_ms, int32_t n, double jitter)
-{
-    int64_t ms = base_ms;
-    for (int32_t i = 1; i < n && ms < max_ms; i++) {
-        ms *= 2;
-    }
-    return spread(ms < max_ms ? ms : max_ms, jitter);
-}
-
-/* ---- answers ------------------------------------------------------------------------------- */
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Waiting never goes beyond the deadline, so that the last look comes in time. */
-static int64_t until_due(const struct turn *t, int64_t ms)
-{
-    if (t->row->deadline_left_ms > 0) {
-        ms = min64(ms, t->row->deadline_left_ms);
-    }
-    return max64(ms, 0);
-}
-
-static void release(const struct turn *t, enum vg_generation_state to, int64_t wait_ms)
-{
-    t->out->commit = true;
-    t->out->to = to;
-    t->out->keep = false;
-    t->out->due_ms = until_due(t, wait_ms);
-    t->out->next = VG_STEP_END;
-}
-
-static void go_on(const struct turn *t, enum vg_generation_state to, enum vg_step next)
-{
-    t->out->commit = true;
-    t->out->to = to;
-    t->out->keep = true;
-    t->out->next = next;
-}
-
-static void only_do(const struct turn *t, enum vg_step next)
-{
-    t->out->next = next;
-}
-
-static void finish(const struct turn *t, enum vg_generation_state to, const char *code,
-                   const char *message)
-{
-    release(t, to, 0);
-    t->out->due_ms = 0;
-    t->out->error_code = code;
-    t->out->error_message = message;
-}
-
-static void cancel_now(const struct turn *t)
-{
-    finish(t, VG_GEN_CANCELED, NULL, NULL);
-}
-
-static void time_out(const struct turn *t)
-{
-    finish(t, VG_GEN_FAILED, "timeout", "The video was not ready in time.");
-}
-
-static bool late(const struct turn *t)
-{
-    return t->row->deadline_left_ms <= 0;
-}
-
-/* The provider may hold a finished video: a worker or disk that is away gets some time more. */
-static bool too_late(const struct turn *t)
-{
-    return t->row->deadline_left_ms <= -t->policy->grace_ms;
-}
-
-static int64_t retry_wait(const struct turn *t, int32_t n)
-{
-    int64_t own =
-        vg_fsm_backoff(t->policy->retry_base_ms, t->policy->retry_max_ms, n, t->event->jitter);
-    int64_t wish = min64(t->event->wait_ms, t->policy->poll_retry_max_ms);
-    return max64(own, wish);
-}
-
-static int64_t poll_wait(const struct turn *t)
-{
-    int64_t ms = t->event->wait_ms > 0 ? t->event->wait_ms : t->policy->poll_default_ms;
-    ms = max64(min64(ms, t->policy->poll_max_ms), t->policy->poll_min_ms);
-    return spread(ms, t->event->jitter);
-}
-
 /* ---- provider errors ----------------------------------------------------------------------- */
 
-struct class_row {
-    const char *code;
-    const char *message;
-    enum {
-        RULE_NONE,      /* as the provider's flags say */
-        RULE_FINAL,     /* neither another try nor another provider */
-        RULE_ELSEWHERE, /* another provider before another try here */
-        RULE_THROTTLED, /* not a failure: uses up no budget while there is nowhere else to go */
-        RULE_FULL,      /* both of the above */
-    } rule;
-};
-
-#define COULD_NOT "The provider could not make the video."
-#define BUSY "The provider is overloaded."
-
-static const struct class_row other_class = {"provider_error", COULD_NOT, RULE_NONE};
-
-static const struct class_row classes[] = {
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_INVALID_REQUEST] =
-        {"invalid_request", "The provider refused the request as invalid.", RULE_FINAL},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONTENT_FILTERED] =
-        {"content_filtered", "The request was refused by the content policy.", RULE_FINAL},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_AUTH] = {"provider_error", COULD_NOT, RULE_ELSEWHERE},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_BILLING] = {"provider_error", COULD_NOT,
-                                                         RULE_ELSEWHERE},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_MODEL_GONE] = {"provider_error", COULD_NOT,
-                                                            RULE_ELSEWHERE},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_RATE_LIMITED] = {"provider_error", BUSY,
-                                                              RULE_THROTTLED},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONCURRENCY_FULL] = {"provider_error", BUSY,
-                                                                  RULE_FULL},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_OVERLOADED] = {"provider_error", BUSY, RULE_THROTTLED},
-    [VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_TIMEOUT] = {"timeout",
-                                                         "The provider did not answer in time.",
-                                                         RULE_NONE},
-};
-
-static const struct class_row *class_of(const struct turn *t)
+static const struct vg_error_class *class_of(const struct vg_turn *t)
 {
-    size_t i = (size_t)t->event->error.class;
-    return i < VG_COUNT(classes) && classes[i].code ? &classes[i] : &other_class;
+    return vg_error_class(t->event->error.class);
 }
 
-static bool final(const struct turn *t)
+static void fail_by_class(const struct vg_turn *t)
 {
-    return class_of(t)->rule == RULE_FINAL;
-}
-
-static bool throttled(const struct turn *t)
-{
-    return class_of(t)->rule == RULE_THROTTLED || class_of(t)->rule == RULE_FULL;
-}
-
-static bool better_elsewhere(const struct turn *t)
-{
-    return class_of(t)->rule == RULE_ELSEWHERE || class_of(t)->rule == RULE_FULL;
-}
-
-static void fail_by_class(const struct turn *t)
-{
-    const struct class_row *class = class_of(t);
+    const struct vg_error_class *class = class_of(t);
     const char *said = t->event->error.public_message;
-    finish(t, VG_GEN_FAILED, class->code, said && said[0] ? said : class->message);
+    vg_turn_finish(t, VG_GEN_FAILED, class->code, said && said[0] ? said : class->message);
 }
 
-static bool has_next_route(const struct turn *t)
+static bool may_move(const struct vg_turn *t)
 {
-    return t->row->route >= 0 && (size_t)t->row->route + 1 < t->row->route_count;
+    return t->event->error.fallback_ok && vg_turn_has_next_route(t);
 }
 
-static void leave_upstream(const struct turn *t)
+static bool again_here(const struct vg_turn *t)
 {
-    t->out->upstream = VG_UPSTREAM_DROP;
-    t->out->poll_errors = 0;
-    t->out->progress = 0;
-}
-
-static void try_next_route(const struct turn *t)
-{
-    t->out->route = t->row->route + 1;
-    t->out->route_attempts = 0;
-    leave_upstream(t);
-    release(t, VG_GEN_PENDING, 0);
-}
-
-static void try_again(const struct turn *t, int32_t n)
-{
-    leave_upstream(t);
-    release(t, VG_GEN_PENDING, retry_wait(t, n));
-}
-
-static bool budget_left(const struct turn *t)
-{
-    return t->row->route >= 0 && (size_t)t->row->route < t->row->route_count &&
-           t->row->route_attempts < t->row->routes[t->row->route].max_attempts;
-}
-
-static bool may_move(const struct turn *t)
-{
-    return t->event->error.fallback_ok && has_next_route(t);
-}
-
-static bool again_here(const struct turn *t)
-{
-    if (!t->event->error.retryable || (better_elsewhere(t) && may_move(t))) {
+    if (!t->event->error.retryable || (class_of(t)->better_elsewhere && may_move(t))) {
         return false;
     }
-    return budget_left(t) || (throttled(t) && !may_move(t));
+    return vg_turn_budget_left(t) || (class_of(t)->throttled && !may_move(t));
 }
 
 /* The upstream job does not exist: again here, elsewhere, or the end. */
-static void not_submitted(const struct turn *t)
+static void not_submitted(const struct vg_turn *t)
 {
-    bool over = final(t) || t->event->error.charged;
+    bool over = class_of(t)->final || t->event->error.charged;
     if (t->row->cancel_requested) {
-        cancel_now(t);
-    } else if (!over && late(t)) {
-        time_out(t);
+        vg_turn_cancel(t);
+    } else if (!over && vg_turn_late(t)) {
+        vg_turn_time_out(t);
     } else if (!over && again_here(t)) {
-        try_again(t, t->row->route_attempts);
+        vg_turn_try_again(t, t->row->route_attempts);
     } else if (!over && may_move(t)) {
-        try_next_route(t);
+        vg_turn_try_next_route(t);
     } else {
         fail_by_class(t);
     }
@@ -304,38 +108,36 @@ static void not_submitted(const struct turn *t)
 /* ---- any state ----------------------------------------------------------------------------- */
 
 /* Nothing learned: the row goes back as it was. */
-static void put_off(const struct turn *t)
+static void put_off(const struct vg_turn *t)
 {
-    release(t, t->row->state, t->event->wait_ms);
+    vg_turn_release(t, t->row->state, t->event->wait_ms);
 }
 
 /* An answer that does not belong to the state (a confused worker): look again later. */
-static void out_of_place(const struct turn *t)
+static void out_of_place(const struct vg_turn *t)
 {
-    if (too_late(t)) {
-        time_out(t);
+    if (vg_turn_too_late(t)) {
+        vg_turn_time_out(t);
         return;
     }
-    release(t, t->row->state, retry_wait(t, 3));
+    vg_turn_release(t, t->row->state, vg_turn_retry_wait(t, 3));
 }
 
 /* ---- pending ------------------------------------------------------------------------------- */
 
-static bool pending_ends(const struct turn *t)
+static bool pending_ends(const struct vg_turn *t)
 {
-    if (t->row->cancel_requested) {
-        cancel_now(t);
-    } else if (late(t)) {
-        time_out(t);
-    } else if (t->row->route < 0 || (size_t)t->row->route >= t->row->route_count) {
-        finish(t, VG_GEN_FAILED, "provider_error", "No provider can make this video.");
-    } else {
-        return false;
+    if (vg_turn_called_off(t)) {
+        return true;
     }
-    return true;
+    if (t->row->route < 0 || (size_t)t->row->route >= t->row->route_count) {
+        vg_turn_finish(t, VG_GEN_FAILED, "provider_error", "No provider can make this video.");
+        return true;
+    }
+    return false;
 }
 
-static void pending_claimed(const struct turn *t)
+static void pending_claimed(const struct vg_turn *t)
 {
     if (pending_ends(t)) {
         return;
@@ -343,24 +145,25 @@ static void pending_claimed(const struct turn *t)
     t->out->attempts = t->row->attempts + 1;
     t->out->route_attempts = t->row->route_attempts + 1;
     t->out->poll_errors = 0;
-    go_on(t, VG_GEN_SUBMITTING, VG_STEP_SUBMIT);
+    vg_turn_go_on(t, VG_GEN_SUBMITTING, VG_STEP_SUBMIT);
 }
 
-static void pending_worker_away(const struct turn *t)
+static void pending_worker_away(const struct vg_turn *t)
 {
     if (pending_ends(t)) {
         return;
     }
     bool gone = t->event->held_back || t->event->away_ms >= t->policy->away_fallback_ms;
-    if (gone && t->event->next_ready && has_next_route(t)) {
-        try_next_route(t);
+    if (gone && t->event->next_ready && vg_turn_has_next_route(t)) {
+        vg_turn_try_next_route(t);
         return;
     }
-    release(t, VG_GEN_PENDING,
-            t->event->held_back ? spread(t->event->wait_ms, t->event->jitter) : retry_wait(t, 2));
+    vg_turn_release(t, VG_GEN_PENDING,
+                    t->event->held_back ? vg_turn_spread(t, t->event->wait_ms)
+                                        : vg_turn_retry_wait(t, 2));
 }
 
-static void pending_put_off(const struct turn *t)
+static void pending_put_off(const struct vg_turn *t)
 {
     if (!pending_ends(t)) {
         put_off(t);
@@ -371,27 +174,27 @@ static void pending_put_off(const struct turn *t)
 
 /* We do not know whether the call was made: ask before anything else, also when canceled or late.
  */
-static void submitting_look_up(const struct turn *t)
+static void submitting_look_up(const struct vg_turn *t)
 {
-    only_do(t, VG_STEP_LOOKUP);
+    vg_turn_only_do(t, VG_STEP_LOOKUP);
 }
 
-static void submitting_accepted(const struct turn *t)
+static void submitting_accepted(const struct vg_turn *t)
 {
     t->out->upstream = VG_UPSTREAM_TAKE;
     t->out->poll_errors = 0;
-    release(t, VG_GEN_RUNNING, poll_wait(t));
+    vg_turn_release(t, VG_GEN_RUNNING, vg_turn_poll_wait(t));
 }
 
-static void start_fetch(const struct turn *t)
+static void start_fetch(const struct vg_turn *t)
 {
     t->out->upstream = VG_UPSTREAM_TAKE;
     t->out->poll_errors = 0;
     t->out->progress = 99;
-    go_on(t, VG_GEN_FETCHING, VG_STEP_FETCH);
+    vg_turn_go_on(t, VG_GEN_FETCHING, VG_STEP_FETCH);
 }
 
-static void submitting_error(const struct turn *t)
+static void submitting_error(const struct vg_turn *t)
 {
     if (t->event->error.maybe_submitted) {
         submitting_look_up(t);
@@ -406,94 +209,89 @@ static int32_t less_one(int32_t n)
 }
 
 /* Neither token nor budget was used. */
-static void submitting_not_sent(const struct turn *t)
+static void submitting_not_sent(const struct vg_turn *t)
 {
     t->out->attempts = less_one(t->row->attempts);
     t->out->route_attempts = less_one(t->row->route_attempts);
-    if (t->row->cancel_requested) {
-        cancel_now(t);
-    } else if (late(t)) {
-        time_out(t);
-    } else {
-        try_again(t, 2);
+    if (!vg_turn_called_off(t)) {
+        vg_turn_try_again(t, 2);
     }
 }
 
 /* The same token is used again, so that a request still on its way counts once; the budget is used
  * up, so that a submission that kills its worker does not go on for ever. */
-static void submitting_absent(const struct turn *t)
+static void submitting_absent(const struct vg_turn *t)
 {
     t->out->attempts = less_one(t->row->attempts);
-    if (t->row->cancel_requested) {
-        cancel_now(t);
-    } else if (late(t)) {
-        time_out(t);
-    } else if (budget_left(t)) {
-        try_again(t, 1);
-    } else if (has_next_route(t)) {
+    if (vg_turn_called_off(t)) {
+        return;
+    }
+    if (vg_turn_budget_left(t)) {
+        vg_turn_try_again(t, 1);
+    } else if (vg_turn_has_next_route(t)) {
         t->out->attempts = t->row->attempts;
-        try_next_route(t);
+        vg_turn_try_next_route(t);
     } else {
         fail_by_class(t);
     }
 }
 
-static void give_up_unknown(const struct turn *t)
+static void give_up_unknown(const struct vg_turn *t)
 {
-    finish(t, VG_GEN_UNKNOWN, "submission_unknown",
-           "It could not be found out whether the provider accepted the job.");
+    vg_turn_finish(t, VG_GEN_UNKNOWN, "submission_unknown",
+                   "It could not be found out whether the provider accepted the job.");
 }
 
-static void submitting_no_lookup(const struct turn *t)
+static void submitting_no_lookup(const struct vg_turn *t)
 {
     bool dare = t->policy->retry_unknown_submit;
     if (dare && t->row->cancel_requested) {
-        cancel_now(t);
-    } else if (dare && !late(t) && budget_left(t)) {
-        try_again(t, t->row->route_attempts);
+        vg_turn_cancel(t);
+    } else if (dare && !vg_turn_late(t) && vg_turn_budget_left(t)) {
+        vg_turn_try_again(t, t->row->route_attempts);
     } else {
         give_up_unknown(t);
     }
 }
 
-static void submitting_lookup_retry(const struct turn *t)
+static void submitting_lookup_retry(const struct vg_turn *t)
 {
-    if (too_late(t)) {
+    if (vg_turn_too_late(t)) {
         give_up_unknown(t);
         return;
     }
     t->out->poll_errors = t->row->poll_errors + 1;
-    release(t, VG_GEN_SUBMITTING, retry_wait(t, t->out->poll_errors));
+    vg_turn_release(t, VG_GEN_SUBMITTING, vg_turn_retry_wait(t, t->out->poll_errors));
 }
 
 /* ---- running ------------------------------------------------------------------------------- */
 
-static void running_cancel(const struct turn *t)
+static void running_cancel(const struct vg_turn *t)
 {
     if (t->row->supports_cancel) {
-        only_do(t, VG_STEP_CANCEL);
+        vg_turn_only_do(t, VG_STEP_CANCEL);
     } else {
-        cancel_now(t);
+        vg_turn_cancel(t);
     }
 }
 
-static void running_claimed(const struct turn *t)
+static void running_claimed(const struct vg_turn *t)
 {
     if (t->row->cancel_requested) {
         running_cancel(t);
     } else {
-        only_do(t, VG_STEP_POLL);
+        vg_turn_only_do(t, VG_STEP_POLL);
     }
 }
 
-static void running_still(const struct turn *t)
+static void running_still(const struct vg_turn *t)
 {
     if (t->row->cancel_requested) {
         running_cancel(t);
         return;
     }
-    if (late(t)) {
-        time_out(t);
+    if (vg_turn_late(t)) {
+        vg_turn_time_out(t);
         t->out->stop_upstream = true;
         return;
     }
@@ -502,171 +300,164 @@ static void running_still(const struct turn *t)
     if (t->event->progress > t->row->progress) {
         t->out->progress = t->event->progress < 99 ? t->event->progress : 99;
     }
-    release(t, VG_GEN_RUNNING, poll_wait(t));
+    vg_turn_release(t, VG_GEN_RUNNING, vg_turn_poll_wait(t));
 }
 
-static void running_finished(const struct turn *t)
+static void running_finished(const struct vg_turn *t)
 {
     if (t->row->cancel_requested) {
-        cancel_now(t);
+        vg_turn_cancel(t);
     } else {
         start_fetch(t);
     }
 }
 
 /* The poll failed, not the job. */
-static void poll_failed(const struct turn *t)
+static void poll_failed(const struct vg_turn *t)
 {
-    bool busy = throttled(t);
+    bool busy = class_of(t)->throttled;
     t->out->poll_errors = t->row->poll_errors + 1;
-    if (late(t)) {
-        time_out(t);
+    if (vg_turn_late(t)) {
+        vg_turn_time_out(t);
         t->out->stop_upstream = true;
         return;
     }
     if (!busy && t->out->poll_errors >= t->policy->max_poll_errors) {
-        finish(t, VG_GEN_FAILED, "poll_error", "The state of the job could not be read.");
+        vg_turn_finish(t, VG_GEN_FAILED, "poll_error", "The state of the job could not be read.");
         t->out->stop_upstream = true;
         return;
     }
-    int64_t own = vg_fsm_backoff(t->policy->poll_retry_base_ms, t->policy->poll_retry_max_ms,
-                                 t->out->poll_errors, t->event->jitter);
-    int64_t wish = min64(t->event->wait_ms, t->policy->poll_retry_max_ms);
+    int64_t wait_ms = vg_turn_poll_retry_wait(t, t->out->poll_errors);
     if (busy) {
         t->out->poll_errors = t->row->poll_errors;
     }
-    release(t, VG_GEN_RUNNING, max64(own, wish));
+    vg_turn_release(t, VG_GEN_RUNNING, wait_ms);
 }
 
-static void running_error(const struct turn *t)
+static void running_error(const struct vg_turn *t)
 {
     const struct vg_fsm_error *error = &t->event->error;
-    bool over = final(t);
+    bool over = class_of(t)->final;
     if (t->row->cancel_requested && error->retryable) {
         running_cancel(t);
     } else if (t->row->cancel_requested) {
-        cancel_now(t);
+        vg_turn_cancel(t);
     } else if (error->retryable && !over) {
         poll_failed(t);
-    } else if (!over && !error->charged && may_move(t) && !late(t)) {
-        try_next_route(t);
+    } else if (!over && !error->charged && may_move(t) && !vg_turn_late(t)) {
+        vg_turn_try_next_route(t);
     } else {
         fail_by_class(t);
     }
 }
 
 /* The worker is away: the job goes on upstream, so we go on asking. */
-static void running_worker_away(const struct turn *t)
+static void running_worker_away(const struct vg_turn *t)
 {
-    if (too_late(t)) {
+    if (vg_turn_too_late(t)) {
         if (t->row->cancel_requested) {
-            cancel_now(t);
+            vg_turn_cancel(t);
         } else {
-            time_out(t);
+            vg_turn_time_out(t);
         }
         return;
     }
-    release(t, VG_GEN_RUNNING, retry_wait(t, 1));
+    vg_turn_release(t, VG_GEN_RUNNING, vg_turn_retry_wait(t, 1));
 }
 
-static void running_up_canceled(const struct turn *t)
-{
-    cancel_now(t);
-}
-
-static void running_up_expired(const struct turn *t)
+static void running_up_expired(const struct vg_turn *t)
 {
     if (t->row->cancel_requested) {
-        cancel_now(t);
+        vg_turn_cancel(t);
         return;
     }
-    finish(t, VG_GEN_EXPIRED, "expired", "The provider gave the job up.");
+    vg_turn_finish(t, VG_GEN_EXPIRED, "expired", "The provider gave the job up.");
 }
 
-static void running_cancel_lost(const struct turn *t)
+static void running_cancel_lost(const struct vg_turn *t)
 {
     t->out->poll_errors = t->row->poll_errors + 1;
-    if (late(t) || t->out->poll_errors >= t->policy->max_poll_errors) {
-        cancel_now(t);
+    if (vg_turn_late(t) || t->out->poll_errors >= t->policy->max_poll_errors) {
+        vg_turn_cancel(t);
         return;
     }
-    release(t, VG_GEN_RUNNING, retry_wait(t, t->out->poll_errors));
+    vg_turn_release(t, VG_GEN_RUNNING, vg_turn_retry_wait(t, t->out->poll_errors));
 }
 
 /* ---- fetching ------------------------------------------------------------------------------ */
 
 /* A fetch that was lost, with its worker or with the service itself: a result that kills whoever
  * handles it must not go on for ever. poll_errors counts them while fetching. */
-static bool lost_too_often(const struct turn *t)
+static bool lost_too_often(const struct vg_turn *t)
 {
     t->out->poll_errors = t->row->poll_errors + 1;
     return t->out->poll_errors >= t->policy->max_lost_fetches;
 }
 
-static void result_lost(const struct turn *t)
+static void result_lost(const struct vg_turn *t)
 {
-    finish(t, VG_GEN_FAILED, "provider_error", "The result could not be fetched.");
+    vg_turn_finish(t, VG_GEN_FAILED, "provider_error", "The result could not be fetched.");
 }
 
-static void fetching_claimed(const struct turn *t)
+static void fetching_claimed(const struct vg_turn *t)
 {
     if (!t->row->rescued) {
-        only_do(t, VG_STEP_FETCH);
+        vg_turn_only_do(t, VG_STEP_FETCH);
     } else if (lost_too_often(t)) {
         result_lost(t);
     } else {
-        go_on(t, VG_GEN_FETCHING, VG_STEP_FETCH);
+        vg_turn_go_on(t, VG_GEN_FETCHING, VG_STEP_FETCH);
     }
 }
 
-static void fetching_stored(const struct turn *t)
+static void fetching_stored(const struct vg_turn *t)
 {
     t->out->progress = 100;
-    finish(t, VG_GEN_STORED, NULL, NULL);
+    vg_turn_finish(t, VG_GEN_STORED, NULL, NULL);
 }
 
 /* A failure that is nobody's verdict on the result. */
-static void fetching_later(const struct turn *t)
+static void fetching_later(const struct vg_turn *t)
 {
     if (t->row->cancel_requested) {
-        cancel_now(t);
-    } else if (too_late(t)) {
-        time_out(t);
+        vg_turn_cancel(t);
+    } else if (vg_turn_too_late(t)) {
+        vg_turn_time_out(t);
     } else {
-        release(t, VG_GEN_FETCHING, retry_wait(t, 2));
+        vg_turn_release(t, VG_GEN_FETCHING, vg_turn_retry_wait(t, 2));
     }
 }
 
-static void fetching_lost(const struct turn *t)
+static void fetching_lost(const struct vg_turn *t)
 {
-    if (t->row->cancel_requested || too_late(t)) {
+    if (t->row->cancel_requested || vg_turn_too_late(t)) {
         fetching_later(t);
     } else if (lost_too_often(t)) {
         result_lost(t);
     } else {
-        release(t, VG_GEN_FETCHING, retry_wait(t, t->out->poll_errors));
+        vg_turn_release(t, VG_GEN_FETCHING, vg_turn_retry_wait(t, t->out->poll_errors));
     }
 }
 
-static void fetching_failed(const struct turn *t)
+static void fetching_failed(const struct vg_turn *t)
 {
     t->out->fetch_attempts = t->row->fetch_attempts + 1;
     if (t->row->cancel_requested) {
-        cancel_now(t);
+        vg_turn_cancel(t);
     } else if (t->out->fetch_attempts >= t->policy->max_fetch_attempts) {
-        finish(t, VG_GEN_FAILED, "provider_error", "The result could not be fetched.");
-    } else if (too_late(t)) {
-        time_out(t);
+        result_lost(t);
+    } else if (vg_turn_too_late(t)) {
+        vg_turn_time_out(t);
     } else {
-        release(t, VG_GEN_FETCHING, retry_wait(t, t->out->fetch_attempts));
+        vg_turn_release(t, VG_GEN_FETCHING, vg_turn_retry_wait(t, t->out->fetch_attempts));
     }
 }
 
-static void fetching_error(const struct turn *t)
+static void fetching_error(const struct vg_turn *t)
 {
     if (t->row->cancel_requested) {
-        cancel_now(t);
-    } else if (t->event->error.retryable && throttled(t)) {
+        vg_turn_cancel(t);
+    } else if (t->event->error.retryable && class_of(t)->throttled) {
         fetching_later(t);
     } else if (t->event->error.retryable) {
         fetching_failed(t);
@@ -707,9 +498,9 @@ static turn_f *const table[VG_GEN_STATE_MAX][VG_EV_MAX] = {
             [VG_EV_RUNNING] = running_still,
             [VG_EV_FINISHED] = running_finished,
             [VG_EV_ERROR] = running_error,
-            [VG_EV_UP_CANCELED] = running_up_canceled,
+            [VG_EV_UP_CANCELED] = vg_turn_cancel,
             [VG_EV_UP_EXPIRED] = running_up_expired,
-            [VG_EV_CANCEL_DONE] = running_up_canceled,
+            [VG_EV_CANCEL_DONE] = vg_turn_cancel,
             [VG_EV_CANCEL_LOST] = running_cancel_lost,
         },
     [VG_GEN_FETCHING] =
@@ -726,7 +517,7 @@ static turn_f *const table[VG_GEN_STATE_MAX][VG_EV_MAX] = {
 };
 
 /* A process that leaves keeps no row: what would go on here goes on elsewhere, at once. */
-static void let_go(const struct turn *t)
+static void let_go(const struct vg_turn *t)
 {
     struct vg_fsm_decision *out = t->out;
     if (out->commit && !out->keep) {
@@ -760,7 +551,7 @@ void vg_fsm_decide(const struct vg_fsm_row *row, const struct vg_fsm_event *even
         .reason = event->reason ? event->reason : vg_fsm_event_name(event->kind),
         .next = VG_STEP_END,
     };
-    const struct turn t = {row, event, policy, out};
+    const struct vg_turn t = {row, event, policy, out};
     turn_f *f = table[row->state][event->kind];
     (f ? f : out_of_place)(&t);
     if (event->leaving) {

@@ -129,7 +129,4 @@ struct vg_fsm_decision {
 void vg_fsm_decide(const struct vg_fsm_row *row, const struct vg_fsm_event *event,
                    const struct vg_fsm_policy *policy, struct vg_fsm_decision *out);
 
-/* min(max, base * 2^(n-1)), plus or minus 20 %; n < 1 counts as 1. */
-int64_t vg_fsm_backoff(int64_t base_ms, int64_t max_ms, int32_t n, double jitter);
-
 #endif

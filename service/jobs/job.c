@@ -8,6 +8,7 @@
 #include "common/id.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "service/jobs/error_class.h"
 #include "service/jobs/jobs_priv.h"
 
 enum {
@@ -396,7 +397,7 @@ void vg_job_event(struct vg_job *job, struct vg_fsm_event *event)
     }
     const struct vg_fsm_row row = fsm_row(job);
     job->because = event->kind;
-    job->because_class = event->kind == VG_EV_ERROR ? vg_error_class_word(event->error.class) : "";
+    job->because_class = event->kind == VG_EV_ERROR ? vg_error_class(event->error.class)->word : "";
     vg_fsm_decide(&row, event, &job->jobs->policy, &job->decision);
     vg_outcome_note(job, event);
     if (job->decision.commit) {

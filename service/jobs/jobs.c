@@ -121,6 +121,12 @@ static void worker_changed(void *ctx, struct vg_worker *worker)
     vg_dispatcher_kick(jobs);
 }
 
+static void worker_told_clock(void *ctx, struct vg_worker *worker)
+{
+    struct vg_jobs *jobs = ctx;
+    vg_metric_store(jobs->metrics, VG_JM_WORKER_CLOCK, worker->series, worker->clock_ahead_ms);
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static void set_options(struct vg_jobs *jobs, const struct vg_jobs_options *o)
@@ -171,6 +177,8 @@ static int open_parts(struct vg_jobs *jobs, const struct vg_jobs_options *o, str
         .metrics = o->metrics,
         .loop = jobs->loop,
         .changed = worker_changed,
+        .clock = worker_told_clock,
+        .lease_ms = jobs->options.lease_ms,
         .ctx = jobs,
     };
     if (vg_workers_new(&jobs->workers, &workers, err) ||

@@ -10,6 +10,7 @@
 #include "common/loop.h"
 #include "common/work_pool.h"
 #include "db/generation_store.h"
+#include "service/jobs/backoff.h"
 #include "service/jobs/delivery_schedule.h"
 #include "service/jobs/generation_fsm.h"
 #include "service/jobs/jobs.h"
@@ -30,6 +31,7 @@ enum vg_jobs_metric {
     VG_JM_TRANSITIONS,
     VG_JM_IN_FLIGHT,
     VG_JM_WORKER_UP,
+    VG_JM_WORKER_CLOCK,
     VG_JM_BREAKER,
     VG_JM_HELD_BACK,
     VG_JM_SUCCESS,
@@ -219,7 +221,6 @@ void vg_event_from_finished(struct vg_fsm_event *event, const Videogate__V1__Fin
 /* An RPC that failed: whether the worker refused before doing anything. */
 bool vg_rpc_refused(int grpc_code);
 bool vg_rpc_malformed(int grpc_code);
-const char *vg_error_class_word(Videogate__V1__ErrorClass class);
 
 /* ---- outcome.c */
 /* Tells the provider's breaker and figures what the event says about it; `job->decision` is what

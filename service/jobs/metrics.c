@@ -33,6 +33,10 @@ static const struct vg_metric_desc table[VG_JM_MAX] = {
                          NULL},
     [VG_JM_WORKER_UP] = {"videogate_worker_up", VG_METRIC_GAUGE,
                          "Whether the provider's worker is there.", "provider", NULL},
+    [VG_JM_WORKER_CLOCK] = {"videogate_worker_clock_ahead_ms", VG_METRIC_GAUGE,
+                            "Milliseconds that the worker's clock is ahead of this process's; "
+                            "one that is too far ahead refuses submissions.",
+                            "provider", NULL},
     [VG_JM_BREAKER] = {"videogate_provider_breaker", VG_METRIC_GAUGE,
                        "The provider's circuit breaker: 0 closed, 1 open, 2 half-open.", "provider",
                        NULL},
@@ -74,6 +78,7 @@ void vg_jobs_metrics_register(struct vg_jobs *jobs, struct vg_metrics *metrics)
     memcpy(jobs->metric_table, table, sizeof(table));
     jobs->metric_table[VG_JM_IN_FLIGHT].values = jobs->provider_names;
     jobs->metric_table[VG_JM_WORKER_UP].values = jobs->provider_names;
+    jobs->metric_table[VG_JM_WORKER_CLOCK].values = jobs->provider_names;
     jobs->metric_table[VG_JM_BREAKER].values = jobs->provider_names;
     jobs->metric_table[VG_JM_HELD_BACK].values = jobs->provider_names;
     jobs->metric_table[VG_JM_SUCCESS].values = jobs->provider_names;

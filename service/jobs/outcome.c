@@ -3,31 +3,14 @@
  * and to the figures that order the routes of new jobs. Each process knows what it saw itself. */
 #include "common/clock.h"
 #include "common/log.h"
+#include "service/jobs/error_class.h"
 #include "service/jobs/jobs_priv.h"
 
 enum { WATCH_MS = 1000, FULL_MS = 5000, MAX_FULL_MS = 5 * 60 * 1000 };
 
-/* Whose fault an error is. */
-enum blame {
-    BLAME_NOBODY, /* the caller's, or a limit that passes by itself */
-    BLAME_MODEL,  /* the provider's other models are not concerned */
-    BLAME_PROVIDER
-};
-#define CLASS(x) VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_##x
-static const enum blame blames[] = {
-    [CLASS(UNSPECIFIED)] = BLAME_PROVIDER,    [CLASS(INVALID_REQUEST)] = BLAME_NOBODY,
-    [CLASS(CONTENT_FILTERED)] = BLAME_NOBODY, [CLASS(AUTH)] = BLAME_PROVIDER,
-    [CLASS(BILLING)] = BLAME_PROVIDER,        [CLASS(MODEL_GONE)] = BLAME_MODEL,
-    [CLASS(RATE_LIMITED)] = BLAME_NOBODY,     [CLASS(CONCURRENCY_FULL)] = BLAME_NOBODY,
-    [CLASS(OVERLOADED)] = BLAME_PROVIDER,     [CLASS(UPSTREAM_INTERNAL)] = BLAME_PROVIDER,
-    [CLASS(TIMEOUT)] = BLAME_PROVIDER,        [CLASS(NETWORK)] = BLAME_PROVIDER,
-    [CLASS(RESULT_EXPIRED)] = BLAME_MODEL,    [CLASS(NOT_FOUND)] = BLAME_MODEL,
-};
-
-static enum blame blame_of(Videogate__V1__ErrorClass class)
+static enum vg_error_blame blame_of(const struct vg_fsm_event *event)
 {
-    size_t i = (size_t) class;
-    return i < VG_COUNT(blames) ? blames[i] : BLAME_PROVIDER;
+    return vg_error_class(event->error.class)->blame;
 }
 
 /* ---- telling ------------------------------------------------------------------------------- */
@@ -138,13 +121,13 @@ static void note_submit(struct vg_job *job, const struct vg_fsm_event *event)
         }
         break;
     case VG_EV_ERROR:
-        if (event->error.class == CLASS(CONCURRENCY_FULL)) {
+        if (event->error.class == VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_CONCURRENCY_FULL) {
             provider_full(job, event->wait_ms);
         }
-        if (blame_of(event->error.class) != BLAME_NOBODY) {
+        if (blame_of(event) != VG_BLAME_NOBODY) {
             figures_failed(job);
         }
-        if (blame_of(event->error.class) == BLAME_PROVIDER) {
+        if (blame_of(event) == VG_BLAME_PROVIDER) {
             submit_failed(job);
         }
         break;
@@ -160,13 +143,13 @@ static void note_end(struct vg_job *job, const struct vg_fsm_event *event)
     const struct vg_fsm_decision *d = &job->decision;
     bool ended = d->commit && (d->to == VG_GEN_FAILED || d->to == VG_GEN_EXPIRED ||
                                (d->to == VG_GEN_PENDING && job->row.state == VG_GEN_RUNNING));
-    enum blame blame = event->kind == VG_EV_ERROR ? blame_of(event->error.class) : BLAME_PROVIDER;
+    enum vg_error_blame blame = event->kind == VG_EV_ERROR ? blame_of(event) : VG_BLAME_PROVIDER;
     if (event->kind == VG_EV_FINISHED && d->to == VG_GEN_FETCHING) {
         figures_made(job);
-    } else if (ended && blame != BLAME_NOBODY) {
+    } else if (ended && blame != VG_BLAME_NOBODY) {
         figures_failed(job);
     }
-    if (ended && blame == BLAME_PROVIDER && job->row.state == VG_GEN_RUNNING) {
+    if (ended && blame == VG_BLAME_PROVIDER && job->row.state == VG_GEN_RUNNING) {
         job_spoiled(job);
     }
 }

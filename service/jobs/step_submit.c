@@ -9,7 +9,7 @@
 #include "service/event_address.h"
 #include "service/jobs/jobs_priv.h"
 
-enum { MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000, CLOCKS_MS = 10 * 1000 };
+enum { MAX_FILE = 64 * 1024 * 1024, STORE_RETRY_MS = 5000 };
 
 /* The input files of one submission, read on a disk thread. */
 struct vg_inputs {
@@ -113,7 +113,7 @@ bool vg_submit_source(const struct vg_job *job, Videogate__V1__SourceVideo *out)
 
 int64_t vg_submit_start_ms(const struct vg_job *job)
 {
-    return job->jobs->options.lease_ms / 2 + CLOCKS_MS;
+    return vg_workers_start_ms(job->jobs->options.lease_ms);
 }
 
 /* The files in `in` are only lent to the request. */

@@ -60,6 +60,8 @@ static void start(struct vg_rpc_channel *channel, const struct vg_webhook_call *
     request.body.data = (uint8_t *)call->body.data;
     request.body.len = call->body.len;
     request.timeout_ms = call->timeout_ms;
+    request.attempt = call->attempt;
+    request.round = call->round;
     unary->request = &request.base;
     vg_rpc_unary_start(channel, unary); /* the request is read before this returns */
 }

@@ -15,6 +15,7 @@ struct vg_webhook_call {
     const struct vg_view *sealed; /* newest first; at least one, at most 11 */
     size_t sealed_count;
     int64_t timeout_ms;
+    int32_t attempt, round; /* as DeliverRequest has them; 0: always made */
     struct vg_executor *executor;
 };
 

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/str.h"
 #include "service/jobs/jobs_priv.h"
 #include "videogate/v1/worker.pb-c.h"
 
@@ -20,6 +21,7 @@ enum {
     MAX_FETCHES = 16,
     MAX_PICTURE_SUBMITS = 4,
     MAX_WORKERS = 64,
+    CLOCKS_MS = 10 * 1000, /* that clocks may differ */
     MAX_FRAME = 4 * 1024 * 1024
 };
 
@@ -139,6 +141,54 @@ static void set_there(struct vg_worker *w, const Videogate__V1__DescribeResponse
     }
 }
 
+int64_t vg_workers_start_ms(int64_t lease_ms)
+{
+    return lease_ms / 2 + CLOCKS_MS;
+}
+
+/* Beyond what the time of the way can explain. */
+static enum vg_worker_clock judge_clock(int64_t ahead_ms, int64_t way_ms, int64_t start_ms)
+{
+    int64_t sure = ahead_ms < 0 ? ahead_ms + way_ms : ahead_ms - way_ms;
+    if ((sure < 0) != (ahead_ms < 0)) {
+        return VG_CLOCK_RIGHT;
+    }
+    if (sure > start_ms) {
+        return VG_CLOCK_REFUSES;
+    }
+    return sure > CLOCKS_MS / 2 || sure < -CLOCKS_MS / 2 ? VG_CLOCK_DIFFERS : VG_CLOCK_RIGHT;
+}
+
+static void tell_clock(const struct vg_worker *w)
+{
+    static const char *const nexts[] = {
+        [VG_CLOCK_RIGHT] = "",
+        [VG_CLOCK_DIFFERS] = "submissions are refused, or taken late, by the difference",
+        [VG_CLOCK_REFUSES] = "it refuses every submission until one of the clocks is set",
+    };
+    bool right = w->clock == VG_CLOCK_RIGHT;
+    vg_log(right ? VG_LOG_INFO : VG_LOG_WARN, right ? "worker clock right" : "worker clock differs",
+           VG_S("provider", w->name), VG_I("ahead_ms", w->clock_ahead_ms),
+           VG_I("allowed_ms", vg_workers_start_ms(w->workers->options.lease_ms)),
+           VG_S("next", nexts[w->clock]));
+}
+
+static void hear_clock(struct vg_worker *w, int64_t clock_ms)
+{
+    if (clock_ms <= 0) {
+        return; /* a worker of before */
+    }
+    int64_t way_ms = (vg_now_ns() - w->asked_ns) / VG_NS_PER_MS / 2;
+    w->clock_ahead_ms = clock_ms - (w->asked_wall_ms + way_ms);
+    enum vg_worker_clock found =
+        judge_clock(w->clock_ahead_ms, way_ms, vg_workers_start_ms(w->workers->options.lease_ms));
+    if (found != w->clock) {
+        w->clock = found;
+        tell_clock(w);
+    }
+    w->workers->options.clock(w->workers->options.ctx, w);
+}
+
 static void describe_done(struct vg_task *task)
 {
     struct vg_worker *w = VG_CONTAINER(task, struct vg_worker, describe.done);
@@ -155,6 +205,7 @@ static void describe_done(struct vg_task *task)
                 set_away(w, "another provider answers at this address");
             } else {
                 set_there(w, r);
+                hear_clock(w, r->clock_ms);
             }
         }
         vg_timer_start(&w->probe,
@@ -173,6 +224,8 @@ static void probe(struct vg_timer *timer)
     }
     static const Videogate__V1__DescribeRequest request = VIDEOGATE__V1__DESCRIBE_REQUEST__INIT;
     w->describing = true;
+    w->asked_wall_ms = vg_wall_ms();
+    w->asked_ns = vg_now_ns();
     w->describe = (struct vg_rpc_unary){
         .service_method = "/videogate.v1.ProviderWorkerService/Describe",
         .request = &request.base,
@@ -259,10 +312,8 @@ static int add_worker(struct vg_workers *self, struct vg_view one, struct vg_err
 
 static int add_workers(struct vg_workers *self, const char *text, struct vg_err *err)
 {
-    for (const char *at = text; at && *at;) {
-        const char *comma = strchr(at, ',');
-        size_t len = comma ? (size_t)(comma - at) : strlen(at);
-        struct vg_view one = vg_view_trim((struct vg_view){at, len});
+    struct vg_view one;
+    while (text && *text && vg_list_cut(&text, &one)) {
         if (self->count == MAX_WORKERS) {
             return vg_err_param(err, VG_ERR_INVALID_REQUEST, "workers", "more than %d workers",
                                 MAX_WORKERS);
@@ -270,7 +321,6 @@ static int add_workers(struct vg_workers *self, const char *text, struct vg_err 
         if (add_worker(self, one, err)) {
             return -1;
         }
-        at = comma ? comma + 1 : NULL;
     }
     return 0;
 }

@@ -24,6 +24,13 @@ void vg_gate_leave(struct vg_job *job);
 /* A job that no longer wants to wait. */
 void vg_gate_forget(struct vg_job *job);
 
+/* A worker's clock against ours, as far as the way of the answer lets us tell. */
+enum vg_worker_clock {
+    VG_CLOCK_RIGHT,   /* or not told */
+    VG_CLOCK_DIFFERS, /* by more than 5 s: half of what a Submit allows for */
+    VG_CLOCK_REFUSES  /* so far ahead that every Submit comes too late there */
+};
+
 struct vg_worker {
     char *name;                     /* owned; the provider */
     size_t series;                  /* metric label */
@@ -36,6 +43,10 @@ struct vg_worker {
     struct vg_breaker breaker;
     int64_t full_until_ns; /* the provider said that it has too many jobs */
     bool down;             /* as told to creates */
+    int64_t asked_wall_ms; /* the Describe under way */
+    int64_t asked_ns;
+    int64_t clock_ahead_ms; /* of ours; 0: not told */
+    enum vg_worker_clock clock;
     int64_t away_since_ns; /* 0: there */
     int32_t failures;      /* in a row */
     int32_t in_flight;     /* jobs in memory */
@@ -54,8 +65,15 @@ struct vg_workers_options {
     struct vg_loop *loop;
     /* Something about a worker changed: it came, went, or told a new limit. */
     void (*changed)(void *ctx, struct vg_worker *worker);
+    /* It told its clock. */
+    void (*clock)(void *ctx, struct vg_worker *worker);
     void *ctx;
+    int64_t lease_ms;
 };
+
+/* So long after it was sent may a worker begin with a Submit: half a lease, and 10 s for clocks
+ * that differ. */
+int64_t vg_workers_start_ms(int64_t lease_ms);
 
 /* Fails with VG_ERR_INVALID_REQUEST for a text that cannot be read or names a provider twice. */
 VG_MUSTCHECK int vg_workers_new(struct vg_workers **out, const struct vg_workers_options *options,

@@ -45,7 +45,7 @@ class Bridge:
 
 
 def run(cases, one, name):
-    """Runs each case by `one`, which returns what went wrong or None; prints counts. Returns the failures."""
+    """Runs each case by `one`, which returns what went wrong or None; prints counts. Returns the failures, and cases by section."""
     start, failures, counts, lock = time.monotonic(), [], {}, threading.Lock()
 
     def do(case):
@@ -60,4 +60,4 @@ def run(cases, one, name):
         list(pool.map(do, cases))
     told = ", ".join(f"{section} {count}" for section, count in sorted(counts.items()))
     print(f"{name}: {len(cases) - len(failures)} of {len(cases)} cases in {time.monotonic() - start:.1f} s ({told})")
-    return failures
+    return failures, counts

@@ -6,6 +6,7 @@ import time
 from http1_cases import CASES, PROBE
 from target import Bridge, run
 
+NAME = "HTTP/1.1 (RFC 9112, RFC 9110)"
 PATIENCE = 10
 TAKEN = (400, 401, 503)  # what a POST gets once it is whole
 
@@ -98,5 +99,5 @@ def one_case(port):
 def test_http1(tmp_path):
     assert len(CASES) >= 215
     with Bridge(tmp_path / "bridge.log", log_level="warn", max_client_strikes=0) as bridge:
-        failures = run(CASES, one_case(bridge.port), "HTTP/1.1 (RFC 9112, RFC 9110)")
+        failures, _ = run(CASES, one_case(bridge.port), NAME)
     assert not failures, "\n".join(failures)

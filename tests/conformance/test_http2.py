@@ -6,6 +6,7 @@ from h2wire import SETTINGS, Peer
 from http2_cases import CASES
 from target import Bridge, run
 
+NAME = "HTTP/2 (RFC 9113, RFC 7541)"
 PATIENCE = 5
 
 
@@ -50,5 +51,5 @@ def one_case(port):
 def test_http2(tmp_path):
     assert len(CASES) >= 146
     with Bridge(tmp_path / "bridge.log", log_level="warn", max_client_strikes=0) as bridge:
-        failures = run(CASES, one_case(bridge.port), "HTTP/2 (RFC 9113, RFC 7541)")
+        failures, _ = run(CASES, one_case(bridge.port), NAME)
     assert not failures, "\n".join(failures)

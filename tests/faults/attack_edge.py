@@ -5,6 +5,7 @@
 """
 import http.client
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from scenario import scenario
 from vg import TERMINAL, wait_for
 
 ROW, TITLE = "edge", "Attacks on the bridge"
-BOUND = "its memory grows by 64 MB at most, from before the first to the last; healthy callers' p99 at most doubles (told where it does not; over 5 times fails)"
+BOUND = "its memory grows by 64 MB at most, from before the first to the last; healthy callers' p99 at most doubles"
 MEMORY_MB = 64
 CALLERS, PAUSE = 4, 0.004
 # Sanitizers keep freed memory back and make each piece larger: CI's attackers have fewer connections, the bound on memory is the same.
@@ -78,6 +79,15 @@ class Healthy:
             thread.join(60)
 
 
+def come_first(world):
+    """A real attacker has a machine of its own: ours, and the callers', run before it (real-time class, where root allows), it when nobody else does."""
+    pids = [os.getpid()] + [world.pid(name) for name in world.processes]
+    pids += [int(child) for pid in pids[1:] for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    for pid in pids:
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(10))
+
+
 def p99(times):
     return sorted(times)[int(len(times) * 0.99)] if times else 0.0
 
@@ -86,7 +96,7 @@ def one_attack(world, healthy, name, seconds, connections, start_mb, base=None):
     """One row of the table; `base`: times without an attack, measured now when none are given."""
     base, errors = (base, []) if base else healthy.measure(seconds)
     assert not errors, f"before {name}: {errors[0]}"
-    program = [sys.executable, "-B", str(pathlib.Path(__file__).with_name("attackers.py")), name, str(world.port(0)), str(seconds + 0.3), str(connections)]
+    program = [*([] if world.hurried else ["chrt", "-i", "0"]), sys.executable, "-B", str(pathlib.Path(__file__).with_name("attackers.py")), name, str(world.port(0)), str(seconds + 0.3), str(connections)]
     attacker = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     time.sleep(0.15)
     peak = [memory_mb(world.pid("bridge"))]
@@ -102,6 +112,10 @@ def one_attack(world, healthy, name, seconds, connections, start_mb, base=None):
             "ratio": round(p99(times) / max(p99(base), 0.1), 2)}
 
 
+# Limits that the attacks run into, as the metric names them.
+EXPECTED = {"headers", "resets", "errors", "control", "updates", "small", "continuations", "stream_id", "framing"}
+
+
 def limits_that_bit(world):
     bitten = world.metric(0, "videogate_bridge_limits_total")
     return {series.split('"')[1] for series, value in bitten.items() if value > 0}
@@ -114,6 +128,8 @@ def attacks(world, dice, rounds):
     names = list(ATTACKS)
     dice.shuffle(names)
     seconds, connections = (0.3, 8) if world.hurried else (2.0 * rounds, 50)
+    if not world.hurried:
+        come_first(world)
     healthy = Healthy(world, f"/v1/videos/{video}")
     rows = []
     try:
@@ -128,16 +144,18 @@ def attacks(world, dice, rounds):
                     row = min(row, again, key=lambda one: one["ratio"]) | {"memory, MB": max(row["memory, MB"], again["memory, MB"])}
             rows.append(row)
             world.progress(number, attack=name, ratio=row["ratio"])
+        # On a busy machine an attacker may have done too little in so short a time: once more, for longer.
+        for name in names if EXPECTED - limits_that_bit(world) else ():
+            one_attack(world, healthy, name, 1.0 + seconds, connections, start_mb, base)
     finally:
         healthy.stop()
     # In CI two cores carry attacker, sanitizers, and other tests: only a caller who is shut out is told there.
     worst = max(rows, key=lambda one: one["p99 during, ms"])
     assert not world.hurried or worst["p99 during, ms"] < 5000, f"healthy callers wait {worst}"
-    expected = {"headers", "resets", "errors", "control", "updates", "small", "continuations", "stream_id", "framing"}
-    missing = expected - limits_that_bit(world)
+    missing = EXPECTED - limits_that_bit(world)
     assert not missing, f"limits that never bit: {missing}"
     over = [one["attack"] for one in rows if one["ratio"] > 2]
-    assert world.hurried or max(one["ratio"] for one in rows) <= 5, f"p99 grew too much: {[one for one in rows if one['ratio'] > 2]}"
+    assert world.hurried or not over, f"p99 grew too much: {[one for one in rows if one['ratio'] > 2]}"
     rows.sort(key=lambda one: one["attack"])
     return {"attacks": len(rows), "worst_memory_mb": max(one["memory, MB"] for one in rows), "worst_p99_ratio": max(one["ratio"] for one in rows),
             "p99_more_than_doubled_under": ", ".join(over) or "none", "table": rows}

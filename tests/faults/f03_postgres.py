@@ -37,7 +37,7 @@ FAULTS = {"immediate stop": lambda world, _: _down(world, signal.SIGQUIT), "fast
           "kill -9 of a backend": _backend, "kill -9 of the postmaster": _postmaster}
 
 
-def _up(world, patience=60):
+def start_again(world, patience=60):
     """After kill -9 its backends may still hold the shared memory for a moment."""
     postgres, end = world.processes["postgres"], time.monotonic() + patience
     while True:
@@ -60,7 +60,7 @@ def restarts(world, dice, rounds):
                 world.fault(name)
                 FAULTS[name](world, dice)
                 time.sleep(dice.random() * 0.5)
-                _up(world)
+                start_again(world)
                 world.recover(name)
             world.progress(number, jobs=world.numbers)
     return world.check(I8={"bound_ms": 10000 if rounds > 1 else 60000})
@@ -107,7 +107,7 @@ def no_standby(world, dice, rounds):
             world.fault(end)
             if end == "crash":
                 _down(world, signal.SIGQUIT)
-                _up(world)
+                start_again(world)
             else:
                 world.sql(f"SELECT {end}(pid) FROM ({WAITING}) AS w")
             wait_for(lambda key=key: world.sql("SELECT count(*) FROM idempotency WHERE key = %s", key)[0][0] == 1 or world.sql(WAITING),

@@ -112,3 +112,30 @@ def _load(outbox, clocks, well, other, seconds, rate=20):
     came = lambda: {name: at for one in clocks for name, at in one.at.items()}  # noqa: E731
     wait_for(lambda: set(sent) <= set(came()), "the callbacks of those that are well")
     return [came()[name] - at for name, at in sent.items()]
+
+
+@scenario(short=1, long=4, ci=False)
+def many_slow_receivers(world, dice, rounds):
+    """One project has 70 receivers that hang, each with more than it may have at once: 560 that would fill all 512 places of the service
+    for half a minute. Another project's callbacks go on."""
+    other = world.new_key("other")["secret"]
+    outbox, clock, silence = Outbox(world), Clock(), Silence()
+    well, slow = outbox.endpoint(clock.url(), key=other, project="other"), outbox.endpoint(silence.url())
+    crowd, found, held = [{**slow, "host": number} for number in range(70)], [], 0
+    for number in range(1, rounds + 1):
+        outbox.put(crowd * 9)
+        wait_for(lambda: len(silence.held) >= 250, "the crowd to be sent to")
+        for _ in range(20):
+            (first, *_), at = outbox.put([well])
+            wait_for(lambda first=first: first in clock.at, "a callback of the other project", pause=0.01)
+            found.append(clock.at[first] - at)
+        held = max(held, len(silence.held))
+        outbox.drop([slow])
+        silence.let_go()
+        world.progress(number)
+    assert held <= 300, f"{held} callbacks of one project at once"
+    assert percentile(found, 99) <= 10, f"the other project's callbacks took {percentile(found, 99):.1f} s"
+    silence.close()
+    clock.close()
+    return {"callbacks_measured": len(found), "held_by_one_project": held, "p50_ms": round(percentile(found, 50) * 1000, 1),
+            "p99_ms": round(percentile(found, 99) * 1000, 1)}

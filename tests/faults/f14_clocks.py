@@ -80,7 +80,7 @@ def one_process_at_a_time(world, dice, rounds):
     # What a sender with a wrong clock signed was refused; that is what the standard wants. The rest must hold.
     wrong = [one for one in world.history.of("callback") if not one["verified"]]
     assert all(one["answered"] == 400 for one in wrong)
-    world.history.records = [one for one in world.history.records if one not in wrong]
+    world.history.drop(wrong)
     lost = sum(sum(world.metric(world.processes[one].monitor - world.base, "videogate_generation_lease_lost_total").values()) for one in world.service_names())
     assert lost == 0, f"{lost:.0f} leases were lost although no process was away"
     figures = world.check()

@@ -25,13 +25,13 @@ TERMINAL = ("completed", "failed", "canceled", "expired")
 
 class History:
     def __init__(self, path=None):
-        self.records, self.lock = [], threading.Lock()
+        self.kinds, self.lock = collections.defaultdict(list), threading.Lock()
         self.file = open(path, "a", encoding="utf-8") if path else None
 
     def add(self, kind, **fields):
         record = {"kind": kind, "at": time.monotonic(), **fields}
         with self.lock:
-            self.records.append(record)
+            self.kinds[kind].append(record)
             if self.file:
                 self.file.write(json.dumps(record, default=str) + "\n")
                 self.file.flush()
@@ -39,7 +39,17 @@ class History:
 
     def of(self, kind):
         with self.lock:
-            return [one for one in self.records if one["kind"] == kind]
+            return list(self.kinds[kind])
+
+    def count(self, kind):
+        return len(self.kinds[kind])
+
+    def drop(self, records):
+        """As if they had never been written down."""
+        gone = {id(one) for one in records}
+        with self.lock:
+            for kind, kept in self.kinds.items():
+                self.kinds[kind] = [one for one in kept if id(one) not in gone]
 
     def close(self):
         if self.file:
@@ -66,14 +76,16 @@ def ends(history):
 
 def i1_one_end(history):
     """Each accepted job reaches exactly one terminal state."""
-    ended, last = ends(history), {}
+    states, last = collections.defaultdict(set), {}
     for one in history.of("seen"):
         last[one["video"]] = one["status"]
+        if one["status"] in TERMINAL:
+            states[one["video"]].add(one["status"])
     for video in accepted(history):
-        if video not in ended:
+        if video not in states:
             yield f"{video} was accepted and never ended; last seen {last.get(video, 'never')}"
-        elif len(states := {one["status"] for one in history.of("seen") if one["video"] == video and one["status"] in TERMINAL}) > 1:
-            yield f"{video} ended as {sorted(states)}"
+        elif len(states[video]) > 1:
+            yield f"{video} ended as {sorted(states[video])}"
 
 
 def i2_end_stays(history):
@@ -208,12 +220,18 @@ def percentile(values, part):
     return values[min(int(len(values) * part / 100), len(values) - 1)] if values else None
 
 
+# Faults that crash PostgreSQL. Whatever else begins so is a SIGKILL of one of our programs, and nothing else is called so.
+CRASHES = ("kill postgres", "immediate stop", "kill -9 of a backend", "kill -9 of the postmaster")
+
+
 def figures(history):
     """What RESULTS.md shows of a run."""
     ok, ended, back = accepted(history), ends(history), [one["ms"] for one in history.of("recovered")]
     grouped = _by_video(history)
     good = {video: sum(200 <= one["answered"] < 300 for one in attempts) for video, attempts in grouped.items()}
-    told = {"jobs": len(ok), "faults": len(history.of("fault")), "lost": len(set(ok) - set(ended)),
+    names = [one["name"] for one in history.of("fault")]
+    told = {"jobs": len(ok), "faults": len(names), "kills": sum(name.startswith(("kill ", "crash of ")) and name not in CRASHES for name in names),
+            "postgres_crashes": sum(name in CRASHES for name in names), "lost": len(set(ok) - set(ended)),
             "duplicate_submissions": sum(duplicate_submissions(history).values()), "callbacks": sum(1 for count in good.values() if count),
             "duplicate_callbacks": sum(max(count - 1, 0) for count in good.values())}
     told.update({f"ended_{state}": count for state, count in collections.Counter(one["status"] for one in ended.values()).items()})

@@ -13,6 +13,9 @@ VIDEOS = """INSERT INTO videos (id, project_id, deadline_at, completed_at, width
     SELECT v, p, now(), now(), 1, 1, 1, 1, false, 'm', 'sandbox', 'p', 'x', 3 FROM unnest(%s, %s) AS u(v, p)"""
 DELIVERIES = """INSERT INTO deliveries (id, video_id, endpoint_id, event_type, host_id, url, body, due_at)
     SELECT i, v, e, 'video.expired', h, u, b, now() + %s::interval FROM unnest(%s, %s, %s, %s, %s, %s) AS x(i, v, e, h, u, b)"""
+PENDING = "SELECT count(*) FROM deliveries WHERE state = 1 AND endpoint_id = %s"
+DROP = """WITH free AS (SELECT id FROM deliveries WHERE state = 1 AND endpoint_id = %s FOR UPDATE SKIP LOCKED)
+    UPDATE deliveries d SET state = 4, ended_at = now(), leased = false, lease_seq = lease_seq + 1 FROM free f WHERE d.id = f.id"""
 
 
 class Outbox:
@@ -43,10 +46,10 @@ class Outbox:
         return ids, time.monotonic()
 
     def drop(self, endpoints):
-        """What is still to be sent to them is not."""
+        """What is still to be sent to them is not. The service locks rows in an order of its own: those are for the next turn."""
         for one in endpoints:
-            self.world.sql("UPDATE deliveries SET state = 4, ended_at = now(), leased = false, lease_seq = lease_seq + 1 WHERE state = 1 AND endpoint_id = %s",
-                           one["id"])
+            while self.world.sql(PENDING, one["id"])[0][0] > 0:
+                self.world.sql(DROP, one["id"])
         self.world.sql("DELETE FROM receivers")
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each run is one file in build/faults/; RESULTS.md is made of the longest run of each scenario, by nobody's hand."""
+"""Each run is one file in build/faults/; RESULTS.md is made of the longest run of each scenario, by nobody's hand. Its ledger has every run that
+ended well, also those of other checkouts, whose files are not here: lines are added, none goes."""
 import datetime
 import json
 import pathlib
-import re
 import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -27,7 +27,8 @@ def save(module, name, seed, rounds, seconds, figures, failure=None, left=None):
     told = {"row": module.ROW, "title": module.TITLE, "bound": module.BOUND, "file": module.__name__, "scenario": name, "seed": seed,
             "rounds": rounds, "seconds": round(seconds, 1), "commit": commit(), "date": datetime.date.today().isoformat(),
             "figures": figures, "failure": failure, "left": left}
-    (FOLDER / f"{module.__name__}.{name}.{seed}.{rounds}.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
+    # The commit: a run that is repeated after a mending does not take the place of the one that failed.
+    (FOLDER / f"{module.__name__}.{name}.{seed}.{rounds}.{told['commit']}.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
 
 
 def _order(row):
@@ -69,13 +70,38 @@ def _line(module, name, run):
             f"{run['date']} {run['commit']} |")
 
 
-def _total(lines):
-    """The sums of what the rows show."""
-    told = {}
-    for name in ("jobs", "faults", "lost", "duplicate submissions", "callbacks", "duplicate callbacks"):
-        cells = [line.split("|")[4] for line in lines if line.count("|") > 5]
-        told[name] = sum(int(found[1].replace(",", "")) for cell in cells if (found := re.search(rf"(?:^|,) {name} ([\d,]*\d)", cell)))
-    return _shown(told)
+LEDGER = "## Every run that ended well"
+COUNTED = ("jobs", "kills", "postgres_crashes", "faults", "lost", "duplicate_submissions", "callbacks", "duplicate_callbacks")
+
+
+def _ledger():
+    """{(scenario, rounds and seed, commit): what it counted}; "-" where a run did not count it."""
+    path, told = HERE / "RESULTS.md", {}
+    text = path.read_text() if path.exists() else ""
+    for line in text.partition(LEDGER)[2].partition("\n## ")[0].splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 3 + len(COUNTED) and "seed" in cells[1]:
+            told[tuple(cells[:3])] = cells[3:]
+    for one in FOLDER.glob("*.json"):
+        run = json.loads(one.read_text())
+        figures = run["figures"] or {}
+        # Rows that a bench puts through the queue alone are no jobs: nobody was called back.
+        if not run["failure"] and not run["left"] and figures.get("jobs") and "callbacks" in figures:
+            which = f"{run['row']} {run['scenario'].replace('_', ' ')}", f"{run['rounds']} rounds, seed {run['seed']}", run["commit"]
+            told[which] = [f"{figures[name]:,}" if name in figures else "-" for name in COUNTED]
+    return told
+
+
+def _total(ledger):
+    sums = {name: sum(int(cells[at].replace(",", "")) for cells in ledger.values() if cells[at] != "-") for at, name in enumerate(COUNTED)}
+    return _shown({"runs": len(ledger)} | sums)
+
+
+def _ledger_lines(ledger):
+    head = ("scenario", "run", "commit", *(name.replace("_", " ") for name in COUNTED))
+    return [LEDGER, "", "That made jobs, and whose invariants held. Older runs did not count kills and crashes apart from other faults.", "",
+            "| " + " | ".join(head) + " |", "|" + "---|" * len(head),
+            *["| " + " | ".join((*which, *cells)) + " |" for which, cells in sorted(ledger.items())], ""]
 
 
 def _tables(runs):
@@ -108,13 +134,14 @@ def render(modules):
     have = {row for row, _ in rows}
     rows += [(row, f"| {row} | elsewhere | | {ELSEWHERE.get(row, 'no scenario yet')} | | |") for row in ROWS if row not in have]
     rows.sort(key=lambda one: _order(one[0]))
+    ledger = _ledger()
     text = ["# Results of the fault harness", "",
             "Written by `tests/run.sh faults` (`results.py`), never by hand: for each scenario its longest run that went well. Rows are those of `reliability.md` 5.2.",
             "`tests/run.sh faults --only ROW --seed SEED --rounds ROUNDS` repeats one. Programs are built with address and undefined behaviour sanitizers,",
-            "so times are three to five times those of a release; F11, F17, F18, the attacks and the soak ran on release builds.", "",
-            f"Together: {_total([line for _, line in rows])}.", "",
+            "so times are three to five times those of a release; F1's campaign, F11, F17, F18, the attacks and the soak ran on release builds.", "",
+            f"Together, over every run that ended well (listed below): {_total(ledger)}.", "",
             "| row | scenario | bound | figures | run | when, commit |", "|---|---|---|---|---|---|", *[line for _, line in rows], "",
-            *_tables(run for _, run in sorted(runs.items())), "## Runs that failed", "",
+            *_tables(run for _, run in sorted(runs.items())), *_ledger_lines(ledger), "## Runs that failed", "",
             "By the product, by a scenario, or by a machine too busy for its patience. What was mended is in the commits; where the row above has a run that went",
             "well, it came later or was shorter.", "", *(_failed() or ["None."]), ""]
     (HERE / "RESULTS.md").write_text("\n".join(text))

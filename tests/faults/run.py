@@ -18,6 +18,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 INSIDE = "VG_FAULTS_NETNS"  # set in the process that runs in a namespace
+OK, FAILED, NOTHING = 0, 1, 77  # exit statuses; 77: nothing was run, which ctest calls skipped
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE), str(ROOT / "tests/integration"), str(ROOT / "tests")]
 
@@ -59,7 +60,7 @@ class Progress:
 
 
 def run_one(module, function, options, seed):
-    """True when it went well."""
+    """OK, FAILED, or NOTHING when it was left out."""
     from results import save
     from scenario import Apart, Left
     from world import World
@@ -89,7 +90,7 @@ def run_one(module, function, options, seed):
         print(f"{module.ROW} {name} FAILED after {seconds:.0f} s; logs and history in {folder}\n  again: {again}", flush=True)
     else:
         print(f"{module.ROW} {name} {'left out: ' + left if left else 'ok'}, {seconds:.0f} s: {figures or ''}", flush=True)
-    return not failure
+    return FAILED if failure else NOTHING if left else OK
 
 
 def run_inside(name, options, seed):
@@ -98,7 +99,8 @@ def run_inside(name, options, seed):
                "--build", options.build]
     command += [word for word, wanted in (("--short", options.short), ("--keep", options.keep)) if wanted]
     command += ["--rounds", str(options.rounds)] if options.rounds else []
-    return subprocess.run(command, env={**os.environ, INSIDE: "1"}).returncode == 0
+    code = subprocess.run(command, env={**os.environ, INSIDE: "1"}).returncode
+    return code if code in (OK, NOTHING) else FAILED
 
 
 def main():
@@ -118,16 +120,17 @@ def main():
         return 0
     (ROOT / "build/faults/runs").mkdir(parents=True, exist_ok=True)
     seed = told.seed if told.seed is not None else random.randrange(1 << 30)
-    failed = 0
+    ends = []
     for module, functions in chosen(modules, told.only):
         for one in functions:
             if not told.short or one.scenario["ci"]:
-                failed += not run_one(module, one, told, seed)
+                ends.append(run_one(module, one, told, seed))
     if not told.short and INSIDE not in os.environ:
         render(modules)
-    if failed:
-        print(f"faults: {failed} failed; seed {seed}")
-    return 1 if failed else 0
+    if FAILED in ends:
+        print(f"faults: {ends.count(FAILED)} failed; seed {seed}")
+        return FAILED
+    return OK if OK in ends else NOTHING
 
 
 if __name__ == "__main__":

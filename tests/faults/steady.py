@@ -10,6 +10,7 @@ COUNT = "SELECT count(*) FROM generations WHERE state >= 5"
 class Steady:
     def __init__(self, world, rate, callers=32):
         self.world, self.rate, self.failures = world, rate, []
+        self.took = []  # seconds of each create, as they ended
         self.pool, self.stopped = concurrent.futures.ThreadPoolExecutor(callers), threading.Event()
         self.thread = threading.Thread(target=self._tick, daemon=True)
 
@@ -32,7 +33,9 @@ class Steady:
 
     def _ask(self):
         try:
+            start = time.monotonic()
             assert self.world.job(), "a create was not accepted in time"
+            self.took.append(time.monotonic() - start)
         except AssertionError as failure:
             self.failures.append(failure)
 

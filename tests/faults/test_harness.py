@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The harness itself: each invariant catches a history that breaks it, and is content with one that does not; the proxy does what
 it says."""
+import json
 import pathlib
 import socket
 import sys
@@ -13,6 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[0] / "integration"), str(HERE.parents[0])]
 import pg_wire  # noqa: E402
 import proxy  # noqa: E402
+import results  # noqa: E402
 import standard_webhooks  # noqa: E402
 from history import INVARIANTS, History, check, figures  # noqa: E402
 
@@ -47,7 +49,7 @@ BROKEN = {
     "I2-in-the-database": ("I2", lambda h: h.add("change", number=3, table="generation", generation="1", seq=1, writer="x", leased=False,
                                                  **{"from": 5, "to": 1}), "left the terminal state"),
     "I3-twice": ("I3", lambda h: h.add("submitted", provider="kling", job="j2", prompt="p1"), "1 jobs too many"),
-    "I4-no-callback": ("I4", lambda h: h.records.remove(h.of("callback")[0]), "nobody was told"),
+    "I4-no-callback": ("I4", lambda h: h.drop(h.of("callback")), "nobody was told"),
     "I4-only-refused": ("I4", lambda h: h.of("callback")[0].update(answered=500), "nobody was told"),
     "I4-other-id": ("I4", lambda h: h.add("callback", video="v1", webhook_id="w2", body="x", verified=True, answered=200, path="/"), "ids"),
     "I4-other-body": ("I4", lambda h: h.add("callback", video="v1", webhook_id="w1", body="y", verified=True, answered=200, path="/"), "bodies"),
@@ -85,6 +87,27 @@ def test_a_broken_history_is_caught(case):
 
 def test_each_invariant_is_broken_once():
     assert {name for name, _, _ in BROKEN.values()} == set(INVARIANTS)
+
+
+def test_the_ledger_keeps_runs_of_other_checkouts(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+
+    def save(name, figures, failure=None):
+        told = {"row": "F1", "scenario": "x_y", "rounds": 2, "seed": 3, "commit": name, "figures": figures, "failure": failure, "left": None}
+        (tmp_path / f"{name}.json").write_text(json.dumps(told))
+
+    save("here", {"jobs": 1200, "kills": 3, "lost": 0, "callbacks": 1200})
+    save("broken", {"jobs": 5}, failure="lost one")
+    save("jobless", {"faults": 1})
+    save("bench", {"jobs": 900, "lost": 0})
+    ledger = results._ledger()
+    assert list(ledger) == [("F1 x y", "2 rounds, seed 3", "here")]
+    (tmp_path / "RESULTS.md").write_text("\n".join([*results._ledger_lines(ledger), "## Runs that failed", "| a | seed | c | 1 |"]))
+    (tmp_path / "here.json").unlink()
+    save("there", {"jobs": 10, "kills": 1, "callbacks": 10})
+    ledger = results._ledger()
+    assert len(ledger) == 2 and results._total(ledger).startswith("runs 2, jobs 1,210, kills 4, postgres crashes 0,")
 
 
 # --- the proxy ---

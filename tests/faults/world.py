@@ -39,6 +39,8 @@ JOBS = {"sandbox": {"model": "sandbox-instant", "size": "160x90", "seconds": 1},
 NO_LOOKUP = ("openai", "xai")
 SHORT_LEASE = {"VIDEOGATE_LEASE": "3s", "VIDEOGATE_WEBHOOK_SCHEDULE": "0s," + ",".join(["1s"] * 31), "VIDEOGATE_POLL_INTERVAL": "100ms",
                "VIDEOGATE_LOG_LEVEL": "info", "VIDEOGATE_SANDBOX_SLOW": "3s"}
+BROKEN = (OSError, ValueError, http.client.HTTPException)  # no answer, or not a whole one
+MANY = 100  # jobs that are looked at by pages of the list, not one by one
 # Each counts for itself; under sanitizers an exit for a leak would hide the signal.
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
@@ -269,8 +271,9 @@ class World(vg.Stack):
 
     # --- callers ---
 
-    def job(self, provider="sandbox", n=1, key=None, callback=True, patience=vg.PATIENCE, headers=None, words="", **fields):
-        """One job, asked for with its idempotency key until it is accepted; its id. None when time is up. `words` end the prompt."""
+    def job(self, provider="sandbox", n=1, key=None, callback=True, patience=vg.PATIENCE, headers=None, words="", http=None, **fields):
+        """One job, asked for with its idempotency key until it is accepted; its id. None when time is up. `words` end the prompt;
+        `http` is used instead of self.http."""
         with self.lock:
             self.numbers += 1
             number = self.numbers
@@ -284,7 +287,7 @@ class World(vg.Stack):
         self.history.add("asked", key=key, prompt=fields["prompt"], n=n, model=fields["model"], callback=bool(callback))
         end = time.monotonic() + patience
         while time.monotonic() < end:
-            video = self.ask(key, fields, headers)
+            video = self.ask(key, fields, headers, http)
             if video:
                 return video
             time.sleep(0.05)
@@ -294,11 +297,11 @@ class World(vg.Stack):
         port = self.proxies["webhook-receiver"].port if "webhook-receiver" in self.proxies else self.receiver.port
         return f"http://127.0.0.1:{port}{path}"
 
-    def ask(self, key, fields, headers=None):
+    def ask(self, key, fields, headers=None, http=None):
         """One create; the video's id if it was accepted. Only busy and broken answers are tolerated."""
         try:
-            answer = self.http("POST", "/v1/videos", fields, headers={"idempotency-key": key, **(headers or {})}, timeout=15)
-        except (OSError, ValueError, http.client.HTTPException):
+            answer = (http or self.http)("POST", "/v1/videos", fields, headers={"idempotency-key": key, **(headers or {})}, timeout=15)
+        except BROKEN:
             self.history.add("answered", key=key, status=None, video=None)
             return None
         video = answer.json["id"] if answer.status == 200 else None
@@ -306,18 +309,40 @@ class World(vg.Stack):
         assert answer.status == 200 or answer.status in (409, 429) or answer.status >= 500, answer.body
         return video
 
-    def look(self, video):
-        """One GET of a video, recorded; its status, or None when nothing answers."""
+    def _get(self, path, timeout):
+        """An answer of 200; None when none came, or only that there is none now."""
         try:
-            answer = self.http("GET", f"/v1/videos/{video}", timeout=15)
-        except (OSError, ValueError, http.client.HTTPException):
+            answer = self.http("GET", path, timeout=timeout)
+        except BROKEN:
             return None
         if answer.status >= 500 or answer.status == 429:
             return None
-        assert answer.status == 200, f"GET {video}: {answer.status} {answer.body}"
+        assert answer.status == 200, f"GET {path}: {answer.status} {answer.body}"
+        return answer
+
+    def look(self, video):
+        """One GET of a video, recorded; its status, or None when nothing answers."""
+        answer = self._get(f"/v1/videos/{video}", 15)
+        if answer is None:
+            return None
         status = answer.json["status"]
         self.history.add("seen", video=video, status=status, body=_without_links(answer.body))
         return status
+
+    def look_at_all(self):
+        """Every video as the list tells it, each recorded; their ids, or None when nothing answers."""
+        ids, after = set(), ""
+        while True:
+            answer = self._get(f"/v1/videos?limit=100{after}", 30)
+            if answer is None:
+                return None
+            page = answer.json
+            for one in page["data"]:
+                ids.add(one["id"])
+                self.history.add("seen", video=one["id"], status=one["status"], body=_without_links(json.dumps(one)))
+            if not page["has_more"]:
+                return ids
+            after = f"&after={page['last_id']}"
 
     def persist(self, method, path, good):
         """The same request until its answer is one of `good`; that status."""
@@ -325,7 +350,7 @@ class World(vg.Stack):
         while time.monotonic() < end:
             try:
                 status = self.http(method, path, timeout=15).status
-            except (OSError, ValueError, http.client.HTTPException):
+            except BROKEN:
                 status = None
             if status in good:
                 return status
@@ -373,10 +398,10 @@ class World(vg.Stack):
         return video
 
     def hurry(self):
-        """CI has no minutes. A callback whose sender died is sent again after a lease of one, a submission is certainly not on its way
-        any more after two: five seconds are enough where all is on one machine."""
+        """CI has no minutes. A callback's lease lasts 20 s and is renewed every 5 s: with less than 10 left, whoever had it is dead. A submission is
+        certainly not on its way any more after two minutes: five seconds are enough where all is on one machine."""
         try:
-            self.sql("UPDATE deliveries SET due_at = now() WHERE state = 1 AND leased AND due_at BETWEEN now() + interval '5 s' AND now() + interval '55 s'")
+            self.sql("UPDATE deliveries SET due_at = now() WHERE state = 1 AND leased AND due_at BETWEEN now() AND now() + interval '10 s'")
             self.sql("UPDATE generations SET submitted_at = submitted_at - interval '10 min', sent_by = sent_by - interval '10 min', due_at = now(), "
                      "wake_at = now() WHERE state = 2 AND sent_by BETWEEN now() - interval '9 min' AND now() - interval '5 s'")
         except Exception:  # the database is the one that is dead
@@ -390,7 +415,11 @@ class World(vg.Stack):
         end = time.monotonic() + patience
         waiting = set(histories.accepted(self.history)) - set(histories.ends(self.history))
         while waiting and time.monotonic() < end:
-            waiting = {one for one in waiting if self.look(one) not in TERMINAL}
+            if len(waiting) > MANY:
+                self.look_at_all()
+                waiting -= set(histories.ends(self.history))
+            else:
+                waiting = {one for one in waiting if self.look(one) not in TERMINAL}
             if self.hurried:
                 self.hurry()
             time.sleep(0.2 if waiting else 0)
@@ -406,8 +435,8 @@ class World(vg.Stack):
     def check(self, names=("I1", "I2", "I3", "I4", "I5", "I6", "I7"), **limits):
         """Reads what is left to read and checks these invariants; the figures."""
         self.settle()
-        deleted = {one["video"] for one in self.history.of("deleted")}
-        for video in set(histories.ends(self.history)) - deleted:
+        ended = set(histories.ends(self.history)) - {one["video"] for one in self.history.of("deleted")}
+        for video in ended - (self.look_at_all() or set() if len(ended) > MANY else set()):
             self.look(video)
         self.read_upstreams()
         self.read_usage()

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whatever passes the strict parser is written again, parsed again and must be the same. */
 #include "common/json.h"
+#include "common/json_writer.h"
 
 #include <stdint.h>
 #include <stdlib.h>

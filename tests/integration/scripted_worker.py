@@ -102,7 +102,7 @@ class ScriptedWorker:
     # --- the service ---
 
     def Describe(self, request, context):  # noqa: N802
-        return self.pb.DescribeResponse(provider=self.provider, **self.describe)
+        return self.pb.DescribeResponse(provider=self.provider, **{name: value() if callable(value) else value for name, value in self.describe.items()})
 
     def Submit(self, request, context):  # noqa: N802
         with self.lock:

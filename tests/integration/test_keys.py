@@ -14,6 +14,7 @@ import time
 import zlib
 
 import grpc
+import planted
 import pytest
 from large import plant
 from sse import Events
@@ -163,8 +164,33 @@ def test_old_keys_stay_good(stack):
     stack.sql("INSERT INTO api_keys (id, project_id, name, hint, hash) SELECT %s, id, '', 'abcd', %s FROM projects WHERE name = 'default'",
               key_id, hashlib.sha256(old.encode()).digest())
     assert status(stack, old) == 200
+    accepted = stack.metric(3, 'videogate_auth_old_keys_total{result="accepted"}')
+    assert list(accepted.values())[0] >= 1
+    made = new_key(stack)
+    listed = {k["id"]: k for k in json.loads(stack.ctl("--json", "keys", "list", admin=True).stdout)["keys"]}
+    assert listed[key_id]["old"] is True and not listed[made["id"]].get("old")
     stack.ctl("keys", "revoke", key_id, admin=True)
     wait_for(lambda: status(stack, old) == 401, "the old key to end", 10)
+
+
+def test_old_keys_can_be_refused(stack, tmp_path):
+    old = checked("vg_" + "".join(secrets.choice(DIGITS) for _ in range(40)))
+    planted.note("key", old)
+    with Beside(stack, tmp_path) as beside:
+        def run(*more):
+            if beside.processes:
+                beside.processes[-1].send_signal(signal.SIGTERM)
+                assert beside.processes.pop().wait(60) == 0
+            return service(beside, tmp_path / "blobs", *more)
+
+        at = run()
+        new = beside.new_key("--service", at)
+        psql(beside, "INSERT INTO api_keys (id, project_id, name, hint, hash) SELECT %s, id, '', 'abcd', %s FROM projects",
+             "key_" + secrets.token_hex(16), hashlib.sha256(old.encode()).digest())
+        assert grpc_status(at, old) == grpc_status(at, new) == grpc.StatusCode.OK
+        at = run("--old-keys", "false")
+        assert grpc_status(at, old) == grpc.StatusCode.UNAUTHENTICATED
+        assert grpc_status(at, new) == grpc.StatusCode.OK
 
 
 # --- scopes: every call and every route has a row ---

@@ -184,7 +184,8 @@ def test_webhook_endpoints(contract, stack):
     contract.call("POST", base, body={**body, "event_types": []}, expect=400)
     pair = contract.call("POST", base, body={**body, "signature": "v1a", "event_types": ["video.expired"]}, expect=200).json
     assert pair["public_key"].startswith("whpk_") and "signing_secret" not in pair
-    contract.call("POST", base, body={**body, "signature": "rsa"}, expect=400)
+    for wrong in ("rsa", ""):
+        contract.call("POST", base, body={**body, "signature": wrong}, expect=400)
     contract.call("GET", base, query="?limit=1", expect=200)
     contract.call("GET", base, query="?limit=1000", expect=400)
     one = base + "/{id}"
@@ -192,6 +193,7 @@ def test_webhook_endpoints(contract, stack):
     contract.call("POST", one, made, body={"name": "yours"}, expect=200)
     contract.call("POST", one, made, body={"url": "no address"}, expect=400)
     contract.call("POST", one + "/rotate_secret", made, body={"keep_old_secret_active_for_24_hours": True}, expect=200)
+    contract.call("POST", one + "/rotate_secret", made, body={"signature": ""}, expect=400)
     contract.call("POST", one + "/test", made, body={"event_type": "video.completed"}, expect=200)
     contract.call("POST", one + "/test", made, body={"event_type": "no.such"}, expect=400)
     deliveries(contract, stack, made)

@@ -2,6 +2,7 @@
 """Which provider makes a video, and what follows when it does not: scripted workers behind a real service."""
 import contextlib
 import json
+import re
 import time
 
 import pytest
@@ -71,6 +72,8 @@ def workers(modules):
         all_four = {name: life.enter_context(ScriptedWorker(name, modules)) for name in ("alpha", "beta", "gamma", "delta")}
         all_four["gamma"].describe.update(max_concurrency=1)
         all_four["delta"].describe.update(max_concurrency=2, max_submit_ms=7000)
+        for name, ahead in {"gamma": 3600, "beta": -7, "delta": 0}.items():
+            all_four[name].describe["clock_ms"] = lambda ahead=ahead: int((time.time() + ahead) * 1000)
         yield all_four
 
 
@@ -79,7 +82,10 @@ def routed(stack, workers, tmp_path_factory):
     """Without breakers: every error is played out."""
     folder = tmp_path_factory.mktemp("routed")
     with Beside(stack, folder) as beside:
-        yield Routed(beside, folder, workers, "--breaker-failures", "0", "--route-order", "price", "--lease", "6s")
+        one = Routed(beside, folder, workers, "--breaker-failures", "0", "--route-order", "price", "--lease", "6s")
+        wait_for(lambda: one.metric(3, 'videogate_worker_clock_ahead_ms{provider="gamma"}').popitem()[1], "the first Describe")
+        workers["gamma"].describe["clock_ms"] = lambda: int(time.time() * 1000)  # set right; the last test looks
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +270,8 @@ def test_a_lookup_describes_the_submission(routed, alpha):
 def test_only_absent_is_submitted_again(routed, alpha, beta):
     alpha.plan["absent"] = [alpha.error("NETWORK", maybe_submitted=True)]
     alpha.plan["nobody knows"] = [alpha.error("NETWORK", maybe_submitted=True)]
-    alpha.lookup_plan["nobody knows"] = [alpha.looked_up("UNSUPPORTED")]
+    # Asked again while other submissions are open: it never becomes another answer.
+    alpha.lookup_plan["nobody knows"] = [alpha.looked_up("UNSUPPORTED")] * 9
     absent, unknown = routed.make("absent"), routed.make("nobody knows")
     assert routed.wait(absent)["status"] == "completed"
     assert len(alpha.submitted("absent")) == 2 and len(set(alpha.submitted("absent"))) == 1, "the same token"
@@ -367,3 +374,16 @@ def test_a_submit_may_last_as_long_as_the_worker_says(routed, delta):
     assert routed.wait(long)["status"] == "completed" and routed.get(long)["attempts"] == 1
     assert routed.wait(too_long)["error"]["code"] == "submission_unknown"
     assert len(delta.submitted("long")) == len(delta.submitted("too long")) == 1
+
+
+def test_a_worker_with_another_clock_is_told_of(routed):
+    """gamma's was an hour ahead when the service started, and was set right; beta's is seven seconds back; alpha tells none."""
+    def ahead(provider):
+        return routed.metric(3, f'videogate_worker_clock_ahead_ms{{provider="{provider}"}}').popitem()[1]
+
+    wait_for(lambda: ahead("gamma") < 3000, "gamma to be asked again", 30)
+    assert -10000 < ahead("beta") < -4000 and abs(ahead("delta")) < 3000 and ahead("alpha") == 0
+    told = re.findall(r'msg="worker clock (differs|right)" provider=(\w+) ahead_ms=(-?\d+)', routed.beside.log("service").read_text())
+    told = [(what, provider, round(int(ahead_ms) / 1000, -1)) for what, provider, ahead_ms in told]
+    assert ("differs", "gamma", 3600) in told and ("right", "gamma", 0) in told, told
+    assert {provider for _, provider, _ in told} == {"gamma", "beta"}

@@ -378,7 +378,17 @@ def generic_faults(without=(), **changed):
 
 
 def check_generic_faults(worker, sim, case):
-    """Runs one case. The simulator starts afresh; memory and figures are looked at in every one."""
+    """Runs one case; again where the worker's answer, which it gives just before the caller's deadline, came too late on a busy machine."""
+    try:
+        _check_generic_fault(worker, sim, case)
+    except grpc.RpcError as late:
+        if case.timeout != SLOW or late.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise
+        _check_generic_fault(worker, sim, case)
+
+
+def _check_generic_fault(worker, sim, case):
+    """The simulator starts afresh; memory and figures are looked at in every one."""
     sim.reset()
     worker.finish(worker.accept())  # a connection that is open already is the harder case
     before = worker.memory()

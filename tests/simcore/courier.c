@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A replica's deliveries, as service/jobs/delivery.c, and the receivers. */
+/* A replica's deliveries, as service/jobs/deliveries.c and delivery.c, and the receivers. */
 #include "tests/simcore/courier.h"
 
 #include "tests/simcore/history.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/providers/content.h"
 
-#include "common/json.h"
+#include "common/json_writer.h"
 
 bool vg_content_check(struct vg_call *call)
 {

@@ -15,6 +15,7 @@
 
 #include "common/buf.h"
 #include "common/json.h"
+#include "common/json_writer.h"
 #include "common/loop.h"
 #include "common/mem.h"
 #include "workers/upstream/fault.h"

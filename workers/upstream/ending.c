@@ -386,7 +386,7 @@ static bool pick_source_origin(struct vg_call_run *run)
     for (size_t i = 0; i < up->base_count; i++)
         if (strcmp(up->bases[i].url, state->base_url) == 0)
             run->base = &up->bases[i];
-    if (!state || !run->base)
+    if (!run->base)
         return false;
     run->credential = vg_credentials_ready(up->credentials, state->credential, vg_now_ns());
     return run->credential || vg_credentials_count(up->credentials) == 0;

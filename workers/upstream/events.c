@@ -5,6 +5,7 @@
 
 #include "common/crypto.h"
 #include "common/json.h"
+#include "common/json_writer.h"
 #include "common/str.h"
 #include "workers/upstream/call.h"
 #include "workers/upstream/jws.h"

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/json.h"
+#include "common/json_writer.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "workers/upstream/call.h"

@@ -7,6 +7,13 @@
 #include "workers/webhook/webhook.h"
 
 #define MAX_MESSAGE ((size_t)4 << 20)
+/* A service that is stopped (SIGSTOP, a cut network) must not have an attempt under way here when
+ * another one takes its delivery: the lease lasts longer (service/jobs/delivery_lease.c). */
+#define PEER_DEAD_MS 12000
+/* A service that is killed has recorded nothing of the attempts under way. While its lease lasts
+ * their ends are worth waiting for, so that the next one is told; nobody begins them elsewhere. It
+ * counts from their begin: of a service that is stopped, all are older when it is found dead. */
+#define LINGER_MS 10000
 
 struct app_config {
     bool allow_http;
@@ -79,6 +86,7 @@ static int start(void *ctx, struct vg_err *err)
     vg_host_init(&app->host);
     const struct vg_sender_options sender = {.guard = guard_of(&app->config),
                                              .max_attempts = (int)app->config.max_attempts,
+                                             .linger_ms = LINGER_MS,
                                              .metrics = app->host.metrics};
     if (vg_sender_start(&app->sender, &sender, err)) {
         stop(app);
@@ -89,6 +97,7 @@ static int start(void *ctx, struct vg_err *err)
                                             .service = &app->service,
                                             .max_message = MAX_MESSAGE,
                                             .max_in_flight = (int)app->config.max_attempts * 2,
+                                            .peer_dead_ms = PEER_DEAD_MS,
                                             .ready = ready};
     if (vg_host_start(&app->host, &options, err)) {
         stop(app);

@@ -147,10 +147,35 @@ static void view__trims_blanks_only(void **state)
     assert_true(vg_view_eqs(vg_view_trim(VG_VIEW("\na")), "\na"));
 }
 
+/* What a secret buffer drops is gone, also from the memory that it keeps. */
+static void buf__secret_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    static const char zeros[32];
+    struct vg_buf buf;
+    vg_buf_init_secret(&buf, 1000);
+    assert_int_equal(vg_buf_adds(&buf, "keykeykeykey"), 0);
+    vg_buf_consume(&buf, 10);
+    assert_string_equal(buf.data, "ey");
+    assert_memory_equal(buf.data + 2, zeros, 10);
+    assert_int_equal(vg_buf_adds(&buf, "keykey"), 0);
+    vg_buf_cut(&buf, 3);
+    assert_memory_equal(buf.data + 3, zeros, 5);
+    vg_buf_clear(&buf);
+    assert_memory_equal(buf.data, zeros, 12);
+    for (int i = 0; i < 250; i++) /* grows by itself, not by realloc */
+        assert_int_equal(vg_buf_adds(&buf, "key"), 0);
+    assert_int_equal(buf.len, 750);
+    assert_memory_equal(buf.data + 747, "key", 4);
+    vg_buf_fini(&buf);
+    assert_true(buf.secret);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf__grows_and_stays_terminated),
+        cmocka_unit_test(buf__secret_leaves_nothing_behind),
         cmocka_unit_test(buf__takes_exactly_its_maximum),
         cmocka_unit_test(buf__overflow_sticks_until_clear),
         cmocka_unit_test(buf__zero_maximum_takes_nothing),

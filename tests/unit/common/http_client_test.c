@@ -275,6 +275,22 @@ static void http_client__bounds_the_headers(void **state)
     expect_failure("", 200, true);
 }
 
+/* An answer that ends in two places is none: what follows the first end could be another's. */
+static void http_client__takes_one_length(void **state)
+{
+    (void)state;
+    run_get("/two-lengths");
+    expect_failure("protocol", 200, true);
+    assert_int_equal(f.body_len, 0);
+    run_get("/length-list");
+    expect_failure("protocol", 200, true);
+    run_get("/length-sign");
+    expect_failure("protocol", 200, true);
+    run_get("/same-lengths");
+    expect_failure("", 200, true);
+    assert_string_equal(f.body, "hello");
+}
+
 static void http_client__follows_no_redirect(void **state)
 {
     (void)state;
@@ -708,6 +724,7 @@ int main(void)
         CASE(http_client__ends_at_the_deadline),
         CASE(http_client__bounds_the_body),
         CASE(http_client__bounds_the_headers),
+        CASE(http_client__takes_one_length),
         CASE(http_client__follows_no_redirect),
         CASE(http_client__reads_retry_after),
         CASE(http_client__keeps_no_cookies),

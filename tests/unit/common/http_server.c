@@ -207,10 +207,37 @@ static bool serve_empty(struct connection *c)
     return puts_to(c->fd, "HTTP/1.1 204 No Content\r\n\r\n");
 }
 
+static bool serve_two_lengths(struct connection *c)
+{
+    return puts_to(c->fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length:4\r\n\r\nhello");
+}
+
+static bool serve_length_list(struct connection *c)
+{
+    return puts_to(c->fd, "HTTP/1.1 200 OK\r\nContent-Length: 5, 4\r\n\r\nhello");
+}
+
+static bool serve_length_sign(struct connection *c)
+{
+    return puts_to(c->fd, "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello");
+}
+
+/* One length, said twice, behind an interim answer with another. */
+static bool serve_same_lengths(struct connection *c)
+{
+    return puts_to(c->fd, "HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\n"
+                          "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: \t5 \r\n\r\n"
+                          "hello");
+}
+
 static const struct {
     const char *path;
     handler_f *serve;
 } handlers[] = {
+    {"/two-lengths", serve_two_lengths},
+    {"/length-list", serve_length_list},
+    {"/length-sign", serve_length_sign},
+    {"/same-lengths", serve_same_lengths},
     {"/ok", serve_ok},
     {"/truncated", serve_truncated},
     {"/truncated-chunk", serve_truncated_chunk},

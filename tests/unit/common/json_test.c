@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/json.h"
+#include "common/json_writer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

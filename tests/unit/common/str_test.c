@@ -232,6 +232,33 @@ static void hex__is_lower_case(void **state)
     assert_string_equal(text, "");
 }
 
+static void list__is_cut_at_commas(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        size_t cut;           /* items, the empty ones too */
+        const char *items[4]; /* those that are not empty */
+    } cases[] = {
+        {NULL, 0, {NULL}},          {"", 1, {NULL}},         {"a", 1, {"a"}},
+        {" a , b ", 2, {"a", "b"}}, {"a,,b", 3, {"a", "b"}}, {",a,", 3, {"a"}},
+    };
+    struct vg_view item;
+
+    for (size_t i = 0; i < VG_COUNT(cases); i++) {
+        const char *list = cases[i].list;
+        size_t count = 0;
+        while (vg_list_cut(&list, &item))
+            count++;
+        assert_int_equal(count, cases[i].cut);
+        assert_null(list);
+        list = cases[i].list;
+        for (count = 0; vg_list_next(&list, &item); count++)
+            assert_true(vg_view_eqs(item, cases[i].items[count]));
+        assert_null(cases[i].items[count]);
+    }
+}
+
 /* Vectors of draft-eastlake-fnv. */
 static void fnv1a__has_the_published_values(void **state)
 {
@@ -257,6 +284,7 @@ int main(void)
         cmocka_unit_test(base64__round_trips_every_byte),
         cmocka_unit_test(base64__refuses_foreign_text),
         cmocka_unit_test(hex__is_lower_case),
+        cmocka_unit_test(list__is_cut_at_commas),
         cmocka_unit_test(fnv1a__has_the_published_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -326,6 +326,34 @@ static void account__the_report_counts_what_ended_and_keeps_what_was_deleted(voi
     assert_int_equal(report.count, 0);
 }
 
+/* No row of the sums is changed so often that a held snapshot makes changing it slow. */
+static void account__sums_go_on_in_a_new_row(void **state)
+{
+    struct fixture *f = *state;
+    int64_t project = new_project(f, "long", (struct vg_limits){0});
+    int64_t now = vg_wall_ms() / 1000;
+    struct vg_usage_report report = {
+        .project_id = project, .start_time = now - 3600, .end_time = now + 3600};
+
+    f->db = vg_db_stop(f->db, vg_deadline_in_ms(10000));
+    f->db = open_db(f, (struct vg_db_options){.executors = 1}); /* one session */
+    for (int i = 0; i < 4; i++) {
+        struct vg_video_create *op = limited(f, project, "key_1", 1);
+
+        op->limited = false;
+        RUN_OK(f, vg_video_create, op);
+        end_all(f, VG_GEN_STORED);
+        if (i == 1)
+            (void)sql(f, "UPDATE usage_days SET videos = 2000");
+    }
+    assert_int_equal(sql_int(f, "SELECT count(*) FROM usage_days"), 2);
+    assert_int_equal(sql_int(f, "SELECT max(slot) - min(slot) FROM usage_days"), 1);
+    RUN_OK(f, vg_usage_report, &report);
+    assert_int_equal(report.count, 1);
+    assert_int_equal(report.rows[0].videos, 2002);
+    assert_int_equal(report.rows[0].completed, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +365,7 @@ int main(void)
         cmocka_unit_test_setup(account__projects_are_made_once_listed_and_archived, fixture_clean),
         cmocka_unit_test_setup(account__the_report_counts_what_ended_and_keeps_what_was_deleted,
                                fixture_clean),
+        cmocka_unit_test_setup(account__sums_go_on_in_a_new_row, fixture_clean),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
 }

@@ -12,8 +12,8 @@
 #include "common/id.h"
 #include "common/mem.h"
 #include "common/str.h"
-#include "db/db.h"
 #include "db/video_store.h"
+#include "tests/unit/db/bench.h"
 
 struct slot {
     union {
@@ -33,13 +33,6 @@ static struct {
     atomic_int running;
     char known[VG_ID_SIZE];
 } bench;
-
-static void inline_post(struct vg_executor *self, struct vg_task *task)
-{
-    (void)self;
-    task->run(task);
-}
-static struct vg_executor executor = {inline_post};
 
 static void send_one(struct slot *slot);
 
@@ -85,7 +78,7 @@ static void send_one(struct slot *slot)
         slot->u.get = (struct vg_video_get){.id = bench.known, .project_id = 1};
     else
         fill_create(slot);
-    slot->u.op.executor = &executor;
+    slot->u.op.executor = &inline_executor;
     slot->u.op.done.run = on_done;
     slot->u.op.deadline_ns = VG_NO_DEADLINE;
     slot->u.op.arena = vg_arena_new();
@@ -110,7 +103,6 @@ static void run(struct slot *slots, int in_flight, int64_t ms)
 
 int main(int argc, char **argv)
 {
-    struct vg_err err = {0};
     int64_t seconds = 0, in_flight = 0;
 
     if (argc != 5 || vg_parse_i64(vg_view_of(argv[3]), 1, 3600, &seconds) < 0 ||
@@ -118,13 +110,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: db_bench URL create|create-key|get SECONDS IN_FLIGHT\n");
         return 2;
     }
-    const struct vg_db_options options = {.url = argv[1]};
-
-    if (vg_db_migrate(argv[1], NULL, NULL, &err) < 0 ||
-        vg_db_start(&bench.db, &options, &err) < 0) {
-        (void)fprintf(stderr, "%s\n", vg_err_text(&err));
+    if (bench_start(&bench.db, argv[1]) < 0)
         return 1;
-    }
     struct slot *slots = vg_xcalloc((size_t)in_flight, sizeof(*slots));
 
     run(slots, 1, 0); /* one create: plans are warm, and `get` has something to read */

@@ -2,38 +2,10 @@
 /* What results of attempts do to receivers and endpoints, and sending a range again. */
 #include "db/redelivery_store.h"
 #include "db/sealed_store.h"
-#include "tests/unit/db/fixture.h"
+#include "tests/unit/db/deliveries.h"
 
 static const struct vg_receiver_policy policy = {
     .failures = 3, .wait_ms = 30000, .disable_ms = 120 * 3600000LL};
-
-/* Videos of the project that have just ended, with a callback; their deliveries stand. */
-static const char *ended(struct fixture *f, int64_t project, const char *callback)
-{
-    struct vg_video_create *op = new_create(f, project, 1);
-
-    op->callback_url = callback;
-    op->secret_sealed = callback ? "sealed" : NULL;
-    op->secret_size = callback ? 6 : 0;
-    RUN_OK(f, vg_video_create, op);
-    struct vg_generation_claim *c = claim(f, 10, 1000);
-
-    assert_int_equal(c->count, 1);
-    advance(f, &c->generations[0]);
-    (void)change(f, &c->generations[0], VG_GEN_FETCHING, VG_GEN_STORED);
-    return op->id;
-}
-
-static struct vg_delivery_claim *take(struct fixture *f, int limit)
-{
-    struct vg_delivery_claim *op = vg_arena_alloc(f->arena, sizeof(*op));
-
-    op->limit = limit;
-    op->per_host = 8;
-    op->lease_ms = 60000;
-    RUN_OK(f, vg_delivery_claim, op);
-    return op;
-}
 
 static struct vg_delivery_result *told(struct fixture *f, const struct vg_delivery *d,
                                        enum vg_receiver_sign sign, int64_t hold_ms)
@@ -58,7 +30,7 @@ static struct vg_delivery_result *told(struct fixture *f, const struct vg_delive
 static void fail_times(struct fixture *f, int times, enum vg_receiver_sign sign, int64_t hold_ms)
 {
     for (int i = 0; i < times; i++) {
-        struct vg_delivery_claim *c = take(f, 1);
+        struct vg_delivery_claim *c = take(f, 1, 8);
 
         assert_int_equal(c->count, 1);
         (void)told(f, &c->deliveries[0], sign, hold_ms);
@@ -85,24 +57,24 @@ static void delivery_result_store__failures_hold_a_receiver_back(void **state)
     assert_int_equal(held_s(f), -1);
     fail_times(f, 1, VG_RECEIVER_BAD, 0);
     assert_in_range(held_s(f), 25, 30);
-    struct vg_delivery_claim *c = take(f, 10);
+    struct vg_delivery_claim *c = take(f, 10, 8);
     assert_int_equal(c->count, 0);
     assert_in_range(c->next_due_ms, 20000, 30000);
     (void)sql(f, "UPDATE deliveries SET due_at = now() WHERE due_at > now()");
-    assert_int_equal(take(f, 10)->count, 1);
+    assert_int_equal(take(f, 10, 8)->count, 1);
 
     /* After the wait one at a time; it fails: twice as long. */
     (void)sql(f, "UPDATE receivers SET held_until = now()");
-    c = take(f, 10);
+    c = take(f, 10, 8);
     assert_int_equal(c->count, 1);
     (void)told(f, &c->deliveries[0], VG_RECEIVER_BAD, 0);
     assert_in_range(held_s(f), 55, 60);
     (void)sql(f, "UPDATE receivers SET held_until = now()");
-    c = take(f, 10);
+    c = take(f, 10, 8);
     assert_int_equal(c->count, 1);
     (void)told(f, &c->deliveries[0], VG_RECEIVER_GOOD, 0);
     assert_int_equal(sql_int(f, "SELECT count(*) FROM receivers"), 0);
-    assert_int_equal(take(f, 10)->count, 2);
+    assert_int_equal(take(f, 10, 8)->count, 2);
 }
 
 static void delivery_result_store__success_between_resets(void **state)
@@ -131,10 +103,10 @@ static void delivery_result_store__who_asks_for_less_gets_less(void **state)
     fail_times(f, 1, VG_RECEIVER_BUSY, 0); /* it did not say: 1 s, doubled each time */
     assert_in_range(held_s(f), 1, 2);
     (void)sql(f, "UPDATE receivers SET held_until = now()");
-    struct vg_delivery_claim *c = take(f, 10);
+    struct vg_delivery_claim *c = take(f, 10, 8);
     assert_int_equal(c->count, 1); /* one at a time until it takes one */
     (void)told(f, &c->deliveries[0], VG_RECEIVER_GOOD, 0);
-    assert_int_equal(take(f, 10)->count, 2);
+    assert_int_equal(take(f, 10, 8)->count, 2);
 }
 
 static const char *endpoint(struct fixture *f, const char *url)
@@ -148,7 +120,7 @@ static const char *endpoint(struct fixture *f, const char *url)
     op->name = "hook";
     op->url = url;
     op->event_types = "video.completed";
-    op->secret = (struct vg_webhook_secret){"whs_1", "sealed", 6, "hint", "whpk_1"};
+    op->secret = (struct vg_webhook_secret){"whs_1", "se\0led", 6, "hint", "whpk_1"};
     RUN_OK(f, vg_webhook_create, op);
     assert_string_equal(op->endpoint.public_key, "whpk_1");
     return op->id;
@@ -174,7 +146,7 @@ static void past(struct fixture *f, const char *columns)
 
 static const char *fail_endpoint(struct fixture *f, enum vg_receiver_sign sign)
 {
-    struct vg_delivery_claim *c = take(f, 1);
+    struct vg_delivery_claim *c = take(f, 1, 8);
 
     assert_int_equal(c->count, 1);
     return told(f, &c->deliveries[0], sign, 0)->disabled;
@@ -202,7 +174,7 @@ static void delivery_result_store__an_endpoint_that_only_failed_is_disabled(void
     assert_string_equal(fail_endpoint(f, VG_RECEIVER_BAD), "failing");
     assert_true(look(f, id).disabled_at > 0);
     assert_string_equal(look(f, id).disabled_reason, "failing");
-    assert_int_equal(take(f, 1)->deliveries[0].endpoint, VG_ENDPOINT_DISABLED);
+    assert_int_equal(take(f, 1, 8)->deliveries[0].endpoint, VG_ENDPOINT_DISABLED);
 
     struct vg_webhook_update back = {.id = id};
     RUN_OK(f, vg_webhook_update, &back);
@@ -287,10 +259,32 @@ static void delivery_result_store__a_redelivery_lets_a_receiver_go(void **state)
 
     (void)ended(f, 7, "https://dead.example/hook");
     fail_times(f, 3, VG_RECEIVER_BAD, 0);
-    assert_int_equal(take(f, 1)->count, 0);
+    assert_int_equal(take(f, 1, 8)->count, 0);
     struct vg_redelivery op = {.id = sql(f, "SELECT id FROM deliveries")};
     RUN_OK(f, vg_redelivery, &op);
-    assert_int_equal(take(f, 1)->count, 1);
+    assert_int_equal(take(f, 1, 8)->count, 1);
+}
+
+/* Its attempts count from 1 again, and are told from those before: as often as it comes, and also
+ * when what it replaces is still under way. */
+static void delivery_result_store__a_redelivery_begins_a_round(void **state)
+{
+    struct fixture *f = *state;
+
+    (void)ended(f, 7, "https://hooks.example/a");
+    struct vg_delivery d = take(f, 1, 8)->deliveries[0];
+    assert_int_equal(d.round, 0);
+    for (int round = 1; round <= 3; round++) {
+        struct vg_redelivery op = {.id = d.id};
+        RUN_OK(f, vg_redelivery, &op);
+        int64_t before = d.lease_seq;
+        d = take(f, 1, 8)->deliveries[0];
+        assert_int_equal(d.round, round);
+        assert_int_equal(d.attempts, 0);
+        assert_true(d.lease_seq > before);
+    }
+    (void)sql(f, "UPDATE deliveries SET leased = false, due_at = now()"); /* its lease ran out */
+    assert_int_equal(take(f, 1, 8)->deliveries[0].round, 3);
 }
 
 static void delivery_result_store__the_log_is_kept(void **state)
@@ -320,7 +314,7 @@ static void delivery_result_store__sealed_texts_are_walked_and_changed(void **st
         (void)ended(f, 7, "https://hooks.example/b");
     struct vg_video_create *open = new_create(f, 7, 1);
     open->callback_url = "https://hooks.example/b";
-    open->secret_sealed = "sealed";
+    open->secret_sealed = "se\0led";
     open->secret_size = 6;
     RUN_OK(f, vg_video_create, open);
     static const int texts[VG_SEALED_TABLE_MAX] = {1, 3, 1}; /* videos that ended need none */
@@ -336,8 +330,8 @@ static void delivery_result_store__sealed_texts_are_walked_and_changed(void **st
                 if (!page.rows[i].sealed)
                     continue;
                 seen++;
-                assert_memory_equal(page.rows[i].sealed, "sealed", 6);
-                const char *ids[] = {page.rows[i].id}, *olds[] = {"c2VhbGVk"}, *news[] = {"bmV3"};
+                assert_memory_equal(page.rows[i].sealed, "se\0led", 6);
+                const char *ids[] = {page.rows[i].id}, *olds[] = {"c2UAbGVk"}, *news[] = {"bmV3"};
                 struct vg_sealed_put put = {
                     .table = page.table, .count = 1, .ids = ids, .olds = olds, .news = news};
                 RUN_OK(f, vg_sealed_put, &put);
@@ -365,6 +359,7 @@ int main(void)
         CASE(the_clock_ends_with_a_success_or_with_time),
         CASE(a_range_is_sent_again),
         CASE(a_redelivery_lets_a_receiver_go),
+        CASE(a_redelivery_begins_a_round),
         CASE(the_log_is_kept),
         CASE(sealed_texts_are_walked_and_changed),
     };

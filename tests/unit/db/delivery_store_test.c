@@ -1,55 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "db/redelivery_store.h"
-#include "tests/unit/db/fixture.h"
-
-/* A video that has just ended, with a callback. */
-static const char *ended(struct fixture *f, const char *callback)
-{
-    struct vg_video_create *op = new_create(f, 7, 1);
-
-    op->callback_url = callback;
-    op->secret_sealed = "se\0led";
-    op->secret_size = 6;
-    RUN_OK(f, vg_video_create, op);
-    struct vg_generation_claim *c = claim(f, 10, 1000);
-
-    assert_int_equal(c->count, 1);
-    advance(f, &c->generations[0]);
-    assert_true(change(f, &c->generations[0], VG_GEN_FETCHING, VG_GEN_STORED)->delivery_created);
-    return op->id;
-}
-
-static struct vg_delivery_claim *take(struct fixture *f, int limit, int per_host)
-{
-    struct vg_delivery_claim *op = vg_arena_alloc(f->arena, sizeof(*op));
-
-    op->limit = limit;
-    op->per_host = per_host;
-    op->lease_ms = 60000;
-    RUN_OK(f, vg_delivery_claim, op);
-    return op;
-}
-
-static struct vg_delivery_result *result(struct fixture *f, const struct vg_delivery *d,
-                                         enum vg_delivery_state state, int64_t due_ms)
-{
-    struct vg_delivery_result *op = vg_arena_alloc(f->arena, sizeof(*op));
-
-    op->id = d->id;
-    op->lease_seq = d->lease_seq;
-    op->state = state;
-    op->due_ms = due_ms;
-    op->http_status = state == VG_DELIVERY_DELIVERED ? 204 : 503;
-    op->reason = state == VG_DELIVERY_DELIVERED ? "" : "status_503";
-    op->duration_ms = 12;
-    RUN_OK(f, vg_delivery_result, op);
-    return op;
-}
+#include "tests/unit/db/deliveries.h"
 
 static void delivery_store__lives_through_retries(void **state)
 {
     struct fixture *f = *state;
-    const char *video = ended(f, "https://example.com/hook");
+    const char *video = ended(f, 7, "https://example.com/hook");
     struct vg_delivery_claim *c = take(f, 10, 5);
     struct vg_delivery d = c->deliveries[0];
 
@@ -110,7 +66,7 @@ static void delivery_store__not_made_leaves_no_trace(void **state)
 {
     struct fixture *f = *state;
 
-    (void)ended(f, "https://example.com/hook");
+    (void)ended(f, 7, "https://example.com/hook");
     struct vg_delivery_claim *c = take(f, 10, 5);
     struct vg_delivery_result op = {.id = c->deliveries[0].id,
                                     .lease_seq = c->deliveries[0].lease_seq,
@@ -130,9 +86,9 @@ static void delivery_store__a_dead_host_delays_nobody(void **state)
     struct fixture *f = *state;
 
     for (int i = 0; i < 12; i++)
-        (void)ended(f, "https://dead.example/hook");
-    (void)ended(f, "https://DEAD.example/other?x=1"); /* the same host */
-    (void)ended(f, "https://good.example/hook");
+        (void)ended(f, 7, "https://dead.example/hook");
+    (void)ended(f, 7, "https://DEAD.example/other?x=1"); /* the same host */
+    (void)ended(f, 7, "https://good.example/hook");
     struct vg_delivery_claim *c = take(f, 10, 3);
     int good = 0;
 
@@ -147,11 +103,53 @@ static void delivery_store__a_dead_host_delays_nobody(void **state)
     assert_int_equal(take(f, 3, 13)->next_due_ms, 0); /* more than the limit */
 }
 
+static int of_good(const struct vg_delivery_claim *c)
+{
+    int good = 0;
+
+    for (size_t i = 0; i < c->count; i++)
+        good += strstr(c->deliveries[i].url, "good") != NULL;
+    return good;
+}
+
+/* Many receivers of one project, each within its own cap. */
+static void delivery_store__a_project_leaves_places_to_others(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(url, sizeof(url), "https://slow%d.example/hook", i);
+        (void)ended(f, 7, url);
+    }
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(url, sizeof(url), "https://good%d.example/hook", i);
+        (void)ended(f, 8, url);
+    }
+    struct vg_delivery_claim *c = take_of(f, 4, 8, 6);
+    assert_int_equal(c->count, 4); /* by turns */
+    assert_int_equal(of_good(c), 2);
+    assert_int_equal(c->next_due_ms, 0);
+    c = take_of(f, 10, 8, 6);
+    assert_int_equal(c->count, 5); /* two had been claimed: four more, and the last of the others */
+    assert_int_equal(of_good(c), 1);
+    struct vg_delivery_claim *none = take_of(f, 10, 8, 6);
+    assert_int_equal(none->count, 0);
+    assert_true(none->next_due_ms > 0); /* waiting for a place is not due */
+    for (size_t i = 0; i < c->count; i++)
+        if (!strstr(c->deliveries[i].url, "good"))
+            assert_true(result(f, &c->deliveries[i], VG_DELIVERY_DELIVERED, 0)->applied);
+    assert_int_equal(take_of(f, 10, 8, 6)->count, 4);
+    /* A lease that has run out holds no place. */
+    (void)sql(f, "UPDATE deliveries SET due_at = now() - interval '1 s' WHERE leased");
+    assert_int_equal(take_of(f, 20, 8, 6)->count, 6 + 3);
+}
+
 static void delivery_store__an_expired_lease_is_claimed_again(void **state)
 {
     struct fixture *f = *state;
 
-    (void)ended(f, "https://example.com/hook");
+    (void)ended(f, 7, "https://example.com/hook");
     struct vg_delivery d = take(f, 10, 1)->deliveries[0];
 
     (void)sql(f, "UPDATE deliveries SET due_at = now() - interval '1 s'");
@@ -162,11 +160,34 @@ static void delivery_store__an_expired_lease_is_claimed_again(void **state)
     assert_false(result(f, &d, VG_DELIVERY_DELIVERED, 0)->applied);
 }
 
+static void delivery_store__a_lease_is_renewed_while_it_is_held(void **state)
+{
+    struct fixture *f = *state;
+
+    (void)ended(f, 7, "https://example.com/hook");
+    struct vg_delivery d = take(f, 10, 1)->deliveries[0];
+    struct vg_delivery_renew renew = {.id = d.id, .lease_seq = d.lease_seq, .lease_ms = 90000};
+    struct vg_delivery_renew stale = {.id = d.id, .lease_seq = d.lease_seq - 1, .lease_ms = 1};
+
+    (void)sql(f, "UPDATE deliveries SET due_at = now() - interval '1 s'");
+    RUN_OK(f, vg_delivery_renew, &renew); /* nobody has taken it yet */
+    assert_true(renew.applied);
+    RUN_OK(f, vg_delivery_renew, &stale);
+    assert_false(stale.applied);
+    assert_int_equal(take(f, 10, 1)->count, 0);
+    assert_int_equal(
+        sql_int(f, "SELECT count(*) FROM deliveries WHERE due_at > now() + interval '70 s'"), 1);
+    assert_true(result(f, &d, VG_DELIVERY_PENDING, 0)->applied);
+    RUN_OK(f, vg_delivery_renew, &renew); /* a renewal that comes late leases it to nobody */
+    assert_false(renew.applied);
+    assert_int_equal(take(f, 10, 1)->count, 1);
+}
+
 static void delivery_store__redelivers_from_any_state(void **state)
 {
     struct fixture *f = *state;
 
-    (void)ended(f, "https://example.com/hook");
+    (void)ended(f, 7, "https://example.com/hook");
     struct vg_delivery d = take(f, 10, 1)->deliveries[0];
     struct vg_redelivery again = {.id = d.id}, none = {.id = "evt_none"};
 
@@ -188,9 +209,13 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(delivery_store__##name, fixture_clean)
     const struct CMUnitTest tests[] = {
-        CASE(lives_through_retries),     CASE(not_made_leaves_no_trace),
-        CASE(a_dead_host_delays_nobody), CASE(an_expired_lease_is_claimed_again),
+        CASE(lives_through_retries),
+        CASE(not_made_leaves_no_trace),
+        CASE(a_dead_host_delays_nobody),
+        CASE(an_expired_lease_is_claimed_again),
         CASE(redelivers_from_any_state),
+        CASE(a_project_leaves_places_to_others),
+        CASE(a_lease_is_renewed_while_it_is_held),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
 }

@@ -27,6 +27,7 @@
 #include "db/key_store.h"
 #include "db/video_store.h"
 #include "db/webhook_store.h"
+#include "tests/unit/db/inline_executor.h"
 
 #define UNUSED __attribute__((unused))
 
@@ -36,17 +37,6 @@ struct fixture {
     struct vg_db *db;
     struct vg_arena *arena;
 };
-
-/* Runs the posted task at once on the posting thread: enough for tasks that only signal. */
-struct inline_executor {
-    struct vg_executor base;
-};
-static void inline_post(struct vg_executor *self, struct vg_task *task)
-{
-    (void)self;
-    task->run(task);
-}
-static struct vg_executor inline_executor UNUSED = {inline_post};
 
 /* ---- waiting for one operation */
 

@@ -2,7 +2,7 @@
 #include "db/hint_store.h"
 #include "tests/unit/db/fixture.h"
 
-enum { FAR_MS = 600000 };
+enum { FAR_MS = 60000 };
 
 /* A claimed generation handed to the provider; held. */
 static struct vg_generation submitted(struct fixture *f)

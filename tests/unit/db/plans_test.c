@@ -99,7 +99,8 @@ static size_t use_all(struct fixture *f)
     struct vg_video_purge purge = {.limit = 10};
     struct vg_video_purged purged = {.ids = ids, .count = 2};
     struct vg_idempotency_sweep sweep = {.limit = 10};
-    struct vg_delivery_claim take = {.limit = 64, .per_host = 8, .lease_ms = 60000};
+    struct vg_delivery_claim take = {
+        .limit = 64, .per_host = 8, .per_project = 256, .lease_ms = 60000};
     struct vg_delivery_list deliveries = {.video_id = ids[0], .limit = 20};
     struct vg_delivery_result result = {.id = ids[0], .state = VG_DELIVERY_DELIVERED};
 

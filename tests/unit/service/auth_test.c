@@ -18,6 +18,7 @@
 #include "common/str.h"
 
 #define MAX_LOOKUPS 64
+#define OLD_KEY "vg_000000000000000000000000000000000000000034arTE"
 
 /* The database and the executor in the test's hands: lookups wait until they are answered, tasks
  * run when posted. */
@@ -321,7 +322,7 @@ static void auth__a_known_id_with_another_secret_is_refused(void **state)
 static void auth__an_old_key_is_looked_up_by_its_hash(void **state)
 {
     (void)state;
-    static const char key[] = "vg_000000000000000000000000000000000000000034arTE";
+    static const char key[] = OLD_KEY;
     struct fake fake;
     struct asker a;
     uint8_t hash[VG_SHA256_SIZE];
@@ -333,6 +334,29 @@ static void auth__an_old_key_is_looked_up_by_its_hash(void **state)
     tell_row(&fake, 0, true, 7, "");
     assert_true(a.wait.ok);
     done(auth, &fake);
+}
+
+static void auth__old_keys_can_be_refused(void **state)
+{
+    (void)state;
+    static const char old[] = OLD_KEY;
+    struct fake fake = {.count = 0};
+    struct asker a = {.answers = 0};
+    struct vg_metrics *metrics = vg_metrics_new();
+    const struct vg_auth_options options = {
+        .lookup = start_lookup, .lookup_ctx = &fake, .refuse_old = true, .metrics = metrics};
+    struct vg_auth *auth = vg_auth_new(&options);
+    assert_true(ask(auth, &fake, &a, old));
+    assert_false(a.wait.ok);
+    assert_int_equal(a.wait.err.kind, VG_ERR_UNAUTHENTICATED);
+    assert_int_equal(fake.count, 0);
+    struct vg_buf text;
+    vg_buf_init(&text, 65536);
+    vg_metrics_write(metrics, &text);
+    assert_non_null(strstr(text.data, "videogate_auth_old_keys_total{result=\"refused\"} 1\n"));
+    vg_buf_fini(&text);
+    (void)vg_auth_free(auth);
+    (void)vg_metrics_free(metrics);
 }
 
 /* Whoever makes keys up cannot drive good ones out of the cache. */
@@ -405,6 +429,7 @@ int main(void)
         cmocka_unit_test(auth__a_full_cache_forgets_but_never_mixes_up),
         cmocka_unit_test(auth__a_known_id_with_another_secret_is_refused),
         cmocka_unit_test(auth__an_old_key_is_looked_up_by_its_hash),
+        cmocka_unit_test(auth__old_keys_can_be_refused),
         cmocka_unit_test(auth__refused_keys_never_take_a_good_ones_place),
         cmocka_unit_test(auth__admin_key_is_compared_whole),
         cmocka_unit_test(auth__key_comes_from_either_header),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "service/jobs/error_class.h"
 #include "service/jobs/generation_fsm.h"
 
 #define CLASS(x) VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_##x
@@ -117,7 +118,16 @@ static void classes__a_refused_submit_goes_where_the_table_says(void **state)
     }
     for (size_t i = 0; i < VG_COUNT(seen); i++) {
         assert_true(seen[i]);
+        assert_non_null(vg_error_class((Videogate__V1__ErrorClass)i)->word);
     }
+}
+
+static void classes__an_unknown_one_is_as_the_unspecified_one(void **state)
+{
+    (void)state;
+    assert_ptr_equal(vg_error_class((Videogate__V1__ErrorClass)999),
+                     vg_error_class(CLASS(UNSPECIFIED)));
+    assert_string_equal(vg_error_class(CLASS(UNSPECIFIED))->word, "unspecified");
 }
 
 static void classes__what_may_have_been_submitted_is_only_looked_up(void **state)
@@ -212,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes__a_refused_submit_goes_where_the_table_says),
+        cmocka_unit_test(classes__an_unknown_one_is_as_the_unspecified_one),
         cmocka_unit_test(classes__what_may_have_been_submitted_is_only_looked_up),
         cmocka_unit_test(classes__what_was_charged_is_never_made_again),
         cmocka_unit_test(classes__a_worker_may_forbid_another_provider),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "service/jobs/backoff.h"
 #include "service/jobs/generation_fsm.h"
 
 #define CLASS(x) VIDEOGATE__V1__ERROR_CLASS__ERROR_CLASS_##x
@@ -442,11 +443,11 @@ static void fsm__unknown_submission_by_policy(void **state)
 static void fsm__backoff_grows_to_its_bound(void **state)
 {
     (void)state;
-    assert_int_equal(vg_fsm_backoff(1000, 8000, 1, 0.5), 1000);
-    assert_int_equal(vg_fsm_backoff(1000, 8000, 3, 0.5), 4000);
-    assert_int_equal(vg_fsm_backoff(1000, 8000, 90, 0.5), 8000);
-    assert_int_equal(vg_fsm_backoff(1000, 8000, -1, 0.0), 800);
-    assert_true(vg_fsm_backoff(1000, 8000, 90, 0.999) < 9600);
+    assert_int_equal(vg_backoff_ms(1000, 8000, 1, 0.5), 1000);
+    assert_int_equal(vg_backoff_ms(1000, 8000, 3, 0.5), 4000);
+    assert_int_equal(vg_backoff_ms(1000, 8000, 90, 0.5), 8000);
+    assert_int_equal(vg_backoff_ms(1000, 8000, -1, 0.0), 800);
+    assert_true(vg_backoff_ms(1000, 8000, 90, 0.999) < 9600);
 }
 
 /* ---- random lives -------------------------------------------------------------------------- */

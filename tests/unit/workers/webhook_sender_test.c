@@ -1,166 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/webhook/sender.h"
-
-/* clang-format off */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-/* clang-format on */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/crypto.h"
-#include "common/mem.h"
+#include "tests/unit/workers/webhook_receiver.h"
 #include "workers/webhook/webhook.h"
 
-/* A receiver: a thread that answers each connection with `answer` and keeps the last request. */
-struct receiver {
-    int fd, port;
-    pthread_t thread;
-    const char *answer;    /* NULL: never answers */
-    size_t answer_repeats; /* bytes of filler behind it */
-    pthread_mutex_t mutex;
-    int requests;
-    char last[16384];
-    size_t last_len;
-    int held[16]; /* connections that get no answer */
-    int held_count;
-};
-
-static bool is_whole(const char *text, size_t len)
+static void begin_with(struct vg_sender *sender, struct attempt *attempt, int port,
+                       const char *path, void (*begun)(struct vg_delivery *),
+                       struct receiver *receiver)
 {
-    const char *head = memmem(text, len, "\r\n\r\n", 4);
-    const char *length = head ? memmem(text, len, "Content-Length: ", 16) : NULL;
-    if (!length)
-        return false;
-    return len >= (size_t)(head + 4 - text) + (size_t)strtod(length + 16, NULL);
-}
-
-static void serve(struct receiver *self, int fd)
-{
-    char text[sizeof(self->last)];
-    size_t len = 0;
-    while (len < sizeof(text) && !is_whole(text, len)) {
-        ssize_t n = recv(fd, text + len, sizeof(text) - len, 0);
-        if (n <= 0) {
-            close(fd);
-            return;
-        }
-        len += (size_t)n;
-    }
-    pthread_mutex_lock(&self->mutex);
-    self->requests++;
-    memcpy(self->last, text, len);
-    self->last_len = len;
-    const char *answer = self->answer;
-    if (!answer)
-        self->held[self->held_count++] = fd;
-    pthread_mutex_unlock(&self->mutex);
-    if (!answer)
-        return;
-    (void)send(fd, answer, strlen(answer), MSG_NOSIGNAL);
-    char filler[1024];
-    memset(filler, 'x', sizeof(filler));
-    for (size_t i = 0; i < self->answer_repeats; i++) {
-        if (send(fd, filler, sizeof(filler), MSG_NOSIGNAL) < 0)
-            break;
-    }
-    close(fd);
-}
-
-static void *receive(void *arg)
-{
-    struct receiver *self = arg;
-    int fd;
-    while ((fd = accept(self->fd, NULL, NULL)) >= 0)
-        serve(self, fd);
-    return NULL;
-}
-
-static void receiver_start(struct receiver *self, const char *answer)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    memset(self, 0, sizeof(*self));
-    self->answer = answer;
-    pthread_mutex_init(&self->mutex, NULL);
-    self->fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(self->fd, (struct sockaddr *)&address, size), 0);
-    assert_int_equal(listen(self->fd, 16), 0);
-    assert_int_equal(getsockname(self->fd, (struct sockaddr *)&address, &size), 0);
-    self->port = ntohs(address.sin_port);
-    assert_int_equal(pthread_create(&self->thread, NULL, receive, self), 0);
-}
-
-static void receiver_stop(struct receiver *self)
-{
-    shutdown(self->fd, SHUT_RDWR);
-    pthread_join(self->thread, NULL);
-    close(self->fd);
-    for (int i = 0; i < self->held_count; i++)
-        close(self->held[i]);
-    pthread_mutex_destroy(&self->mutex);
-}
-
-static const struct vg_http_guard open_guard = {
-    .allow_http = true, .allow_any_port = true, .allow_nets = "127.0.0.0/8"};
-
-static struct vg_sender *start_sender(const struct vg_http_guard *guard, int max_attempts)
-{
-    struct vg_sender *sender;
-    struct vg_err err;
-    const struct vg_sender_options options = {.guard = *guard, .max_attempts = max_attempts};
-    assert_int_equal(vg_sender_start(&sender, &options, &err), 0);
-    return sender;
-}
-
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-struct attempt {
-    struct vg_delivery delivery; /* first */
-    char url[256];
-    bool done;
-};
-
-static void on_done(struct vg_delivery *delivery)
-{
-    pthread_mutex_lock(&mutex);
-    ((struct attempt *)delivery)->done = true;
-    pthread_cond_broadcast(&cond);
-    pthread_mutex_unlock(&mutex);
-}
-
-#define BODY "{\"type\":\"video.completed\",\"data\":{\"id\":\"video_1\"}}"
-
-static void begin(struct vg_sender *sender, struct attempt *attempt, int port, const char *path)
-{
-    memset(attempt, 0, sizeof(*attempt));
-    (void)snprintf(attempt->url, sizeof(attempt->url), "http://127.0.0.1:%d%s", port, path);
-    attempt->delivery.id = "evt_1";
-    attempt->delivery.url = attempt->url;
-    attempt->delivery.secret = "plain secret";
-    attempt->delivery.body = VG_VIEW(BODY);
-    attempt->delivery.timeout_ms = 10000;
-    attempt->delivery.done = on_done;
+    prepare(attempt, receiver, port, path);
+    attempt->delivery.begun = begun;
     vg_sender_deliver(sender, &attempt->delivery);
 }
 
-static void wait_for(struct attempt *attempt)
+static void begin(struct vg_sender *sender, struct attempt *attempt, int port, const char *path)
 {
-    pthread_mutex_lock(&mutex);
-    while (!attempt->done)
-        pthread_cond_wait(&cond, &mutex);
-    pthread_mutex_unlock(&mutex);
+    begin_with(sender, attempt, port, path, NULL, NULL);
 }
 
 /* Value of a header of the last request, to the end of its line. */
@@ -389,7 +247,8 @@ static void answer__ends_at_a_character(void **state)
     char body[VG_WEBHOOK_ANSWER + 8], out[VG_WEBHOOK_ANSWER + 1];
     (void)state;
     memset(body, 'x', sizeof(body));
-    memcpy(body + VG_WEBHOOK_ANSWER - 1, "\xc3\xa9", 2);
+    body[VG_WEBHOOK_ANSWER - 1] = '\xc3';
+    body[VG_WEBHOOK_ANSWER] = '\xa9';
     vg_webhook_answer(out, (struct vg_view){body, sizeof(body)});
     assert_int_equal(strlen(out), VG_WEBHOOK_ANSWER - 1);
     vg_webhook_answer(out, (struct vg_view){"\xf0\x9f\x8e\xac\x7f\xe2\x82", 7});
@@ -449,6 +308,32 @@ static void sender__silence_times_out(void **state)
     assert_int_equal(attempt.delivery.http_status, 0);
     assert_string_equal(attempt.delivery.reason, "timeout");
     assert_true(attempt.delivery.duration_ms >= 900);
+    vg_sender_stop(sender);
+    receiver_stop(&receiver);
+}
+
+static void on_begun(struct vg_delivery *delivery)
+{
+    struct attempt *attempt = (struct attempt *)delivery;
+    vg_post(vg_sender_executor(delivery->sender), &attempt->cancel);
+}
+
+static void sender__hangs_up_when_cancelled(void **state)
+{
+    (void)state;
+    struct receiver receiver;
+    struct attempt attempt;
+    char byte;
+    receiver_start(&receiver, NULL);
+    struct vg_sender *sender = start_sender(&open_guard, 4);
+    begin_with(sender, &attempt, receiver.port, "/", on_begun, &receiver);
+    wait_for(&attempt);
+    assert_true(attempt.delivery.ok);
+    assert_int_equal(attempt.delivery.outcome, VG_DELIVERY_RETRY);
+    assert_string_equal(attempt.delivery.reason, "cancelled");
+    assert_int_equal(receiver.held_count, 1);
+    assert_int_equal(recv(receiver.held[0], &byte, 1, 0), 0); /* the connection is gone, too */
+    assert_int_equal(receiver.requests, 1);
     vg_sender_stop(sender);
     receiver_stop(&receiver);
 }
@@ -601,6 +486,7 @@ int main(void)
         cmocka_unit_test(answer__ends_at_a_character),
         cmocka_unit_test(sender__both_kinds_sign),
         cmocka_unit_test(sender__silence_times_out),
+        cmocka_unit_test(sender__hangs_up_when_cancelled),
         cmocka_unit_test(sender__nobody_there_is_retried),
         cmocka_unit_test(sender__private_addresses_are_refused),
         cmocka_unit_test(sender__over_the_cap_is_refused_at_once),

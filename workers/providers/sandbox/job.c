@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/json_writer.h"
 #include "common/mem.h"
 #include "common/str.h"
 

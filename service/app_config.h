@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The configuration struct, shared by app.c and app_config.c. Private to the two. */
-#ifndef VG_SERVICE_APP_PRIV_H
-#define VG_SERVICE_APP_PRIV_H
+/* The configuration of videogate-service as it is read. Private to app.c and app_setup.c. */
+#ifndef VG_SERVICE_APP_CONFIG_H
+#define VG_SERVICE_APP_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "common/keyring.h"
-#include "service/app.h"
-#include "service/catalog.h"
-#include "service/event_address.h"
-#include "service/link.h"
-#include "service/pepper.h"
-#include "service/validate.h"
 
 /* Filled from the table; texts owned by it. */
 struct vg_app_config {
@@ -43,6 +35,7 @@ struct vg_app_config {
     int64_t delivery_retention_ms, trace_retention_ms, video_retention_ms, retention_batch;
     int64_t idempotency_retention_ms, retry_window_ms, rate_share;
     int64_t auth_failures, auth_failures_key;
+    bool old_keys;
     char *trusted_peers;
     bool callback_allow_http, callback_allow_any_port;
     char *callback_allow_nets, *callback_egress;
@@ -52,27 +45,5 @@ struct vg_app_config {
     int64_t rpc_threads, max_in_flight, max_watchers, max_message, pool_threads;
     int64_t variant_threads, variant_timeout_ms;
 };
-
-/* What the configuration comes to, checked; texts owned. */
-struct vg_app_setup {
-    const char *catalog_path;                         /* borrowed from the configuration */
-    struct vg_catalog *catalog;                       /* a reference */
-    struct vg_http_guard callback_guard, image_guard; /* texts borrowed from the configuration */
-    char *public_url;                                 /* without a slash at its end */
-    struct vg_links *links;
-    struct vg_peppers *peppers;
-    struct vg_event_addresses *event_addresses;
-    struct vg_keyring keyring;
-    char *route_all_provider, *route_all_model;
-    enum vg_route_order order;
-    char *default_callback_url; /* normalised */
-    char *providers_text;       /* holds what `providers` points to */
-    const char **providers;
-    size_t provider_count;
-};
-
-VG_MUSTCHECK int vg_app_setup_make(struct vg_app_setup *out, const struct vg_app_config *config,
-                                   struct vg_err *err);
-void vg_app_setup_fini(struct vg_app_setup *setup);
 
 #endif

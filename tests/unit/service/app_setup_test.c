@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
-#include "service/app_priv.h"
+#include "service/app_setup.h"
 
 static char *text(const char *s)
 {
@@ -24,7 +24,7 @@ static struct vg_app_config good(void)
     return (struct vg_app_config){.database_url = text("postgresql://x"),
                                   .blob_dir = text("/tmp"),
                                   .catalog = text(VG_CATALOG_FILE),
-                                  .workers = text("sandbox=127.0.0.1:1,google=127.0.0.1:2"),
+                                  .workers = text("sandbox=127.0.0.1:1, google=127.0.0.1:2"),
                                   .secret_key = text("0123456789abcdef"),
                                   .public_url = text("https://x.test//"),
                                   .route_all = text("sandbox"),
@@ -77,6 +77,7 @@ static void config__mistakes_are_named(void **state)
         {offsetof(struct vg_app_config, workers), "sandbox", "workers"},
         {offsetof(struct vg_app_config, workers), "=127.0.0.1:1", "workers"},
         {offsetof(struct vg_app_config, workers), "sandbox=", "workers"},
+        {offsetof(struct vg_app_config, workers), "sandbox=127.0.0.1:1,,x=y:1", "workers"},
         {offsetof(struct vg_app_config, route_all), "nobody", "no worker for \"nobody\""},
         {offsetof(struct vg_app_config, route_all), "sandbox/", "route-all"},
         {offsetof(struct vg_app_config, default_callback_url), "https://x.test/", "go together"},
