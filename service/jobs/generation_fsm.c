@@ -10,7 +10,7 @@ typedef void turn_f(const struct vg_turn *t);
 static const char *const event_names[VG_EV_MAX] = {
     [VG_EV_CLAIMED] = "claimed",
     [VG_EV_PUT_OFF] = "put_off",
-    [VG_EV_NOT_SENT] = "worker_away",
+    [VG_EV_NOT_SENT] = "not_sent",
     [VG_EV_LOST] = "answer_lost",
     [VG_EV_ACCEPTED] = "accepted",
     [VG_EV_RUNNING] = "running",

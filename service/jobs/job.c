@@ -251,13 +251,14 @@ static void log_change(const struct vg_job *job)
 {
     const struct vg_generation_change *c = &job->change;
     /* A poll that found nothing new is no news; a store without room is. */
-    bool quiet = c->from == c->to && job->because != VG_EV_STORE_FAILED;
+    bool no_room = job->because == VG_EV_STORE_FAILED;
+    bool quiet = c->from == c->to && !no_room;
     vg_log(quiet ? VG_LOG_DEBUG : VG_LOG_INFO, "generation", VG_I("generation", job->row.id),
            VG_S("video", job->row.video_id), VG_I("index", job->row.index),
            VG_S("provider", c->provider), VG_S("from", vg_generation_state_name(c->from)),
            VG_S("to", vg_generation_state_name(c->to)), VG_I("attempt", c->attempts),
            VG_S("because", vg_fsm_event_name(job->because)), VG_S("class", job->because_class),
-           VG_S("reason", job->because == VG_EV_STORE_FAILED ? c->reason : ""),
+           VG_S("reason", no_room || job->because == VG_EV_NOT_SENT ? c->reason : ""),
            VG_S("code", c->error_code), VG_I("due_ms", c->due_ms),
            VG_S("rescued", job->row.rescued ? "yes" : "no"));
 }
@@ -433,6 +434,7 @@ static void worker_away(struct vg_job *job, enum vg_fsm_event_kind kind)
         .away_ms = job->worker ? vg_worker_away_ms(job->worker) : INT64_MAX,
         .wait_ms = job->worker ? vg_worker_wait_ms(job->worker) : NO_WORKER_MS,
         .next_ready = vg_outcome_route_ready(job, job->row.route + 1),
+        .reason = "worker away",
     };
     vg_job_event(job, &event);
 }

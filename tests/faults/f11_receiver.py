@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """F11: receivers that hang, drip, refuse, redirect, flood, lie, or are not there."""
-import socket
 import time
 
 from bad_receivers import BadReceiver, Silence
 from history import percentile
 from outbox import Clock, Outbox
 from scenario import scenario
-from vg import wait_for
+from vg import free_base, wait_for
 from world import SECRET
 
 ROW, TITLE = "F11", "receivers of callbacks misbehave"
@@ -18,11 +17,6 @@ COME_RIGHT = ("slow", "redirect", "busy", "unavailable", "broken", "closes", "re
 TOOK_IT = ("huge", "bomb", "flood", "drip", "loses")
 
 
-def _closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
-
-
 def _rows(world, video):
     return world.http("GET", f"/v1/videos/{video}/deliveries").json["data"]
 
@@ -31,7 +25,7 @@ def _rows(world, video):
 def every_kind(world, dice, rounds):
     receivers = {kind: BadReceiver(world.history, SECRET, kind, patience=2 if world.hurried else 31) for kind in (*COME_RIGHT, *TOOK_IT, "gone", "tls_expired")}
     never = {"gone": (receivers["gone"].url(), "status_410"), "tls": (receivers["tls_expired"].url(), "tls"),
-             "refuses": (f"http://127.0.0.1:{_closed_port()}/", "connect"), "no name": ("http://no-such-host.invalid/", "dns")}
+             "refuses": (f"http://127.0.0.1:{free_base(1)}/", "connect"), "no name": ("http://no-such-host.invalid/", "dns")}
     told, lost = {}, {}
     for number in range(1, rounds + 1):
         for kind in dice.sample((*COME_RIGHT, *TOOK_IT), len(COME_RIGHT) + len(TOOK_IT)):
@@ -78,7 +72,7 @@ def isolation(world, dice, rounds):
     well = [outbox.endpoint(one.url()) for one in clocks[:3]]
     # Four addresses, so that the one that is well can take its 90 %.
     others = {"well": outbox.endpoint(clocks[3].url()), "hangs": outbox.endpoint(silence.url()),
-              "refuses": outbox.endpoint(f"http://127.0.0.1:{_closed_port()}/")}
+              "refuses": outbox.endpoint(f"http://127.0.0.1:{free_base(1)}/")}
     seconds, found = (3 if world.hurried else 15), {kind: [] for kind in others}
     _load(outbox, clocks, well, others["well"], 1)  # plans, connections
     for number in range(1, rounds + 1):

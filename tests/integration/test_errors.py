@@ -58,7 +58,7 @@ if __name__ != "__main__":
     import pytest
     from test_grpc import field, fields, varint
     from test_idempotency import Pictures
-    from vg import BUILD, Answer, wait_for
+    from vg import BUILD, Answer, free_base, wait_for
 
 STACK_ENV = {"VIDEOGATE_BODY_TIMEOUT": "500ms", "VIDEOGATE_IMAGE_ALLOW_HTTP": "true", "VIDEOGATE_IMAGE_ALLOW_ANY_PORT": "true",
              "VIDEOGATE_IMAGE_ALLOW_NETS": "127.0.0.0/8"}
@@ -101,16 +101,11 @@ class World:
         port = self.fake.add_insecure_port("127.0.0.1:0")
         self.fake.start()
         self.failing = self.bridge(port, "--coalesce", "0", "--rpc-timeout", "500ms")
-        self.orphan = self.bridge(self.free(), "--coalesce", "0")
+        self.orphan = self.bridge(free_base(1), "--coalesce", "0")
         self.narrow = self.bridge(stack.port(2), "--body-memory", "1m")
 
-    @staticmethod
-    def free():
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            return one.getsockname()[1]
-
     def bridge(self, service, *more):
-        port = self.free()
+        port = free_base(1)
         command = [str(BUILD / "bin/videogate-bridge"), "--listen", f"127.0.0.1:{port}", "--service", f"127.0.0.1:{service}", *more]
         with (self.folder / f"bridge{port}.log").open("w") as log:
             self.started.append(subprocess.Popen(command, stderr=log))

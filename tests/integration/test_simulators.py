@@ -2,14 +2,13 @@
 """The simulators themselves: as strict as they say, and every fault goes over the wire as the table has it."""
 import http.client
 import json
-import socket
 import subprocess
 import sys
 import urllib.parse
 
 import pytest
 from simulators import faults, media, openai, rules, wire
-from vg import ROOT
+from vg import ROOT, free_base
 
 
 class Caller:
@@ -270,10 +269,8 @@ def test_azure_jobs():
 
 
 def test_as_a_program():
-    ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    port, media_port = (one.getsockname()[1] for one in ports)
-    for one in ports:
-        one.close()
+    port = free_base(2)
+    media_port = port + 1
     program = [sys.executable, str(ROOT / "tests/simulators")]
     process = subprocess.Popen([*program, "openai", "--port", str(port), "--media-port", str(media_port)], stdout=subprocess.PIPE, text=True)
     try:

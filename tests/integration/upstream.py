@@ -21,7 +21,6 @@ import itertools
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ import types
 
 import grpc
 from simulators import media
-from vg import BUILD, PATIENCE, ROOT, excerpt, readyz, wait_for
+from vg import BUILD, PATIENCE, ROOT, excerpt, free_base, readyz, wait_for
 
 BAD_LOG = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "assertion failed", "WARNING: ThreadSanitizer")
 SECRET_PROMPT = "unlogged-words"
@@ -74,14 +73,6 @@ def class_of(error):
     return NAMES[getattr(error, "class")]
 
 
-def free_ports(count):
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in taken]
-    for one in taken:
-        one.close()
-    return ports
-
-
 class FetchError(Exception):
     """A stream that ended in an error; `data` is what had come."""
 
@@ -111,7 +102,8 @@ class Worker:
         return self
 
     def _start(self):
-        port, self.monitor = free_ports(2)
+        port = free_base(2)
+        self.monitor = port + 1
         where = ["--listen", f"127.0.0.1:{port}", "--monitor", f"127.0.0.1:{self.monitor}", "--base-url", self.base_url]
         results = ["--result-allow-http", "true", "--result-allow-any-port", "true", "--result-allow-nets", "127.0.0.0/8"]
         keys = ["--keys-file", str(self.keys_file)] if self.keys else []

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the integration tests share: a stack, an HTTP caller, waiting, probing."""
+import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -10,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.parse
 
@@ -23,6 +26,9 @@ TERMINAL = ("completed", "failed", "canceled", "expired")
 PATIENCE = 180
 # Many tests show wrong keys, all from one address.
 PATIENT = {"VIDEOGATE_AUTH_FAILURES": "100000", "VIDEOGATE_AUTH_FAILURES_KEY": "100000"}
+# A file for each ten of ports, locked by the process whose tests use them: tests run side by side, and their programs listen only later.
+PORTS = pathlib.Path(tempfile.gettempdir()) / f"videogate-ports-{os.getuid()}"
+_reserved = []
 
 
 def wait_for(check, what, patience=PATIENCE, pause=0.1):
@@ -36,22 +42,33 @@ def wait_for(check, what, patience=PATIENCE, pause=0.1):
         time.sleep(pause)
 
 
+def _reserve(base, count):
+    """Locks the tens of ports from `base` on and tries them; the locks, or OSError."""
+    locks = []
+    try:
+        for ten in range(base, base + count, 10):
+            locks.append(open(PORTS / str(ten), "w"))
+            fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.ExitStack() as tried:
+            for port in range(base, base + count):
+                tried.enter_context(socket.socket()).bind(("127.0.0.1", port))
+    except OSError:
+        for lock in locks:
+            lock.close()
+        raise
+    return locks
+
+
 def free_base(count=10):
-    """The first of `count` ports nobody listens on."""
+    """The first of `count` ports nobody listens on, and that no other test is given while this process lives."""
+    PORTS.mkdir(exist_ok=True)
     for _ in range(200):
         base = random.randrange(20000, 32000, 10)
-        sockets = []
         try:
-            for port in range(base, base + count):
-                one = socket.socket()
-                sockets.append(one)
-                one.bind(("127.0.0.1", port))
-            return base
+            _reserved.extend(_reserve(base, count))
         except OSError:
             continue
-        finally:
-            for one in sockets:
-                one.close()
+        return base
     raise RuntimeError(f"no {count} free ports in a row")
 
 
@@ -183,8 +200,20 @@ class Stack:
             seen.update(self.get(video_id))
             return seen["status"] in TERMINAL
 
-        wait_for(ended, f"{video_id} to end", patience)
+        try:
+            wait_for(ended, f"{video_id} to end", patience)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{seen}\n{self.story(video_id)}") from None
         return seen
+
+    def story(self, video_id, lines=60):
+        """What an operator looks at when a job does not end: its rows, its trace, and who said what of it."""
+        rows = self.sql("SELECT * FROM generations WHERE video_id = %s", video_id)
+        said = [f"{name}: {line}" for name in ("service", "worker", "webhook")
+                for line in self.log(name).splitlines() if video_id in line]
+        waits = [line for line in self.log("service").splitlines() if " msg=breaker " in line or ' msg="worker ' in line]
+        return "\n".join([*map(str, rows), self.ctl("video", "trace", video_id, admin=True, check=False).stdout,
+                          *said[-lines:], *waits[-lines:]])
 
     def ctl(self, *args, admin=False, check=True, stdin=None):
         env = {**os.environ, "VIDEOGATE_API_KEY": self.key}
