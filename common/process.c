@@ -17,6 +17,7 @@
 #include "common/harden.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/notify.h"
 
 #define TEXT_MAX (1u << 20)
 #define EXIT_USAGE 2
@@ -203,6 +204,14 @@ static int next_signal(const struct run *run)
     return signal;
 }
 
+static void notify(const char *state)
+{
+    struct vg_err err = {0};
+
+    if (vg_notify(state, &err))
+        vg_log(VG_LOG_WARN, "supervisor not told", VG_S("detail", vg_err_text(&err)));
+}
+
 static int serve(struct run *run)
 {
     const struct vg_process *process = run->process;
@@ -213,6 +222,7 @@ static int serve(struct run *run)
         return EXIT_FAILURE;
     }
     vg_log(VG_LOG_INFO, "started", VG_S("version", VG_VERSION), VG_I("pid", getpid()));
+    notify("READY=1");
     int signal = next_signal(run);
     while (signal == SIGHUP) {
         process->reload(process->app);
@@ -221,6 +231,7 @@ static int serve(struct run *run)
     vg_log(VG_LOG_INFO, "stopping: no new work",
            VG_S("signal", signal == SIGINT ? "SIGINT" : "SIGTERM"),
            VG_I("drain_ms", run->common.drain_ms));
+    notify("STOPPING=1");
     drain_and_stop(run);
     vg_log(VG_LOG_INFO, "stopped", VG_I("pid", getpid()));
     return EXIT_SUCCESS;

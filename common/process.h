@@ -3,10 +3,10 @@
  *
  * vg_process_main handles --help, --version, --check-config, --config-markdown; gives up rights
  * (harden.h); loads the configuration; sets up the log; raises the limit of open files; blocks
- * SIGTERM, SIGINT, SIGPIPE in all threads; calls start; waits; on SIGTERM or SIGINT calls drain
- * (stop accepting, finish what runs, at most `drain_ms`; a second signal hurries it:
- * vg_process_hurried), then stop, and returns the exit status: 0 after a clean stop, 1 when start
- * failed, 2 for wrong flags or configuration.
+ * SIGTERM, SIGINT, SIGPIPE in all threads; calls start; tells the supervisor (notify.h); waits; on
+ * SIGTERM or SIGINT calls drain (stop accepting, finish what runs, at most `drain_ms`; a second
+ * signal hurries it: vg_process_hurried), then stop, and returns the exit status: 0 after a clean
+ * stop, 1 when start failed, 2 for wrong flags or configuration.
  */
 #ifndef VG_COMMON_PROCESS_H
 #define VG_COMMON_PROCESS_H
