@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A system of its own to install things in: systemd as process 1 over a throw-away overlay of this machine (boot.sh)."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -25,17 +26,27 @@ def _children(pid):
 
 class Booted:
     def __init__(self, scratch, *folders):
-        self.scratch, self.folders = str(scratch), [str(one) for one in folders]
+        self.scratch, self.folders, self.init = str(scratch), [str(one) for one in folders], None
 
     def __enter__(self):
         self.process = subprocess.Popen(["unshare", "--mount", "sh", str(SCRIPT), self.scratch, *self.folders], start_new_session=True)
-        self.init = wait_for(self._init, "systemd to start", patience=60)
-        wait_for(lambda: self.run("systemctl", "is-system-running", check=False).stdout.strip() == "running", "systemd to have booted", patience=60)
+        with contextlib.ExitStack() as undo:
+            undo.push(self.__exit__)
+            self.init = wait_for(self._init, "systemd to start", patience=60)
+            wait_for(lambda: self.run("systemctl", "is-system-running", check=False).stdout.strip() == "running", "systemd to have booted", patience=60)
+            self.set_up()
+            undo.pop_all()
         return self
 
     def __exit__(self, *_):
-        os.kill(self.init, signal.SIGKILL)  # and with it all that runs inside
+        if self.init:
+            os.kill(self.init, signal.SIGKILL)  # and with it all that runs inside
+        else:
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(60)
+
+    def set_up(self):
+        """What a subclass does before it is used."""
 
     def _init(self):
         """The process that is 1 inside, once it is systemd."""

@@ -52,8 +52,7 @@ class Installed(booted.Booted):
         subprocess.run(["cmake", "--install", BUILD, "--prefix", "/usr"], env={**os.environ, "DESTDIR": str(self.package)}, check=True, capture_output=True)
         super().__init__(folder / "scratch", self.package, ROOT)
 
-    def __enter__(self):
-        super().__enter__()
+    def set_up(self):
         install, start = blocks()
         self.run("cp", "-a", f"{self.package}/.", "/")
         self.shell(install)
@@ -67,7 +66,6 @@ class Installed(booted.Booted):
         planted.note("key", self.key)
         planted.note("secret of the units", *self.secrets.values())
         wait_for(lambda: self.curl("/readyz", check=False) == "ready\n", "the bridge to be ready")
-        return self
 
     def configure(self):
         # LeakSanitizer wants to look into its own process at the end, which the units forbid.
