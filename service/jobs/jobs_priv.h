@@ -185,19 +185,29 @@ void vg_job_event(struct vg_job *job, struct vg_fsm_event *event);
 void vg_job_simple(struct vg_job *job, enum vg_fsm_event_kind kind, int64_t wait_ms);
 /* Lets go without recording anything. */
 void vg_job_end(struct vg_job *job);
-/* Whether the provider of the row's route must not be known to callers. */
-bool vg_job_stealth(const struct vg_job *job);
 /* After an operation came back: frees an ended job once nothing is in flight. */
 void vg_job_settle(struct vg_job *job);
 void vg_job_run_step(struct vg_job *job, enum vg_step step);
-/* Commits the decision that waited for a renewal. */
-void vg_job_commit_now(struct vg_job *job);
 /* Hurries the end of what is in flight (lease lost, process leaves). */
 void vg_job_cut_short(struct vg_job *job);
 /* A unary RPC; `answered` gets the result unless the job was lost meanwhile. */
 void vg_job_call(struct vg_job *job, const char *method, const ProtobufCMessage *request,
                  const ProtobufCMessageDescriptor *response, int64_t timeout_ms,
                  void (*answered)(struct vg_job *job, const struct vg_rpc_unary *call));
+
+/* ---- job_change.c */
+void vg_job_record_init(struct vg_job *job);
+/* Commits job->decision, which follows from `event` (NULL: from no worker's answer), and goes on.
+ */
+void vg_job_record(struct vg_job *job, const struct vg_fsm_event *event);
+/* Commits the decision that waited for a renewal. */
+void vg_job_commit_now(struct vg_job *job);
+/* The provider of a route; the row's when the specification has no such route. */
+const char *vg_job_provider(const struct vg_job *job, int32_t route);
+/* Whether the provider of the row's route must not be known to callers. */
+bool vg_job_stealth(const struct vg_job *job);
+/* A copy that lives as long as the job; NULL stays NULL. */
+const char *vg_job_keep(struct vg_job *job, const char *text);
 
 /* ---- heartbeat.c */
 void vg_heartbeat_start(struct vg_job *job);
@@ -243,9 +253,9 @@ void vg_step_submit(struct vg_job *job);
 /* The submission as it is sent, without files; what it points at lives as long as the job. */
 void vg_submit_describe(struct vg_job *job, char token[VG_TOKEN_SIZE],
                         Videogate__V1__SubmitRequest *out);
-/* What the submission starts from, without its bytes; false: from nothing. */
 /* For how long after it is sent a worker may begin with a Submit. */
 int64_t vg_submit_start_ms(const struct vg_job *job);
+/* What the submission starts from, without its bytes; false: from nothing. */
 bool vg_submit_source(const struct vg_job *job, Videogate__V1__SourceVideo *out);
 void vg_step_lookup(struct vg_job *job);
 void vg_step_poll(struct vg_job *job);
