@@ -15,6 +15,8 @@ def why_not():
     """Why this machine cannot; empty: it can."""
     if os.geteuid() != 0:
         return "only root may"
+    if not pathlib.Path("/lib/systemd/systemd").exists():
+        return "no systemd is installed"
     tried = subprocess.run(["unshare", "--pid", "--mount", "--uts", "--ipc", "--cgroup", "--net", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"],
                            capture_output=True, text=True)
     return tried.stderr.strip()
