@@ -148,7 +148,7 @@ void *vg_arena_alloc(struct vg_arena *arena, size_t size)
 
 char *vg_arena_strdup(struct vg_arena *arena, const char *s)
 {
-    return vg_arena_memdup(arena, s, strlen(s));
+    return s ? vg_arena_memdup(arena, s, strlen(s)) : NULL;
 }
 
 char *vg_arena_memdup(struct vg_arena *arena, const void *data, size_t len)

@@ -28,7 +28,7 @@ struct vg_arena *vg_arena_free(struct vg_arena *arena);
 struct vg_arena *vg_arena_free_secret(struct vg_arena *arena);
 /* Zeroed, aligned for any type; aborts on failure. */
 void *vg_arena_alloc(struct vg_arena *arena, size_t size);
-char *vg_arena_strdup(struct vg_arena *arena, const char *s);
+char *vg_arena_strdup(struct vg_arena *arena, const char *s);                /* NULL stays NULL */
 char *vg_arena_memdup(struct vg_arena *arena, const void *data, size_t len); /* adds a NUL */
 char *vg_arena_printf(struct vg_arena *arena, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -117,7 +117,7 @@ static int read_owner(struct vg_db_run *run, struct vg_redelivery_range *op, con
         return -1;
     const char *owner = vg_pg_text(vg_pg_rows(run->pg, handle), 0, 0);
 
-    *out = owner ? vg_arena_strdup(run->scratch, owner) : NULL;
+    *out = vg_arena_strdup(run->scratch, owner);
     if (!owner)
         vg_db_op_fail(&op->op, VG_ERR_NOT_FOUND, "No such %s.",
                       op->endpoint_id ? "webhook endpoint" : "project");
@@ -153,7 +153,7 @@ static int range_run(struct vg_db_run *run, struct vg_db_op *const *ops, size_t 
     const char *last = vg_pg_text(rows, 0, 1);
 
     op->count = (int32_t)vg_pg_i64(rows, 0, 0);
-    op->last_id = last ? vg_arena_strdup(op->op.arena, last) : NULL;
+    op->last_id = vg_arena_strdup(op->op.arena, last);
     run->due = op->count > 0;
     return 0;
 }

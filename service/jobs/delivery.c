@@ -41,7 +41,6 @@ struct vg_delivering {
 };
 
 static void record(struct vg_delivering *d);
-static void send(struct vg_delivering *d);
 
 static void release(struct vg_delivery_lease *lease)
 {
@@ -332,23 +331,18 @@ static void store_body(struct vg_delivering *d)
 
 /* ---- the start ----------------------------------------------------------------------------- */
 
-static const char *dup_text(struct vg_arena *arena, const char *text)
-{
-    return text ? vg_arena_strdup(arena, text) : NULL;
-}
-
 /* The row without its video, which lives in the claim's arena. */
 static void copy_row(struct vg_delivering *d, const struct vg_delivery *row)
 {
     d->row = *row;
-    d->row.id = dup_text(d->arena, row->id);
-    d->row.video_id = dup_text(d->arena, row->video_id);
-    d->row.url = dup_text(d->arena, row->url);
+    d->row.id = vg_arena_strdup(d->arena, row->id);
+    d->row.video_id = vg_arena_strdup(d->arena, row->video_id);
+    d->row.url = vg_arena_strdup(d->arena, row->url);
     d->row.last_reason = NULL;
     d->row.secret_sealed =
         vg_arena_memdup(d->arena, row->secret_size ? row->secret_sealed : "", row->secret_size);
-    d->row.endpoint_id = dup_text(d->arena, row->endpoint_id);
-    d->row.event_type = dup_text(d->arena, row->event_type);
+    d->row.endpoint_id = vg_arena_strdup(d->arena, row->endpoint_id);
+    d->row.event_type = vg_arena_strdup(d->arena, row->event_type);
     for (size_t i = 0; i < row->endpoint_sealed_count; i++) {
         d->row.endpoint_sealed[i].data =
             vg_arena_memdup(d->arena, row->endpoint_sealed[i].data, row->endpoint_sealed[i].len);

@@ -261,8 +261,8 @@ static void copy_row(struct vg_job *job, const struct vg_generation *row)
 {
     job->row = *row;
     job->row.video_id = vg_arena_strdup(job->arena, row->video_id);
-    job->row.provider = vg_job_keep(job, row->provider);
-    job->row.upstream_id = vg_job_keep(job, row->upstream_id);
+    job->row.provider = vg_arena_strdup(job->arena, row->provider);
+    job->row.upstream_id = vg_arena_strdup(job->arena, row->upstream_id);
     if (row->poll_state_size > 0) {
         job->row.poll_state = vg_arena_memdup(job->arena, row->poll_state, row->poll_state_size);
     }

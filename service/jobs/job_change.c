@@ -16,18 +16,13 @@ enum {
 
 static void change_done(struct vg_task *task);
 
-const char *vg_job_keep(struct vg_job *job, const char *text)
-{
-    return text ? vg_arena_strdup(job->arena, text) : NULL;
-}
-
 /* The decision outlives the event that it borrowed from. */
 static void own_decision(struct vg_job *job, const struct vg_fsm_event *event)
 {
     struct vg_fsm_decision *d = &job->decision;
-    d->error_code = vg_job_keep(job, d->error_code);
-    d->error_message = vg_job_keep(job, d->error_message);
-    d->reason = vg_job_keep(job, d->reason);
+    d->error_code = vg_arena_strdup(job->arena, d->error_code);
+    d->error_message = vg_arena_strdup(job->arena, d->error_message);
+    d->reason = vg_arena_strdup(job->arena, d->reason);
     job->up_id = job->row.upstream_id;
     job->up_state = job->row.poll_state;
     job->up_state_size = job->row.poll_state_size;
@@ -37,7 +32,7 @@ static void own_decision(struct vg_job *job, const struct vg_fsm_event *event)
         job->up_state_size = 0;
     } else if (d->upstream == VG_UPSTREAM_TAKE) {
         if (event->upstream_id && event->upstream_id[0]) {
-            job->up_id = vg_job_keep(job, event->upstream_id);
+            job->up_id = vg_arena_strdup(job->arena, event->upstream_id);
         }
         if (event->poll_state_size > 0) {
             job->up_state = vg_arena_memdup(job->arena, event->poll_state, event->poll_state_size);
@@ -122,14 +117,19 @@ void vg_job_commit_now(struct vg_job *job)
     vg_generation_change(job->jobs->db, &job->change);
 }
 
-static void change_retry(struct vg_timer *timer)
+/* Never beside a renewal of the row (heartbeat.c). */
+static void commit(struct vg_job *job)
 {
-    struct vg_job *job = VG_CONTAINER(timer, struct vg_job, retry);
     if (job->renewing) {
         job->commit_waits = true;
     } else {
         vg_job_commit_now(job);
     }
+}
+
+static void change_retry(struct vg_timer *timer)
+{
+    commit(VG_CONTAINER(timer, struct vg_job, retry));
 }
 
 static void log_change(const struct vg_job *job)
@@ -241,11 +241,7 @@ static void change_done(struct vg_task *task)
 void vg_job_record(struct vg_job *job, const struct vg_fsm_event *event)
 {
     own_decision(job, event);
-    if (job->renewing) {
-        job->commit_waits = true;
-    } else {
-        vg_job_commit_now(job);
-    }
+    commit(job);
 }
 
 void vg_job_record_init(struct vg_job *job)

@@ -206,8 +206,6 @@ void vg_job_commit_now(struct vg_job *job);
 const char *vg_job_provider(const struct vg_job *job, int32_t route);
 /* Whether the provider of the row's route must not be known to callers. */
 bool vg_job_stealth(const struct vg_job *job);
-/* A copy that lives as long as the job; NULL stays NULL. */
-const char *vg_job_keep(struct vg_job *job, const char *text);
 
 /* ---- heartbeat.c */
 void vg_heartbeat_start(struct vg_job *job);

@@ -53,6 +53,7 @@ static void arena__copies_bytes_and_text(void **state)
     struct vg_arena *arena = vg_arena_new();
     assert_memory_equal(vg_arena_memdup(arena, "a\0b", 3), "a\0b", 4);
     assert_string_equal(vg_arena_strdup(arena, "text"), "text");
+    assert_null(vg_arena_strdup(arena, NULL));
     assert_string_equal(vg_arena_memdup(arena, NULL, 0), "");
     vg_arena_free(arena);
 }

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "common/mem.h"
+
 /* A supervisor's socket under `name`, which may begin with '@'. */
 static int supervisor(const char *name)
 {
@@ -88,9 +90,9 @@ static void notify__says_what_went_wrong(void **state)
     memset(longest, 'x', sizeof(longest));
     longest[0] = '/';
     longest[sizeof(longest) - 1] = '\0';
-    for (size_t i = 0; i <= sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i <= VG_COUNT(names); i++) {
         struct vg_err err = {0};
-        const char *name = i < sizeof(names) / sizeof(names[0]) ? names[i] : longest;
+        const char *name = i < VG_COUNT(names) ? names[i] : longest;
 
         assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
         assert_int_equal(vg_notify("READY=1", &err), -1);
