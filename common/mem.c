@@ -3,6 +3,8 @@
 
 #include <stdalign.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +76,7 @@ struct arena_chunk {
 
 struct vg_arena {
     struct arena_chunk *chunk; /* owned; the one being filled first */
+    atomic_bool lent;
 };
 
 static struct arena_chunk *chunk_new(size_t size)
@@ -100,6 +103,7 @@ struct vg_arena *vg_arena_new(void)
 static void arena_drop(struct vg_arena *arena, size_t wiped_max)
 {
     struct arena_chunk *chunk = arena ? arena->chunk : NULL;
+    VG_ASSERT(!arena || !atomic_load(&arena->lent));
     while (chunk) {
         struct arena_chunk *next = chunk->next;
         if (chunk->used <= wiped_max)
@@ -172,4 +176,16 @@ char *vg_arena_printf(struct vg_arena *arena, const char *fmt, ...)
     (void)vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
     return p;
+}
+
+void vg_arena_lend(struct vg_arena *arena)
+{
+    bool lent = atomic_exchange(&arena->lent, true);
+
+    VG_ASSERT(!lent);
+}
+
+void vg_arena_take_back(struct vg_arena *arena)
+{
+    atomic_store(&arena->lent, false);
 }

@@ -32,5 +32,9 @@ char *vg_arena_strdup(struct vg_arena *arena, const char *s);                /* 
 char *vg_arena_memdup(struct vg_arena *arena, const void *data, size_t len); /* adds a NUL */
 char *vg_arena_printf(struct vg_arena *arena, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Work on another thread has the arena for itself between these: lending it twice, or freeing it
+ * meanwhile, aborts. */
+void vg_arena_lend(struct vg_arena *arena);
+void vg_arena_take_back(struct vg_arena *arena);
 
 #endif

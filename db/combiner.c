@@ -97,6 +97,7 @@ struct vg_db {
 static void finish(struct vg_db *db, struct vg_db_op *op)
 {
     vg_metric_add(db->metrics, M_OPERATIONS, op->kind->id, 1);
+    vg_arena_take_back(op->arena);
     vg_post(op->executor, &op->done);
 }
 
@@ -116,6 +117,8 @@ static void run_batch_done(struct vg_task *task)
 static void finish_all(struct vg_db *db, struct vg_db_op **ops, size_t count)
 {
     vg_metric_add(db->metrics, M_OPERATIONS, ops[0]->kind->id, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        vg_arena_take_back(ops[i]->arena);
     for (size_t i = 0; i < count;) {
         struct vg_db_op *first = ops[i];
         struct vg_db_op *last = first;
@@ -181,6 +184,7 @@ void vg_db_op_fail(struct vg_db_op *op, enum vg_err_kind kind, const char *fmt, 
 
 void vg_db_submit(struct vg_db *db, struct vg_db_op *op, const struct vg_db_kind *kind)
 {
+    vg_arena_lend(op->arena);
     op->kind = kind;
     op->ok = false;
     op->runs = 0;

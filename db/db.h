@@ -44,7 +44,7 @@ struct vg_db_options {
 };
 
 /* Head of every operation; embed it first. From submit to `done` nobody else may touch the
- * operation or its arena (two operations that share an arena must not be under way together). */
+ * operation or its arena: submit aborts when another operation under way has the same arena. */
 struct vg_db_op {
     struct vg_executor *executor; /* where done.run is called */
     struct vg_task done;

@@ -2,12 +2,16 @@
 #include "common/mem.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,6 +51,41 @@ static void arena__keeps_what_was_written(void **state)
     vg_arena_free(arena);
 }
 
+static bool aborts(void (*misuse)(struct vg_arena *))
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct vg_arena *arena = vg_arena_new();
+        vg_arena_lend(arena);
+        misuse(arena);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void free_lent(struct vg_arena *arena)
+{
+    vg_arena_free(arena);
+}
+
+static void lend_returned(struct vg_arena *arena)
+{
+    vg_arena_take_back(arena);
+    vg_arena_lend(arena);
+    vg_arena_take_back(arena);
+    vg_arena_free(arena);
+}
+
+static void arena__is_lent_to_one_at_a_time(void **state)
+{
+    (void)state;
+    assert_true(aborts(vg_arena_lend));
+    assert_true(aborts(free_lent));
+    assert_false(aborts(lend_returned));
+}
+
 static void arena__copies_bytes_and_text(void **state)
 {
     (void)state;
@@ -77,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena__gives_zeroed_aligned_memory),
         cmocka_unit_test(arena__keeps_what_was_written),
+        cmocka_unit_test(arena__is_lent_to_one_at_a_time),
         cmocka_unit_test(arena__copies_bytes_and_text),
         cmocka_unit_test(xalloc__never_gives_null),
     };

@@ -92,7 +92,7 @@ static void account__active_videos_are_bounded_exactly(void **state)
     new_key(f, "busy", "key_loose", (struct vg_limits){0});
     for (int i = 0; i < 200; i++) {
         ops[i] = limited(f, project, i % 2 ? "key_tight" : "key_loose", 1);
-        begin(&ops[i]->op, f->arena);
+        begin(&ops[i]->op, arena_apart());
         vg_video_create(f->db, ops[i]);
     }
     finish();
@@ -207,7 +207,7 @@ static void account__a_lost_race_reserves_nothing(void **state)
             ops[i] = limited(f, project, i % 2 ? "key_a" : "key_b", 1);
             ops[i]->limited = i % 2;
             ops[i]->idempotency_key = vg_arena_printf(f->arena, "k%d-%d", round, i / 4);
-            begin(&ops[i]->op, f->arena);
+            begin(&ops[i]->op, arena_apart());
             vg_video_create(f->db, ops[i]);
         }
         finish();

@@ -275,7 +275,7 @@ static void combiner__starts_and_fails_without_a_server(void **state)
 
     for (int i = 0; i < 5; i++) {
         many[i] = (struct vg_video_get){.id = "video_none", .project_id = 1};
-        begin(&many[i].op, nowhere.arena);
+        begin(&many[i].op, arena_apart());
         vg_video_get(nowhere.db, &many[i]);
     }
     assert_int_equal(many[3].op.err.kind, VG_ERR_OVERLOADED);
@@ -312,7 +312,7 @@ static void combiner__stop_runs_what_is_queued(void **state)
     f->db = own;
     for (int i = 0; i < OPS; i++) {
         ops[i] = new_create(f, 7, 1);
-        begin(&ops[i]->op, f->arena);
+        begin(&ops[i]->op, arena_apart());
     }
     for (int i = 0; i < OPS; i++)
         vg_video_create(own, ops[i]);

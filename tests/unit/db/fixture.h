@@ -56,6 +56,33 @@ static UNUSED void op_done(struct vg_task *task)
     (void)pthread_mutex_unlock(&the_waiter.lock);
 }
 
+/* Arenas for operations under way together: each needs one of its own. */
+struct apart {
+    struct apart *next;
+    struct vg_arena *arena; /* this stands in it */
+};
+static struct apart *all_apart UNUSED;
+
+static UNUSED struct vg_arena *arena_apart(void)
+{
+    struct vg_arena *arena = vg_arena_new();
+    struct apart *apart = vg_arena_alloc(arena, sizeof(*apart));
+
+    *apart = (struct apart){.next = all_apart, .arena = arena};
+    all_apart = apart;
+    return arena;
+}
+
+static UNUSED void free_apart(void)
+{
+    while (all_apart) {
+        struct vg_arena *arena = all_apart->arena;
+
+        all_apart = all_apart->next;
+        (void)vg_arena_free(arena);
+    }
+}
+
 /* Prepares the head of an operation; `finish` waits for all that were begun. */
 static UNUSED void begin(struct vg_db_op *op, struct vg_arena *arena)
 {
@@ -167,6 +194,7 @@ static UNUSED int fixture_stop(void **state)
 
     f->db = vg_db_stop(f->db, vg_deadline_in_ms(5000));
     f->arena = vg_arena_free(f->arena);
+    free_apart();
     (void)script("destroy", f->dir);
     free(f);
     return 0;
@@ -175,6 +203,7 @@ static UNUSED int fixture_stop(void **state)
 /* Empties every table, so that each test starts from nothing. */
 static UNUSED int fixture_clean(void **state)
 {
+    free_apart();
     (void)sql(*state,
               "TRUNCATE projects, api_keys, key_uses, accounts, usage_days, videos, idempotency, "
               "generations, attempts, skips, outputs, inputs, purges, deliveries, "

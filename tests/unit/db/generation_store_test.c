@@ -238,7 +238,7 @@ static void generation_store__changes_of_one_video_in_one_batch(void **state)
     assert_int_equal(c->count, OPS);
     for (int i = 0; i < OPS; i++) {
         ops[i] = new_change(f, &c->generations[i], VG_GEN_PENDING, VG_GEN_FAILED);
-        begin(&ops[i]->op, f->arena);
+        begin(&ops[i]->op, arena_apart());
     }
     for (int i = 0; i < OPS; i++)
         vg_generation_change(f->db, ops[i]);
@@ -263,7 +263,7 @@ static void generation_store__two_changes_of_one_generation_in_one_batch(void **
 
     for (int i = 0; i < OPS; i++) {
         ops[i] = new_change(f, &c->generations[0], VG_GEN_PENDING, VG_GEN_SUBMITTING);
-        begin(&ops[i]->op, f->arena);
+        begin(&ops[i]->op, arena_apart());
     }
     for (int i = 0; i < OPS; i++)
         vg_generation_change(f->db, ops[i]);
@@ -346,7 +346,6 @@ static void generation_store__claims_never_overlap(void **state)
     enum { CLAIMS = 12 };
     struct vg_generation_claim ops[CLAIMS];
     struct vg_provider_places p = {"sandbox", 45};
-    struct vg_arena *arenas[CLAIMS];
     int64_t seen[512] = {0};
     size_t total = 0;
 
@@ -359,8 +358,7 @@ static void generation_store__claims_never_overlap(void **state)
                                               .project_concurrency = 100,
                                               .providers = &p,
                                               .provider_count = 1};
-        arenas[i] = vg_arena_new();
-        begin(&ops[i].op, arenas[i]);
+        begin(&ops[i].op, arena_apart());
     }
     for (int i = 0; i < CLAIMS; i++)
         vg_generation_claim(f->db, &ops[i]);
@@ -372,7 +370,6 @@ static void generation_store__claims_never_overlap(void **state)
                 assert_int_not_equal(seen[s], ops[i].generations[k].id);
             seen[total++] = ops[i].generations[k].id;
         }
-        arenas[i] = vg_arena_free(arenas[i]);
     }
     assert_int_equal(total, 45); /* no place is given twice */
 }

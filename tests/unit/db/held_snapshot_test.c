@@ -43,7 +43,7 @@ static void change_all(struct fixture *f, const struct vg_generation_claim *c,
     for (size_t i = 0; i < c->count; i++) {
         struct vg_generation_change *op = new_change(f, &c->generations[i], from, to);
 
-        begin(&op->op, f->arena);
+        begin(&op->op, arena_apart());
         vg_generation_change(f->db, op);
     }
     finish();
@@ -55,7 +55,7 @@ static void tell(struct fixture *f, const struct vg_delivery_claim *c)
     for (size_t i = 0; i < c->count; i++) {
         struct vg_delivery_result *op = new_result(f, &c->deliveries[i], VG_DELIVERY_DELIVERED, 0);
 
-        begin(&op->op, f->arena);
+        begin(&op->op, arena_apart());
         vg_delivery_result(f->db, op);
     }
     finish();
@@ -67,7 +67,7 @@ static void live(struct fixture *f)
         struct vg_video_create *op = new_create(f, 7, 1);
 
         op->callback_url = "https://a.example/hook";
-        begin(&op->op, f->arena);
+        begin(&op->op, arena_apart());
         vg_video_create(f->db, op);
     }
     finish();
@@ -220,7 +220,7 @@ static int64_t hot_renewals(struct fixture *f, const struct vg_generation_claim 
             ops[i] = (struct vg_generation_renew){.id = c->generations[i].id,
                                                   .lease_seq = c->generations[i].lease_seq,
                                                   .lease_ms = 60000};
-            begin(&ops[i].op, f->arena);
+            begin(&ops[i].op, arena_apart());
             vg_generation_renew(f->db, &ops[i]);
         }
         finish();

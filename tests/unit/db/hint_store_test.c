@@ -181,14 +181,13 @@ static void hint_store__a_flood_in_batches_wakes_once(void **state)
     for (int i = 0; i < HINTS; i++) {
         hints[i] = (struct vg_hint){
             .video_id = g.video_id, .attempt = i % 10 == 0 ? 2 : 1, .provider = "sandbox"};
-        begin(&hints[i].op, vg_arena_new());
+        begin(&hints[i].op, arena_apart());
         vg_hint(f->db, &hints[i]);
     }
     finish();
     for (int i = 0; i < HINTS; i++) {
         assert_true(hints[i].op.ok);
         assert_int_equal(hints[i].result, i % 10 == 0 ? VG_HINT_STALE : VG_HINT_DUE);
-        (void)vg_arena_free(hints[i].op.arena);
     }
     struct vg_generation_claim *c = claim(f, 10, 100);
 

@@ -22,6 +22,7 @@ enum { BATCH = 64, PROJECTS = 8, RUN_MS = 1000, LEASE_MS = 60000 };
 
 static struct {
     struct vg_db *db;
+    struct vg_arena *apart[BATCH]; /* of this turn, for operations under way together */
     pthread_mutex_t lock;
     pthread_cond_t cond;
     int pending;
@@ -88,7 +89,7 @@ static void create(struct vg_arena *arena, int count)
                                           .spec_size = 1,
                                           .deadline_s = 86400,
                                           .callback_url = hooks[(bench.made + i) % 3]};
-        begin(&ops[i].op, arena);
+        begin(&ops[i].op, bench.apart[i]);
         vg_video_create(bench.db, &ops[i]);
     }
     finish();
@@ -151,7 +152,7 @@ static void change(struct vg_arena *arena, const struct vg_generation_claim *c,
             ops[i].output = (struct vg_output){
                 .blob = g->video_id, .mime_type = "video/mp4", .bytes = 1, .sha256 = "ab"};
         }
-        begin(&ops[i].op, arena);
+        begin(&ops[i].op, bench.apart[i]);
         vg_generation_change(bench.db, &ops[i]);
     }
     finish();
@@ -186,7 +187,7 @@ static void tell_all(struct vg_arena *arena, const struct vg_delivery_claim *c)
 
         bodies[i] = (struct vg_delivery_body){
             .id = d->id, .lease_seq = d->lease_seq, .body = "{}", .body_size = 2};
-        begin(&bodies[i].op, arena);
+        begin(&bodies[i].op, bench.apart[i]);
         vg_delivery_body(bench.db, &bodies[i]);
     }
     finish();
@@ -199,7 +200,7 @@ static void tell_all(struct vg_arena *arena, const struct vg_delivery_claim *c)
                                                  .state = VG_DELIVERY_DELIVERED,
                                                  .http_status = 204,
                                                  .reason = ""};
-        begin(&results[i].op, arena);
+        begin(&results[i].op, bench.apart[i]);
         vg_delivery_result(bench.db, &results[i]);
     }
     finish();
@@ -222,6 +223,8 @@ static void turn(void)
     struct vg_arena *arena = vg_arena_new();
     int64_t count = owed();
 
+    for (int i = 0; i < BATCH; i++)
+        bench.apart[i] = vg_arena_new();
     if (count > 0)
         create(arena, count < BATCH ? (int)count : BATCH);
     struct vg_generation_claim *c = claim(arena);
@@ -238,6 +241,8 @@ static void turn(void)
 
         (void)nanosleep(&nap, NULL);
     }
+    for (int i = 0; i < BATCH; i++)
+        bench.apart[i] = vg_arena_free(bench.apart[i]);
     (void)vg_arena_free(arena);
 }
 

@@ -121,13 +121,11 @@ static void video_store__replays_in_one_batch_are_told_apart(void **state)
         if (i % 2)
             RUN_OK(f, vg_video_create, made[i]);
     }
-    struct vg_arena *arenas[MANY];
     for (int i = 0; i < MANY; i++) {
-        arenas[i] = vg_arena_new();
         ops[i].project_id = 7;
         ops[i].idempotency_key = keys[i];
         memset(ops[i].fingerprint, i, sizeof(ops[i].fingerprint));
-        begin(&ops[i].op, arenas[i]);
+        begin(&ops[i].op, arena_apart());
         vg_video_replay(f->db, &ops[i]);
     }
     finish();
@@ -136,7 +134,6 @@ static void video_store__replays_in_one_batch_are_told_apart(void **state)
         assert_int_equal(ops[i].outcome, i % 2 ? VG_CREATE_REPLAYED : VG_CREATE_NEW);
         if (i % 2)
             assert_string_equal(ops[i].video.id, made[i]->id);
-        arenas[i] = vg_arena_free(arenas[i]);
     }
 }
 
@@ -162,15 +159,12 @@ static void video_store__same_keys_in_one_batch_make_one_video_each(void **state
     struct fixture *f = *state;
     enum { OPS = 200, KEYS = 10 };
     struct vg_video_create *ops[OPS];
-    struct vg_arena *arenas[OPS];
     int fresh = 0, replayed = 0, mismatched = 0;
 
-    for (int i = 0; i < OPS; i++) {
+    for (int i = 0; i < OPS; i++)
         ops[i] = keyed(f, 7, vg_arena_printf(f->arena, "key-%d", i % KEYS), 1 + (i % 4 == 3));
-        arenas[i] = vg_arena_new();
-    }
     for (int i = 0; i < OPS; i++) {
-        begin(&ops[i]->op, arenas[i]);
+        begin(&ops[i]->op, arena_apart());
         vg_video_create(f->db, ops[i]);
     }
     finish();
@@ -184,7 +178,6 @@ static void video_store__same_keys_in_one_batch_make_one_video_each(void **state
                 ops[i]->outcome == VG_CREATE_REPLAYED)
                 assert_string_equal(ops[i]->video.id, ops[k]->id);
         }
-        arenas[i] = vg_arena_free(arenas[i]);
     }
     assert_int_equal(fresh, KEYS);
     assert_int_equal(fresh + replayed + mismatched, OPS);
@@ -199,22 +192,17 @@ static void video_store__a_poison_row_fails_alone(void **state)
     struct fixture *f = *state;
     enum { OPS = 120, BAD = 77 };
     struct vg_video_create *ops[OPS];
-    struct vg_arena *arenas[OPS];
 
-    for (int i = 0; i < OPS; i++) {
+    for (int i = 0; i < OPS; i++)
         ops[i] = new_create(f, 7, 1);
-        arenas[i] = vg_arena_new();
-    }
     ops[BAD]->prompt = "broken \xff text";
     for (int i = 0; i < OPS; i++) {
-        begin(&ops[i]->op, arenas[i]);
+        begin(&ops[i]->op, arena_apart());
         vg_video_create(f->db, ops[i]);
     }
     finish();
-    for (int i = 0; i < OPS; i++) {
+    for (int i = 0; i < OPS; i++)
         assert_int_equal(ops[i]->op.ok, i != BAD);
-        arenas[i] = vg_arena_free(arenas[i]);
-    }
     assert_int_equal(ops[BAD]->op.err.kind, VG_ERR_INVALID_REQUEST);
     assert_null(strstr(vg_err_text(&ops[BAD]->op.err), "broken"));
     assert_int_equal(sql_int(f, "SELECT count(*) FROM videos"), OPS - 1);
