@@ -229,8 +229,8 @@ ANYWHERE = "0.0.0.0/0,::/0"
 CONNECTS = (("videogate-service", "127.0.0.1", 5432, True), ("videogate-service", "127.0.0.1", 8086, True), ("videogate-service", "127.0.0.1", 8100, True),
             ("videogate-service", "127.0.0.1", 80, False), ("videogate-service", "169.254.169.254", 80, False), ("videogate-service", PUBLIC4, 80, True),
             ("videogate-bridge", "127.0.0.1", 8082, True), ("videogate-bridge", "127.0.0.1", 5432, False), ("videogate-bridge", PUBLIC4, 80, False),
-            ("videogate-webhook", "127.0.0.1", 5432, False), ("videogate-worker", "127.0.0.1", 5432, False), ("videogate-webhook", PUBLIC4, 8080, False),
-            ("videogate-webhook", PUBLIC4, 443, True), ("videogate-webhook", PUBLIC6, 80, True), ("videogate-worker", PUBLIC6, 443, True))
+            ("videogate-webhook", "127.0.0.1", 5432, False), ("videogate-worker-kling", "127.0.0.1", 5432, False), ("videogate-webhook", PUBLIC4, 8080, False),
+            ("videogate-webhook", PUBLIC4, 443, True), ("videogate-webhook", PUBLIC6, 80, True), ("videogate-worker-kling", PUBLIC6, 443, True))
 
 
 def _connects(user, address, port):
@@ -246,7 +246,7 @@ def firewall(attack, rounds):
         listener.listen(64)
         attack.kept = [*getattr(attack, "kept", []), listener]
     sender = attack.sender("webhook-unguarded", "--allow-nets", ANYWHERE, prefix=ssrf_net.as_user("videogate-webhook"))
-    worker = attack.worker("--result-allow-nets", ANYWHERE, prefix=ssrf_net.as_user("videogate-worker"))
+    worker = attack.worker("--result-allow-nets", ANYWHERE, prefix=ssrf_net.as_user("videogate-worker-kling"))
     urls = [f"http://{one if '.' in one and ':' not in one else f'[{one}]'}/film" for one in INNER]
     names = [name for name, _ in _name_cases(attack) if not name.startswith("hundred")]
     urls += [f"http://{name}/film" for name in (attack.dice.sample(names, 20) if attack.short else names)]

@@ -27,7 +27,7 @@ MORE6 = [ipaddress.ip_network(one) for one in ("2001::/23", "2001:db8::/32", "20
 
 
 # As deploy/systemd/sysusers.conf makes them.
-USERS = {"videogate-bridge": 60101, "videogate-service": 60102, "videogate-worker": 60103, "videogate-webhook": 60104}
+USERS = {"videogate-bridge": 60101, "videogate-service": 60102, "videogate-worker-kling": 60103, "videogate-webhook": 60104}
 
 
 def as_user(name):
@@ -53,7 +53,8 @@ def up():
         assert run("ip", family, "route", "add", "local", everything, "dev", "lo"), "no routes to everywhere"
     assert run("ip", "route", "add", "prohibit", f"{DEAD4}/32", "table", "local")
     users = "".join(f"{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n" for name, uid in USERS.items())
-    for path, text in (("/etc/passwd", pathlib.Path("/etc/passwd").read_text() + users), ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n"), ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    group = f"videogate-worker:x:{USERS['videogate-worker-kling']}:\n"
+    for path, text in (("/etc/passwd", pathlib.Path("/etc/passwd").read_text() + users), ("/etc/group", pathlib.Path("/etc/group").read_text() + group), ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n"), ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
                        ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")):
         file = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
         file.write(text)

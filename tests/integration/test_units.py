@@ -54,11 +54,15 @@ def test_it_is_tight(units, name):
 
 
 def test_each_program_has_a_user_of_its_own():
-    users = [seccomp_run.read_unit(UNITS / name)["User"][0] for name in NAMES]
-    declared = re.findall(r"^u (\S+)", (UNITS / "sysusers.conf").read_text(), re.M)
-    assert sorted(users) == sorted(declared) and len(set(users)) == len(NAMES)
-    firewall = re.findall(r'skuid "([^"]+)"', (ROOT / "deploy/firewall/egress.nft").read_text())
-    assert sorted(firewall) == sorted(users)
+    users = {seccomp_run.read_unit(UNITS / name)["User"][0] for name in NAMES}
+    assert len(users) == len(NAMES)
+    providers = re.findall(r"^    vg_(\w+)_provider,$", (ROOT / "workers/providers.c").read_text(), re.M)
+    workers = {f"videogate-worker-{one.replace('_', '-')}" for one in providers}
+    declared = (UNITS / "sysusers.conf").read_text()
+    assert set(re.findall(r"^u (\S+)", declared, re.M)) == users - {"videogate-worker-%i"} | workers
+    assert set(re.findall(r"^u (\S+) -:videogate-worker$", declared, re.M)) == workers
+    firewall = re.findall(r'meta (sk[ug]id) "([^"]+)"', (ROOT / "deploy/firewall/egress.nft").read_text())
+    assert set(firewall) == {("skuid", one) for one in users if "%" not in one} | {("skgid", "videogate-worker")}
 
 
 def test_no_secret_is_in_a_unit():
