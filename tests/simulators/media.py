@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small valid MP4 files and pictures of any asked size. Files that ffmpeg made are kept in the system's temp folder."""
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -40,7 +41,17 @@ def padded(mp4, size):
 
 
 def probe(mp4):
-    """What ffprobe says of an MP4: {"width", "height", "seconds", "audio", "codec"}."""
+    """What ffprobe says of an MP4: {"width", "height", "seconds", "audio", "codec"}. Asked once for the same bytes: its start costs more than most tests."""
+    digest = hashlib.sha256(mp4).digest()
+    if digest not in _probed:
+        _probed[digest] = _probe(mp4)
+    return dict(_probed[digest])
+
+
+_probed = {}
+
+
+def _probe(mp4):
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(mp4)
         file.flush()
