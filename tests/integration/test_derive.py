@@ -12,6 +12,8 @@ from test_grpc import SERVICE, Client
 from test_lifecycle import aside  # noqa: F401
 from vg import wait_for
 
+STACK_ENV = {"VIDEOGATE_SANDBOX_SLOW": "3s"}
+
 SIZE = "160x90"
 
 
@@ -148,16 +150,16 @@ def test_not_ready_and_not_mine(stack, source):
     assert stack.http("POST", "/v1/videos/edits", {"prompt": "x", "video": source[0]}, key=other).status == 404
 
 
-def test_source_may_go(stack, tmp_path):
-    first = stack.create(model="sandbox", size=SIZE, seconds=1)["id"]
-    assert stack.wait(first)["status"] == "completed"
-    made = stack.http("POST", "/v1/videos/extensions", {"prompt": "on", "seconds": 1, "video": first, "model": "sandbox-slow"}).json["id"]
-    assert stack.http("DELETE", f"/v1/videos/{first}").status == 200
+def test_source_may_go(own_stack, tmp_path):
+    first = own_stack.create(model="sandbox", size=SIZE, seconds=1)["id"]
+    assert own_stack.wait(first)["status"] == "completed"
+    made = own_stack.http("POST", "/v1/videos/extensions", {"prompt": "on", "seconds": 1, "video": first, "model": "sandbox-slow"}).json["id"]
+    assert own_stack.http("DELETE", f"/v1/videos/{first}").status == 200
     # A remix of it needs the same source, which has a file of its own.
-    video = stack.wait(made)
+    video = own_stack.wait(made)
     assert video["status"] == "completed" and video["seconds"] == "2"
-    again = stack.http("POST", f"/v1/videos/{made}/remix", {"prompt": "on, in winter"})
-    assert again.status == 200 and stack.wait(again.json["id"])["status"] == "completed"
+    again = own_stack.http("POST", f"/v1/videos/{made}/remix", {"prompt": "on, in winter"})
+    assert again.status == 200 and own_stack.wait(again.json["id"])["status"] == "completed"
 
 
 def test_idempotent(stack, source):
