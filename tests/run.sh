@@ -98,4 +98,4 @@ mkdir -p build/all
 printf 'subdirs("%s")\n' "${trees[@]/#/$root/build/}" >build/all/CTestTestfile.cmake
 label=()
 [ "$part" = all ] || label=(-L "^$part\$")
-exec ctest --test-dir build/all --output-on-failure --timeout 1500 -j 3 "${label[@]}" "$@"
+exec ctest --test-dir build/all --output-on-failure --timeout 1500 -j 2 "${label[@]}" "$@"
