@@ -54,8 +54,10 @@ def up():
     assert run("ip", "route", "add", "prohibit", f"{DEAD4}/32", "table", "local")
     users = "".join(f"{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n" for name, uid in USERS.items())
     group = f"videogate-worker:x:{USERS['videogate-worker-kling']}:\n"
-    for path, text in (("/etc/passwd", pathlib.Path("/etc/passwd").read_text() + users), ("/etc/group", pathlib.Path("/etc/group").read_text() + group), ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n"), ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
-                       ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")):
+    files = {path: pathlib.Path(path).read_text() + more for path, more in (("/etc/passwd", users), ("/etc/group", group))}
+    files |= {"/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n", "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+              "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"}
+    for path, text in files.items():
         file = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
         file.write(text)
         file.close()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small valid MP4 files and pictures of any asked size. Files that ffmpeg made are kept in the system's temp folder."""
 import functools
-import hashlib
 import json
 import os
 import pathlib
@@ -40,18 +39,9 @@ def padded(mp4, size):
     return mp4 if gap < 8 else mp4 + struct.pack(">I4s", gap, b"free") + bytes(gap - 8)
 
 
+@functools.lru_cache(16)  # its start costs more than most tests
 def probe(mp4):
-    """What ffprobe says of an MP4: {"width", "height", "seconds", "audio", "codec"}. Asked once for the same bytes: its start costs more than most tests."""
-    digest = hashlib.sha256(mp4).digest()
-    if digest not in _probed:
-        _probed[digest] = _probe(mp4)
-    return dict(_probed[digest])
-
-
-_probed = {}
-
-
-def _probe(mp4):
+    """What ffprobe says of an MP4: {"width", "height", "seconds", "audio", "codec"}."""
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(mp4)
         file.flush()
